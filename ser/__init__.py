@@ -1,0 +1,26 @@
+"""Hears a voice and says which emotion it carries, how sure it is and why.
+
+>>> import ser
+>>> ser.load().predict("clip.wav").label
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__version__ = "0.1.0"
+__all__ = ["Prediction", "Recognizer", "SerError", "load"]
+
+# Where the public names live: a bare `import ser` stays cheap.
+_HOMES = {"load": "predict", "Recognizer": "predict", "Prediction": "types", "SerError": "types"}
+
+
+def __getattr__(name: str) -> Any:
+    """`ser.load` and the rooms (`ser.models`, `ser.train` ...) on first use."""
+    from importlib import import_module, util
+
+    if name in _HOMES:
+        return getattr(import_module(f"ser.{_HOMES[name]}"), name)
+    if not name.startswith("_") and util.find_spec(f"ser.{name}"):
+        return import_module(f"ser.{name}")
+    raise AttributeError(f"module 'ser' has no attribute {name!r}")

@@ -1,0 +1,125 @@
+"""The values that flow between the rooms, the vocabulary, and the errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+# Vocabulary order is the order of every list of labels in the project.
+EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+EMOJI = dict(zip(EMOTIONS, "😐😌😄😢😠😨🤢😲", strict=True))
+COLOURS = dict(
+    zip(
+        EMOTIONS,
+        ("#8A8F98", "#11A579", "#F2B701", "#3969AC", "#CF1C54", "#7F3C8D", "#7A9A01", "#E68310"),
+        strict=True,
+    )
+)
+
+# Why an answer may be in doubt, as one says it to a person.
+REASONS = {
+    "silent": "The recording holds no sound to judge.",
+    "too_short": "There is less than half a second of sound, which is too little to judge.",
+    "clipped": "The recording is overdriven: its loudest parts are cut off flat.",
+    "close_call": "Two or more emotions fit about equally well.",
+    "unlike_training": "This does not sound like the speech that the model learned from: it may be music, noise or a tone, "
+    "or come over a very different line.",
+    "cut_off": "The file is damaged or incomplete: only the part before the damage was heard.",
+}
+
+
+class SerError(Exception):
+    """Anything that `ser` refuses, with a sentence that can be shown to the user."""
+
+
+class AudioError(SerError):
+    """The source holds no sound that can be answered."""
+
+
+class ParameterError(SerError):
+    """A name or value that was asked for does not exist or does not fit."""
+
+
+class ArtifactError(SerError):
+    """A model's folder is missing, damaged, or not what its manifest says."""
+
+
+@dataclass(frozen=True)
+class Waveform:
+    """Mono sound: float32, finite, never empty, shape (n_samples,), at `sample_rate` in Hz.
+
+    `clipped` says that the source's peaks were cut off flat, `cut_off` that its container
+    promised more sound than could be decoded. Checked once, in `ser.audio`; every later function relies on it.
+    """
+
+    samples: np.ndarray
+    sample_rate: int
+    clipped: bool = False
+    cut_off: bool = False
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.samples) / self.sample_rate
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One labelled recording, without its sound. `speaker` is unique across corpora (`ravdess/07`).
+
+    `intensity` is "normal", "strong" or None; `sex` is "male", "female" or None.
+    """
+
+    path: str
+    emotion: str
+    speaker: str
+    corpus: str
+    sex: str | None = None
+    intensity: str | None = None
+    sentence: str | None = None
+    language: str | None = None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One answer: what the voice sounds like to the model, how sure it is, and why it may be in doubt.
+
+    `probabilities` maps every label of the model, in vocabulary order, to a fraction; they sum to 1.
+    `uncertain` holds when there is at least one reason in `reasons` (keys of `REASONS`).
+    `used_s` is the part of the recording, in seconds, that is left once silence at both ends is trimmed.
+    """
+
+    label: str
+    probabilities: dict[str, float]
+    reasons: tuple[str, ...]
+    duration_s: float
+    model: str
+    used_s: tuple[float, float] = (0.0, 0.0)
+    sex: dict[str, float] | None = None
+    intensity: float | None = None
+    file: str | None = field(default=None)
+
+    @property
+    def confidence(self) -> float:
+        """Probability of `label`, 0 to 1."""
+        return self.probabilities[self.label]
+
+    @property
+    def uncertain(self) -> bool:
+        return bool(self.reasons)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The one JSON form of all doors."""
+        return {
+            "file": self.file,
+            "label": self.label,
+            "confidence": self.confidence,
+            "probabilities": dict(self.probabilities),
+            "uncertain": self.uncertain,
+            "reasons": list(self.reasons),
+            "sex": self.sex,
+            "intensity": self.intensity,
+            "duration_s": self.duration_s,
+            "model": self.model,
+        }
