@@ -1,0 +1,140 @@
+"""Altered copies of training recordings: the same emotion said by another voice, faster, or in another room.
+
+Every transform takes (samples, sample_rate, rng), keeps float32 and stays finite; the generator is the only
+source of randomness. Copies are made of training clips only, after the split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ser.types import ParameterError, Waveform
+
+STRETCH_RATES = (0.85, 1.18)
+PITCH_SEMITONES = (-2.5, 2.5)
+SPEED_RATES = (0.9, 1.1)
+NOISE_SNR_DB = (12.0, 40.0)
+NOISE_TILT_DB = (-6.0, 0.0)  # per octave: brown to white
+GAIN_DB = (-12.0, 6.0)
+SHIFT_S = 0.15
+EQUALISER_DB = 5.0
+EQUALISER_POINTS_HZ = (0, 125, 250, 500, 1000, 2000, 4000, 8000)
+REVERB_S = (0.1, 0.4)  # time in which the room's sound falls by 60 dB
+REVERB_LEVEL = (0.05, 0.35)
+
+Transform = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
+
+
+def time_stretch(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Faster or slower at the same pitch (phase vocoder)."""
+    from librosa.effects import time_stretch as stretch
+
+    return stretch(samples, rate=rng.uniform(*STRETCH_RATES), n_fft=1024)
+
+
+def pitch_shift(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Higher or lower, formants with it, at the same speed: a smaller or larger speaker."""
+    from librosa.effects import pitch_shift as shift
+
+    return shift(samples, sr=sample_rate, n_steps=rng.uniform(*PITCH_SEMITONES), n_fft=1024, res_type="soxr_lq")
+
+
+def speed(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Faster and higher, or slower and lower, as a tape does."""
+    import soxr
+
+    return soxr.resample(samples, sample_rate * rng.uniform(*SPEED_RATES), sample_rate, quality="LQ")
+
+
+def add_noise(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Steady noise, white to brown, 12 to 40 dB below the recording's mean power."""
+    tilt = rng.uniform(*NOISE_TILT_DB)
+    white = rng.standard_normal(len(samples), np.float32)
+    noise = _filtered(white, sample_rate, lambda hz: tilt * np.log2(np.maximum(hz, 50) / 50))
+    scale = _rms(samples) / max(_rms(noise), 1e-12) * 10 ** (-rng.uniform(*NOISE_SNR_DB) / 20)
+    return samples + scale * noise
+
+
+def gain(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Louder or quieter."""
+    return samples * 10 ** (rng.uniform(*GAIN_DB) / 20)
+
+
+def shift(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Starts or ends up to 0.15 s early: the lost end is cut off, the other is filled with silence."""
+    moved = np.zeros_like(samples)
+    n = int(rng.uniform(-SHIFT_S, SHIFT_S) * sample_rate)
+    moved[max(n, 0) : len(samples) + min(n, 0)] = samples[max(-n, 0) : len(samples) - max(n, 0)]
+    return moved
+
+
+def equalise(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Another microphone: a smooth random frequency response within 5 dB."""
+    points = rng.uniform(-EQUALISER_DB, EQUALISER_DB, len(EQUALISER_POINTS_HZ))
+    return _filtered(samples, sample_rate, lambda hz: np.interp(np.log1p(hz), np.log1p(EQUALISER_POINTS_HZ), points))
+
+
+def reverberate(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Another room: an exponentially decaying tail of noise, mixed under the direct sound."""
+    from scipy.signal import fftconvolve
+
+    n = int(rng.uniform(*REVERB_S) * sample_rate)
+    tail = rng.standard_normal(n) * 10 ** (-3 * np.arange(n) / n)
+    tail *= rng.uniform(*REVERB_LEVEL) / np.linalg.norm(tail)
+    tail[0] += 1
+    return fftconvolve(samples, tail)[: len(samples)]
+
+
+AUGMENTATIONS: dict[str, Transform] = {
+    "time_stretch": time_stretch,
+    "pitch_shift": pitch_shift,
+    "speed": speed,
+    "noise": add_noise,
+    "gain": gain,
+    "shift": shift,
+    "equalise": equalise,
+    "reverberate": reverberate,
+}
+# Probability that a copy goes through each transform, in this order.
+CHANCES = {
+    "time_stretch": 0.5,
+    "pitch_shift": 0.5,
+    "speed": 0.3,
+    "equalise": 0.4,
+    "reverberate": 0.2,
+    "shift": 0.5,
+    "noise": 0.4,
+    "gain": 0.5,
+}
+
+
+def apply(name: str, waveform: Waveform, rng: np.random.Generator) -> Waveform:
+    """The waveform after one transform of `AUGMENTATIONS`."""
+    if name not in AUGMENTATIONS:
+        raise ParameterError(f"Unknown augmentation {name!r}; known: {', '.join(AUGMENTATIONS)}.")
+    samples = AUGMENTATIONS[name](waveform.samples, waveform.sample_rate, rng)
+    return Waveform(np.ascontiguousarray(samples, np.float32), waveform.sample_rate)
+
+
+def altered(waveform: Waveform, rng: np.random.Generator, chances: dict[str, float] | None = None) -> Waveform:
+    """A copy that went through each transform by its chance, at least one of them."""
+    names = list(CHANCES if chances is None else chances)
+    drawn = [name for name in names if rng.random() < (chances or CHANCES)[name]]
+    for name in drawn or [names[rng.integers(len(names))]]:
+        waveform = apply(name, waveform, rng)
+    return waveform
+
+
+def _filtered(samples: np.ndarray, sample_rate: int, response_db: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """The samples through a zero-phase filter of the given response at each frequency in Hz."""
+    from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
+
+    n = next_fast_len(len(samples), real=True)
+    response = 10 ** (response_db(rfftfreq(n, 1 / sample_rate)) / 20)
+    return irfft(rfft(samples, n) * response.astype(np.float32), n)[: len(samples)]
+
+
+def _rms(samples: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
