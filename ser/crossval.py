@@ -1,0 +1,152 @@
+"""Cross-validation: what a configuration reaches on speakers that it has never heard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ser import metrics
+from ser.duplicates import check_duplicates, find_duplicates
+from ser.fit import Config, Fitted, Scaler, fit
+from ser.splits import Split, check_split, inner_split
+from ser.table import FeatureTable, feature_table
+from ser.types import EMOTIONS, Clip
+
+OnEpoch = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Study:
+    """Clips, their features and how to train on them. `work` keeps finished fits, so that a killed run goes on."""
+
+    clips: Sequence[Clip]
+    config: Config
+    table: FeatureTable
+    duplicates: Sequence[Sequence[int]]
+    work: Path
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        present = {clip.emotion for clip in self.clips}
+        return tuple(emotion for emotion in EMOTIONS if emotion in present)
+
+    @property
+    def truth(self) -> np.ndarray:
+        """Index into `labels` of every clip."""
+        return np.array([self.labels.index(clip.emotion) for clip in self.clips])
+
+    @property
+    def speakers(self) -> np.ndarray:
+        return np.array([clip.speaker for clip in self.clips])
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """A network that never heard the test side of `split`, and its log-probabilities there, (n_test, n_labels)."""
+
+    split: Split
+    fitted: Fitted
+    temperature: float
+    inner_history: dict[str, list[float]]
+    log_probabilities: np.ndarray
+
+
+def prepare(clips: Sequence[Clip], config: Config, work: Path, progress: bool = True) -> Study:
+    """Look for duplicates and extract the features. Raises `ParameterError` where duplicates span speakers."""
+    groups = find_duplicates(clips, progress=progress)
+    check_duplicates(clips, groups)
+    table = feature_table(clips, config.recipe, config.copies, config.seeds[0], progress)
+    work.mkdir(parents=True, exist_ok=True)
+    return Study(clips, config, table, groups, work)
+
+
+def run_fold(study: Study, split: Split, seed: int, on_epoch: OnEpoch = lambda: None) -> FoldResult:
+    """Choose epochs and temperature on inner speakers of the training side, train on all of it, answer the test side.
+
+    The inner fit is made once, with the first seed, whichever seed trains the rest.
+    """
+    guard(study, split)
+    inner = inner_split(study.clips, split.train)
+    chosen = _stage(study, f"{split.name}-inner", lambda: _watched(study, inner, on_epoch))
+    calibration = clip_log_probabilities(study, chosen, inner.test)
+    temperature = metrics.temperature(calibration, study.truth[list(inner.test)])
+    fitted = _stage(
+        study, f"{split.name}-seed{seed}", lambda: train_on(study, split.train, seed, chosen.epochs, on_epoch)
+    )
+    answers = clip_log_probabilities(study, fitted, split.test)
+    return FoldResult(split, fitted, temperature, chosen.history, answers)
+
+
+def guard(study: Study, split: Split) -> None:
+    """Stop a split that leaks, rows and altered copies included."""
+    rows = Split(
+        split.name,
+        tuple(study.table.side(split.train, copies=True).tolist()),
+        tuple(study.table.side(split.test, copies=False).tolist()),
+        split.note,
+    )
+    check_split(
+        study.clips, rows, by_speaker=not split.note, origin=study.table.origin.tolist(), duplicates=study.duplicates
+    )
+
+
+def train_on(study: Study, clips: Sequence[int], seed: int, epochs: int, on_epoch: OnEpoch = lambda: None) -> Fitted:
+    """A network trained on the given clips and their altered copies for a fixed number of epochs."""
+    rows, targets, unaltered = _training_rows(study, clips)
+    return fit(study.config, rows, targets, unaltered, seed, epochs, on_epoch=on_epoch)
+
+
+def clip_log_probabilities(study: Study, fitted: Fitted, clips: Sequence[int]) -> np.ndarray:
+    """Mean log-probabilities over the windows of each clip, in the order given, shape (n_clips, n_labels)."""
+    rows = study.table.side(clips, copies=False)
+    scores = fitted.log_probabilities(study.table.rows[rows])
+    places = {clip: place for place, clip in enumerate(clips)}
+    place = np.array([places[clip] for clip in study.table.origin[rows]])
+    sums = np.zeros((len(clips), scores.shape[1]))
+    np.add.at(sums, place, scores)
+    return sums / np.maximum(np.bincount(place, minlength=len(clips)), 1)[:, None]
+
+
+def _watched(study: Study, inner: Split, on_epoch: OnEpoch) -> Fitted:
+    guard(study, inner)
+    rows, targets, unaltered = _training_rows(study, inner.train)
+    held_out = study.table.side(inner.test, copies=False)
+    validation = (study.table.rows[held_out], _one_hot(study, held_out))
+    return fit(study.config, rows, targets, unaltered, study.config.seeds[0], None, validation, on_epoch)
+
+
+def _training_rows(study: Study, clips: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rows = study.table.side(clips, copies=True)
+    return study.table.rows[rows], _one_hot(study, rows), study.table.copy[rows] == 0
+
+
+def _one_hot(study: Study, rows: np.ndarray) -> np.ndarray:
+    return np.eye(len(study.labels), dtype=np.float32)[study.truth[study.table.origin[rows]]]
+
+
+def _stage(study: Study, name: str, make: Callable[[], Fitted]) -> Fitted:
+    """What `make` gives, kept in the study's work folder and read from there the next time."""
+    folder = study.work / name
+    if not (folder / "done.json").exists():
+        _keep(folder, make())
+    return _kept(folder)
+
+
+def _keep(folder: Path, fitted: Fitted) -> None:
+    folder.mkdir(exist_ok=True)
+    fitted.network.save(folder / "network.keras")
+    np.savez(folder / "scaler.npz", mean=fitted.scaler.mean, variance=fitted.scaler.variance)
+    (folder / "done.json").write_text(json.dumps({"history": fitted.history, "epochs": fitted.epochs}))
+
+
+def _kept(folder: Path) -> Fitted:
+    import keras
+
+    done = json.loads((folder / "done.json").read_text())
+    with np.load(folder / "scaler.npz", allow_pickle=False) as stored:
+        scaler = Scaler(stored["mean"], stored["variance"])
+    return Fitted(keras.saving.load_model(folder / "network.keras"), scaler, done["history"], done["epochs"])
