@@ -38,7 +38,8 @@ Hears speech and gives a probability for each of {len(manifest["labels"])} emoti
 ## How well it does on speakers it has never heard
 
 {folds["speakers"]} speakers in folds: each is answered by a network that was trained without them, its epochs and
-temperature chosen on other speakers still. The shipped network is trained on all of them; its score is the cross-validated one below.
+temperature chosen on other speakers still. The shipped network is trained on all of them; its score is the
+cross-validated one below.
 
 {score_table(manifest)}
 

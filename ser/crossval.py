@@ -81,6 +81,12 @@ def run_fold(study: Study, split: Split, seed: int, on_epoch: OnEpoch = lambda: 
     return FoldResult(split, fitted, temperature, chosen.history, answers)
 
 
+def out_of_fold(folds: Sequence[FoldResult]) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the tested clips and their calibrated probabilities, each from the fold that never heard them."""
+    index = np.array([clip for fold in folds for clip in fold.split.test])
+    return index, np.concatenate([metrics.softmax(fold.log_probabilities / fold.temperature) for fold in folds])
+
+
 def guard(study: Study, split: Split) -> None:
     """Stop a split that leaks, rows and altered copies included."""
     rows = Split(

@@ -36,6 +36,12 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Config:
+        """What `to_dict` gave, as it comes back from a manifest."""
+        known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
+        return cls(**{**known, "seeds": tuple(values["seeds"])})
+
 
 CONFIGS = {
     "dense105": Config(options={"dropout": (0.5, 0.5, 0.4, 0.2)}),

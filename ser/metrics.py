@@ -83,6 +83,12 @@ def confidence_threshold(confidence: np.ndarray, right: np.ndarray, wanted_accur
     return float(confidence[order[enough[-1]]]) if len(enough) else float(np.nextafter(confidence.max(), 2))
 
 
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """Probabilities along the last axis that sum to 1."""
+    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
 def temperature(log_probabilities: np.ndarray, truth: np.ndarray) -> float:
     """The divisor of log-probabilities that makes the right label most likely on held-out clips.
 
@@ -99,8 +105,10 @@ def _mean_loss(scores: np.ndarray, truth: np.ndarray) -> float:
 
 
 def report(truth: np.ndarray, answer: np.ndarray, labels: Sequence[str]) -> dict[str, Any]:
-    """Accuracy, UAR, macro F1, recall per label (null without clips) and the confusion matrix, as plain values."""
+    """Accuracy, UAR, macro F1, recall per label (null without clips), the confusion matrix, and the scores
+    with neutral and calm accepted for each other, as listeners were scored."""
     confusion = confusion_matrix(truth, answer, len(labels))
+    one = merged(confusion, labels)
     recall = {
         label: None if np.isnan(value) else float(value)
         for label, value in zip(labels, recalls(confusion), strict=True)
@@ -111,4 +119,17 @@ def report(truth: np.ndarray, answer: np.ndarray, labels: Sequence[str]) -> dict
         "macro_f1": macro_f1(confusion),
         "recall": recall,
         "confusion": confusion.tolist(),
+        "neutral_calm_merged": {"accuracy": accuracy(one), "uar": uar(one)},
     }
+
+
+def merged(confusion: np.ndarray, labels: Sequence[str], pair: tuple[str, str] = ("neutral", "calm")) -> np.ndarray:
+    """The confusion matrix with two labels taken for one, at the place of the first; unchanged if one is absent."""
+    if not set(pair) <= set(labels):
+        return confusion
+    keep, drop = (list(labels).index(label) for label in pair)
+    group = np.arange(len(labels))
+    group[drop] = keep
+    summed = np.zeros_like(confusion)
+    np.add.at(summed, (group[:, None], group[None, :]), confusion)
+    return np.delete(np.delete(summed, drop, axis=0), drop, axis=1)

@@ -11,6 +11,7 @@ import numpy as np
 from ser.artifact import Artifact, check_golden, find, open_graph, run_graph, verify
 from ser.audio import Source, load_waveform
 from ser.features import normalise, recipe, trim
+from ser.metrics import softmax
 from ser.novelty import Novelty
 from ser.types import REASONS, ParameterError, Prediction, Waveform
 
@@ -101,12 +102,6 @@ class Recognizer:
             used_s=(used[0] / waveform.sample_rate, used[1] / waveform.sample_rate),
             file=source_name(source),
         )
-
-
-def softmax(scores: np.ndarray) -> np.ndarray:
-    """Probabilities along the last axis that sum to 1."""
-    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
 
 
 def source_name(source: Source | Waveform) -> str | None:

@@ -17,12 +17,11 @@ import numpy as np
 
 import ser
 from ser import artifact, metrics
-from ser.crossval import FoldResult, Study, prepare, run_fold, train_on
+from ser.crossval import FoldResult, Study, out_of_fold, prepare, run_fold, train_on
 from ser.datasets import Listing, find_corpus, load_corpus
 from ser.fit import Config, Fitted, find_config
 from ser.models import with_scaler
 from ser.novelty import Novelty, usual_distance
-from ser.predict import softmax
 from ser.splits import Split, random_split, speaker_folds
 from ser.types import Clip
 
@@ -86,8 +85,14 @@ def _train_all(study: Study, folds: list[Split], progress: bool) -> Trained:
 
 
 def _pooled_temperature(study: Study, folds: list[FoldResult]) -> float:
-    answers = np.concatenate([fold.log_probabilities for fold in folds])
-    return metrics.temperature(answers, study.truth[[index for fold in folds for index in fold.split.test]])
+    index, answers = _pooled(folds)
+    return metrics.temperature(answers, study.truth[index])
+
+
+def _pooled(folds: Sequence[FoldResult]) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the tested clips and their log-probabilities."""
+    index = np.array([clip for fold in folds for clip in fold.split.test])
+    return index, np.concatenate([fold.log_probabilities for fold in folds])
 
 
 def _work_folder(name: str, clips: Sequence[Clip], config: Config, resume: bool) -> Path:
@@ -105,15 +110,9 @@ def _index_hash(clips: Sequence[Clip], more: str = "") -> str:
     return hashlib.sha256("\n".join([*lines, more]).encode()).hexdigest()
 
 
-def out_of_fold(study: Study, folds: Sequence[FoldResult]) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the tested clips and their calibrated probabilities, each from the fold that never heard them."""
-    index = np.array([clip for fold in folds for clip in fold.split.test])
-    return index, np.concatenate([softmax(fold.log_probabilities / fold.temperature) for fold in folds])
-
-
 def score(study: Study, folds: Sequence[FoldResult]) -> dict[str, Any]:
     """Pooled out-of-fold scores with the interval over speakers and the calibration error."""
-    index, probabilities = out_of_fold(study, folds)
+    index, probabilities = out_of_fold(folds)
     truth, answer = study.truth[index], probabilities.argmax(axis=1)
     confidence = probabilities.max(axis=1)
     return {
@@ -152,8 +151,8 @@ def metrics_of_seed(study: Study, results: Sequence[FoldResult]) -> dict[str, fl
 
 def _threshold(study: Study, folds: Sequence[FoldResult], temperature: float) -> float:
     """Confidence from which on out-of-fold answers, calibrated as the shipped ones are, are right often enough."""
-    index = [clip for fold in folds for clip in fold.split.test]
-    probabilities = softmax(np.concatenate([fold.log_probabilities for fold in folds]) / temperature)
+    index, answers = _pooled(folds)
+    probabilities = metrics.softmax(answers / temperature)
     right = probabilities.argmax(axis=1) == study.truth[index]
     return metrics.confidence_threshold(probabilities.max(axis=1), right, WANTED_ACCURACY)
 

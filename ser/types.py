@@ -17,6 +17,13 @@ COLOURS = dict(
         strict=True,
     )
 )
+# Label sets that any model can be asked with: ours, and those of published systems.
+LABEL_SETS = {
+    "eight": EMOTIONS,
+    "seven": ("neutral", "calm", "happy", "angry", "fearful", "disgust", "surprised"),
+    "six": ("neutral", "happy", "sad", "angry", "fearful", "surprised"),
+    "four": ("happy", "sad", "angry", "fearful"),
+}
 
 # Why an answer may be in doubt, as one says it to a person.
 REASONS = {
@@ -24,8 +31,8 @@ REASONS = {
     "too_short": "There is less than half a second of sound, which is too little to judge.",
     "clipped": "The recording is overdriven: its loudest parts are cut off flat.",
     "close_call": "Two or more emotions fit about equally well.",
-    "unlike_training": "This does not sound like the speech that the model learned from: it may be music, noise or a tone, "
-    "or come over a very different line.",
+    "unlike_training": "This does not sound like the speech that the model learned from: it may be music, noise "
+    "or a tone, or come over a very different line.",
     "cut_off": "The file is damaged or incomplete: only the part before the damage was heard.",
 }
 

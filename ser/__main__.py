@@ -1,0 +1,5 @@
+"""`python -m ser`."""
+
+from ser.cli import main
+
+main()

@@ -1,0 +1,169 @@
+"""Scores a model on a corpus by a named protocol, through the same core that answers users."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ser import metrics
+from ser.artifact import Artifact, find, verify
+from ser.crossval import FoldResult, out_of_fold, prepare, run_fold
+from ser.datasets import load_corpus
+from ser.fit import Config
+from ser.predict import Recognizer
+from ser.splits import Split, random_split, speaker_folds
+from ser.types import LABEL_SETS, AudioError, Clip, ParameterError
+
+PROTOCOLS = {
+    "folds": "unseen speakers: each is answered by a network that was trained without them",
+    "random": "a random fifth of the clips, inflated by shared speakers",
+    "all": "every clip of the corpus, by the shipped network",
+}
+Answers = dict[int, dict[str, float]]  # clip index -> label -> probability
+
+
+def evaluate(
+    corpus: str,
+    data: str | os.PathLike[str],
+    model: str | os.PathLike[str] | None = None,
+    protocol: str = "folds",
+    labels: str = "eight",
+    *,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Scores as a plain dictionary (fractions, unrounded), recomputed from the recordings.
+
+    The graphs stored with the model are used where they cover the corpus' speakers; else its configuration is trained
+    on the corpus. Scored are the labels that corpus, model and the label set share, with probabilities renormalised
+    over them; other clips are counted under `excluded`. Raises `ParameterError` for unknown names.
+    """
+    _check_name(protocol, PROTOCOLS, "protocol")
+    _check_name(labels, LABEL_SETS, "label set")
+    artifact = verify(find(model))
+    listing = load_corpus(corpus, os.fspath(data))
+    answers, errors = _answers(artifact, listing.clips, protocol, progress)
+    present = {clip.emotion for clip in listing.clips}
+    shared = [label for label in LABEL_SETS[labels] if label in artifact.labels and label in present]
+    if len(shared) < 2:
+        raise ParameterError(f"{artifact.name} and {corpus} share {shared or 'no label'} of the {labels} labels.")
+    seen = protocol == "all" and any(clip.speaker in _trained_speakers(artifact) for clip in listing.clips)
+    return {
+        "corpus": corpus,
+        "model": artifact.name,
+        "protocol": protocol,
+        "note": PROTOCOLS[protocol],
+        **_scores(listing.clips, answers, shared),
+        "excluded": _excluded(listing.clips, listing.excluded, answers, shared),
+        "errors": errors,
+        "seen_in_training": seen,
+    }
+
+
+def _scores(clips: Sequence[Clip], answers: Answers, labels: list[str]) -> dict[str, Any]:
+    scored = [index for index in sorted(answers) if clips[index].emotion in labels]
+    if not scored:
+        raise ParameterError(f"No clip of the corpus could be answered with one of {', '.join(labels)}.")
+    truth = np.array([labels.index(clips[index].emotion) for index in scored])
+    probabilities = np.array([[answers[index][label] for label in labels] for index in scored])
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    answer = probabilities.argmax(axis=1)
+    speakers = [clips[index].speaker for index in scored]
+    return {
+        "clips": len(scored),
+        "speakers": len(set(speakers)),
+        "labels": labels,
+        **metrics.report(truth, answer, labels),
+        "uar_interval": metrics.speaker_interval(truth, answer, speakers, len(labels)),
+        "calibration_error": metrics.calibration_error(probabilities.max(axis=1), answer == truth),
+    }
+
+
+def _excluded(clips: Sequence[Clip], outside: dict[str, int], answers: Answers, labels: list[str]) -> dict[str, int]:
+    """Clips by label that were not scored because the label is not asked for."""
+    left_out = Counter(clips[index].emotion for index in answers if clips[index].emotion not in labels)
+    return dict(sorted((left_out + Counter(outside)).items()))
+
+
+def _answers(
+    artifact: Artifact, clips: Sequence[Clip], protocol: str, progress: bool
+) -> tuple[Answers, list[dict[str, str]]]:
+    if protocol == "all":
+        return _ask(Recognizer(artifact), clips, range(len(clips)), progress)
+    stored = _stored(artifact, clips, protocol)
+    if not stored:
+        return _trained(artifact, clips, protocol, progress), []
+    answers: Answers = {}
+    errors: list[dict[str, str]] = []
+    for variant, tested in stored:
+        found, failed = _ask(Recognizer(artifact, variant), clips, tested, progress)
+        answers |= found
+        errors += failed
+    return answers, errors
+
+
+def _stored(artifact: Artifact, clips: Sequence[Clip], protocol: str) -> list[tuple[dict[str, Any], list[int]]]:
+    """The stored networks that never heard some of the clips, each with those clips; empty where clips are left."""
+    if protocol == "random":
+        variants = [artifact.manifest["random"]] if "random" in artifact.manifest else []
+        keys = [f"{clip.speaker}/{Path(clip.path).stem}" for clip in clips]
+    else:
+        variants = artifact.manifest.get("folds", [])
+        keys = [clip.speaker for clip in clips]
+    there = [variant for variant in variants if all(artifact.path(file).is_file() for file in variant["files"])]
+    tested = [(variant, [i for i, key in enumerate(keys) if key in set(variant["test"])]) for variant in there]
+    covered = sum(len(indices) for _, indices in tested)
+    enough = covered == len(clips) if protocol == "folds" else covered > 0
+    return [(variant, indices) for variant, indices in tested if indices] if enough else []
+
+
+def _ask(
+    recognizer: Recognizer, clips: Sequence[Clip], indices: Iterable[int], progress: bool
+) -> tuple[Answers, list[dict[str, str]]]:
+    from tqdm.auto import tqdm
+
+    answers: Answers = {}
+    errors = []
+    for index in tqdm(list(indices), desc="Listening", unit="clip", disable=not progress):
+        try:
+            answers[index] = recognizer.predict(clips[index].path).probabilities
+        except AudioError as error:
+            errors.append({"file": clips[index].path, "error": str(error)})
+    return answers, errors
+
+
+def _trained(artifact: Artifact, clips: Sequence[Clip], protocol: str, progress: bool) -> Answers:
+    """Answers of networks trained here, on the corpus itself, by the model's configuration."""
+    from tqdm.auto import tqdm
+
+    config = Config.from_dict(artifact.manifest["training"]["config"])
+    with tempfile.TemporaryDirectory(prefix="ser-") as work:
+        study = prepare(clips, config, Path(work), progress)
+        splits: list[Split] = speaker_folds(clips) if protocol == "folds" else [_random(study, config)]
+        total = 2 * len(splits) * config.epochs
+        with tqdm(total=total, desc=f"Training {len(splits)} folds", unit="epoch", disable=not progress) as bar:
+            results: list[FoldResult] = [run_fold(study, split, config.seeds[0], bar.update) for split in splits]
+        index, probabilities = out_of_fold(results)
+    return {
+        int(clip): dict(zip(study.labels, row.tolist(), strict=True))
+        for clip, row in zip(index, probabilities, strict=True)
+    }
+
+
+def _random(study: Any, config: Config) -> Split:
+    return random_split(study.clips, config.seeds[0], duplicates=study.duplicates)
+
+
+def _trained_speakers(artifact: Artifact) -> set[str]:
+    corpora = artifact.manifest["training"].get("corpora", {})
+    return {speaker for corpus in corpora.values() for speaker in corpus["speakers"]}
+
+
+def _check_name(name: str, known: dict[str, Any], what: str) -> None:
+    if name not in known:
+        raise ParameterError(f"Unknown {what} {name!r}; known: {', '.join(known)}.")
