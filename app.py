@@ -1,0 +1,287 @@
+"""The page: a recording in, the emotion that it sounds like out. Start it with `streamlit run app.py`."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from html import escape
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import soundfile as sf
+import streamlit as st
+from audio_recorder_streamlit import audio_recorder
+
+import ser
+from ser import view, words
+from ser.audio import load_waveform
+from ser.types import COLOURS, EMOJI, ArtifactError, AudioError, Prediction
+
+HERE = Path(__file__).parent
+SAMPLES = sorted((HERE / "samples").glob("*.flac"))
+MAX_MB = 25
+LOCAL = re.compile(r"(.+\.)?localhost|127\.[0-9.]+|::1")
+FORMATS = "WAV, FLAC, OGG, MP3, M4A, WebM and most other recordings"
+HUMAN = 0.624  # listeners on the same recordings; neutral and calm accepted for each other
+EXAMPLE = Prediction(
+    label="happy",
+    probabilities=dict(zip(EMOJI, (0.04, 0.03, 0.71, 0.02, 0.05, 0.03, 0.01, 0.11), strict=True)),
+    reasons=(),
+    duration_s=3.0,
+    model="example",
+)
+TABS = (":material/upload: Upload", ":material/mic: Record", ":material/graphic_eq: Samples")
+UNNAMED = set(words.TITLES)  # doubts under which the numbers mean little
+
+
+@st.cache_resource(show_spinner="Loading the model …")
+def recognizer() -> ser.Recognizer:
+    return ser.load()
+
+
+def main() -> None:
+    st.set_page_config("How does this voice sound?", page_icon="🎙️", layout="centered")
+    st.html(HERE / "static" / "page.css")
+    try:
+        model = recognizer()
+    except ArtifactError as error:
+        notice("The model cannot be loaded", str(error))
+        return
+    header()
+    with st.container(border=True, key="input"):
+        sounds = inputs()
+    with st.container(key="result"):
+        listen(model, sounds)
+        result(model)
+    footer(model)
+
+
+def header() -> None:
+    st.html(
+        '<header class="top"><p class="brand"><span class="mark" aria-hidden="true"><i></i><i></i><i></i><i></i></span>'
+        "ser<span>speech emotion recognition</span></p>"
+        "<h1>How does this voice sound?</h1>"
+        "<p>Upload a recording or speak, and see which emotion it carries and how sure that is.</p>"
+        '<p class="quiet">Processed in memory. Nothing is stored.</p></header>'
+    )
+
+
+def inputs() -> dict[str, io.BytesIO | None]:
+    """The three ways in; each sound with its name, under the name of its widget."""
+    upload, record, samples = st.tabs(TABS)
+    with upload:
+        st.html(f'<p class="how">{FORMATS}, up to {MAX_MB} MB and two minutes.</p>')
+        uploaded = st.file_uploader("Drop a recording here, or choose a file", max_upload_size=MAX_MB, key="upload")
+    with record:
+        paused, stopped = recorders()
+    with samples:
+        sample = sample_buttons()
+    return {"upload": uploaded, "pause": paused, "stop": stopped, "sample": sample}
+
+
+def recorders() -> tuple[io.BytesIO | None, io.BytesIO | None]:
+    if not microphone_allowed():
+        notice(
+            "No microphone on this address",
+            "Browsers lend the microphone only to pages under https or on localhost. "
+            "Open the page that way, or upload a file instead.",
+        )
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.html('<p class="how"><b>Stops when you pause</b>Click the microphone, then speak.</p>')
+        with st.container(key="recorder"):
+            spoken = audio_recorder(
+                text="",
+                pause_threshold=1.5,
+                neutral_color=view.UNDECIDED,
+                recording_color="#E0457B",
+                icon_size="2x",
+                key="pause",
+            )
+    with right:
+        st.html('<p class="how"><b>Stops when you say so</b>Click to start, click again to stop.</p>')
+        stopped = st.audio_input(
+            "Record until you press stop", sample_rate=16000, key="stop", label_visibility="collapsed"
+        )
+    with st.expander("The microphone does not start?"):
+        st.markdown(
+            "Allow the microphone when the browser asks. If it was denied before, click the icon beside the page's "
+            "address, set the microphone to *allow*, and reload. Or record with another program and upload the file."
+        )
+    return named(spoken, "your recording"), stopped
+
+
+def microphone_allowed() -> bool:
+    """Whether browsers lend the microphone to the address under which the page was opened."""
+    url = urlsplit(st.context.url or "http://localhost")
+    return url.scheme == "https" or bool(LOCAL.fullmatch(url.hostname or ""))
+
+
+def sample_buttons() -> io.BytesIO | None:
+    st.html('<p class="how">Spoken by a speech synthesiser, not by people, so expect doubt. One is music.</p>')
+    with st.container(horizontal=True, key="samples"):
+        clicked = [path for path in SAMPLES if st.button(path.stem.replace("-", " ").capitalize(), key=path.stem)]
+    return named(clicked[0].read_bytes(), clicked[0].name) if clicked else None
+
+
+def named(data: bytes | None, name: str) -> io.BytesIO | None:
+    """Bytes as a file with a name, like an uploaded one."""
+    if not data:
+        return None
+    file = io.BytesIO(data)
+    file.name = name
+    return file
+
+
+def listen(model: ser.Recognizer, sounds: dict[str, io.BytesIO | None]) -> None:
+    """Judge the sound that has just arrived, if one has; drop the answer whose sound was taken away."""
+    state = st.session_state
+    seen = state.setdefault("seen", {})
+    for source, file in sounds.items():
+        arrival = mark(file) if file else None
+        if arrival == seen.get(source):
+            continue
+        seen[source] = arrival
+        if file:
+            with st.spinner("Listening to the recording …"):
+                state.source, state.result = source, judge(model, file)
+        elif source != "sample" and state.get("source") == source:
+            state.source = state.result = None
+
+
+def mark(file: io.BytesIO) -> str:
+    """Tells one arrival from the next: Streamlit's number of an upload, else the content's hash."""
+    return getattr(file, "file_id", None) or hashlib.sha256(file.getbuffer()).hexdigest()
+
+
+def judge(model: ser.Recognizer, file: io.BytesIO) -> view.Judged | AudioError:
+    """The answer, with what the page shows of the recording; or why there is none."""
+    try:
+        waveform = load_waveform(file, model.sample_rate)
+    except AudioError as error:
+        return error
+    wav = io.BytesIO()
+    sf.write(wav, waveform.samples, waveform.sample_rate, format="WAV", subtype="PCM_16")
+    return view.Judged(file.name, waveform, wav.getvalue(), model.predict(waveform))
+
+
+def result(model: ser.Recognizer) -> None:
+    found = st.session_state.get("result")
+    if found is None:
+        example()
+    elif isinstance(found, AudioError):
+        notice("This could not be heard", str(found), "Nothing was kept. Choose another recording above.")
+    else:
+        answer(found, model.artifact.manifest["thresholds"]["confidence"])
+
+
+def answer(found: view.Judged, sure_from: float) -> None:
+    prediction = found.prediction
+    with st.container(border=True, key="answer"):
+        left, right = st.columns([1.45, 1], gap="medium", vertical_alignment="center")
+        with left:
+            st.html(headline(prediction))
+        with right:
+            st.html(f'<p class="file">{escape(found.name)}<span>{words.seconds(prediction.duration_s)}</span></p>')
+            st.audio(found.wav, format="audio/wav")
+        if prediction.reasons:
+            st.html(doubt_list(prediction, sure_from))
+        if "silent" not in prediction.reasons:
+            emotions(prediction)
+            the_sound(found)
+
+
+def headline(prediction: Prediction) -> str:
+    """Face, title and how sure: the answer at a glance."""
+    (first, _), (second, _) = words.ranked(prediction)[:2]
+    if prediction.uncertain:
+        colours = ("#8A8F98",) * 2 if UNNAMED & set(prediction.reasons) else (COLOURS[first], COLOURS[second])
+        face = f'<span class="face unsure" style="--a:{colours[0]};--b:{colours[1]}" aria-hidden="true">?</span>'
+        eyebrow = "No clear answer"
+    else:
+        face = f'<span class="face" style="--a:{COLOURS[first]}" role="img" aria-label="{first}">{EMOJI[first]}</span>'
+        eyebrow = "This voice sounds"
+    return (
+        f'<section class="headline" role="status">{face}<div><p class="eyebrow">{eyebrow}</p>'
+        f"<h2>{words.title(prediction)}</h2><p class='sure'>{words.subtitle(prediction)}</p></div></section>"
+    )
+
+
+def doubt_list(prediction: Prediction, sure_from: float) -> str:
+    doubts = words.doubts(prediction, sure_from)
+    items = "".join(f"<li><b>{escape(found)}</b> <span>{escape(helps)}</span></li>" for found, helps in doubts)
+    return f'<ul class="doubts">{items}</ul>'
+
+
+def emotions(prediction: Prediction) -> None:
+    muted = bool(UNNAMED & set(prediction.reasons))
+    st.html("<h3>All emotions</h3>" + ('<p class="how">For completeness; here they say little.</p>' if muted else ""))
+    spoken = ", ".join(f"{emotion} {words.percent(p)}" for emotion, p in words.ranked(prediction))
+    st.plotly_chart(
+        view.bars(prediction, muted=muted),
+        config=view.CONFIG,
+        key="bars",
+        alt=f"Probability of every emotion: {spoken}",
+    )
+
+
+@st.fragment
+def the_sound(found: view.Judged) -> None:
+    heard = words.heard(found.prediction)
+    st.html(f'<h3>The sound</h3><p class="how">{heard}</p>')
+    figure = view.sound(found)
+    st.plotly_chart(figure, config=view.CONFIG, key="sound", alt=f"Loudness of the recording over time. {heard}")
+    spectrogram = st.expander("Spectrogram", on_change="rerun", key="spectrogram")
+    if spectrogram.open:
+        with spectrogram:
+            figure = view.spectrogram(found.waveform)
+            st.plotly_chart(figure, config=view.CONFIG, key="spectrogram-chart", alt="Level over time and frequency")
+
+
+def example() -> None:
+    with st.container(border=True, key="example"):
+        st.html('<p class="eyebrow">An answer looks like this</p>')
+        st.html(headline(EXAMPLE).replace('role="status"', 'aria-hidden="true"'))
+        st.plotly_chart(view.bars(EXAMPLE, muted=True), config=view.CONFIG, key="bars", alt="Example of an answer")
+
+
+def notice(title: str, *sentences: str) -> None:
+    """A problem as plain text: nothing that a visitor's file says is read as markup."""
+    text = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
+    st.html(f'<div class="notice" role="alert"><b>{escape(title)}</b>{text}</div>')
+
+
+def below_the_page(card: str) -> str:
+    """The model card with its headings one level down and without its pictures, which lie beside it as files."""
+    return re.sub(r"(?m)^#", "##", re.sub(r"(?m)^!\[.*?\]\(.*?\)\s*$", "", card))
+
+
+def honest_score(uar: float, n_labels: int) -> str:
+    """The model's score on unseen speakers between that of guessing and that of people."""
+    return (
+        f"On speakers that it had never heard, it names {100 * uar:.1f}&nbsp;% of the emotions rightly; guessing gives "
+        f"{100 / n_labels:.1f}&nbsp;%, and people who listened to the same recordings {100 * HUMAN:.1f}&nbsp;%."
+    )
+
+
+def footer(model: ser.Recognizer) -> None:
+    artifact = model.artifact
+    uar = artifact.manifest["metrics"].get("folds", {}).get("uar")
+    score = f" {honest_score(uar, len(model.labels))}" if uar else ""
+    st.html(
+        "<footer><p><b>What this is.</b> An estimate of how a voice <em>sounds</em> to a model that learned from acted "
+        f"speech.{score}</p>"
+        "<p><b>What it is not.</b> It does not know what a person feels, and it is no ground for judging anyone. "
+        "In the EU, inferring emotions at work or in education is prohibited (AI Act, Article 5(1)(f)). "
+        "Tell people before you let a machine listen for their emotions.</p></footer>"
+    )
+    card = artifact.path("MODEL_CARD.md")
+    if card.is_file():
+        with st.expander("Model card"):
+            st.markdown(below_the_page(card.read_text(encoding="utf-8")))
+    st.html(f'<p class="version">ser {ser.__version__}, model {escape(model.name)}</p>')
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,258 @@
+"""The page without a browser: every state of it, through Streamlit's AppTest."""
+
+from __future__ import annotations
+
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+import ser
+from ser import view, words
+from ser.types import EMOJI, EMOTIONS, REASONS, Prediction, Waveform
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLES = sorted((ROOT / "samples").glob("*.flac"))
+NOT_SPEECH = sorted((ROOT / "tests" / "clips").glob("*.flac"))
+
+
+class Text(HTMLParser):
+    """The words of a piece of HTML."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.feed(html)
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def text(page: AppTest) -> str:
+    """What the page says, without the markup."""
+    parts = [" ".join(Text(element.value).words) for element in page.get("html")]
+    return re.sub(r"\s+", " ", " ".join([*parts, *(element.value for element in page.markdown)]))
+
+
+def html(page: AppTest) -> str:
+    return "".join(element.value for element in page.get("html"))
+
+
+def wav(samples: np.ndarray, rate: int = 16_000) -> bytes:
+    file = io.BytesIO()
+    sf.write(file, samples, rate, format="WAV")
+    return file.getvalue()
+
+
+def voice() -> np.ndarray:
+    return sf.read(ROOT / "samples" / "even.flac")[0]
+
+
+def upload(page: AppTest, data: bytes, name: str = "voice.wav") -> AppTest:
+    page.file_uploader[0].set_value((name, data, "audio/wav"))
+    return page.run()
+
+
+@pytest.fixture
+def page() -> AppTest:
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=30).run()
+    assert not page.exception
+    return page
+
+
+def test_before_the_first_sound_a_greyed_example_stands_there(page):
+    assert "How does this voice sound?" in text(page)
+    assert "An answer looks like this" in text(page)
+    assert "Nothing is stored" in text(page)
+    assert "25 MB" in text(page) and "WAV, FLAC, OGG, MP3" in text(page)
+    assert len(page.get("plotly_chart")) == 1
+    assert not page.get("audio")
+
+
+def test_foot_says_what_it_is_how_good_and_where_prohibited(page):
+    said = text(page)
+    uar = ser.load().artifact.manifest["metrics"]["folds"]["uar"]
+    assert f"{100 * uar:.1f}" in said and "62.4" in said and "12.5" in said
+    assert "does not know what a person feels" in said
+    assert "Article 5(1)(f)" in said
+    assert ser.__version__ in said
+    assert any(expander.label == "Model card" for expander in page.expander)
+
+
+def test_upload_gives_the_same_answer_as_the_core(page):
+    upload(page, wav(voice()))
+    prediction = ser.load().predict(wav(voice()))
+    assert words.title(prediction) in text(page)
+    assert words.subtitle(prediction) in text(page)
+    assert "voice.wav" in text(page)
+    assert len(page.get("audio")) == 1
+    assert len(page.get("plotly_chart")) == 2
+    assert "An answer looks like this" not in text(page)
+
+
+def test_recording_is_answered(page):
+    assert page.audio_input[0].sample_rate == 16_000
+    page.audio_input[0].set_value(("audio.wav", wav(voice()), "audio/wav"))
+    page.run()
+    assert words.title(ser.load().predict(wav(voice()))) in text(page)
+
+
+def test_samples_are_answered_and_said_to_be_synthetic(page):
+    assert 4 <= len(SAMPLES) <= 6
+    assert "speech synthesiser" in text(page)
+    for path in SAMPLES:
+        page.button(key=path.stem).click().run()
+        assert path.name in text(page)
+        assert words.title(ser.load().predict(path)) in text(page)
+
+
+def test_the_latest_sound_wins_and_removing_it_removes_the_answer(page):
+    upload(page, wav(voice()), "first.wav")
+    page.button(key="music").click().run()
+    assert "music.flac" in text(page) and "first.wav" not in text(page)
+    page.audio_input[0].set_value(("second.wav", wav(voice()), "audio/wav"))
+    assert "second.wav" in text(page.run())
+    page.audio_input[0].set_value(None)
+    assert "An answer looks like this" in text(page.run())
+
+
+def test_nothing_is_decoded_twice(page, monkeypatch):
+    calls = []
+    real = ser.audio.load_waveform
+    monkeypatch.setattr("ser.audio.load_waveform", lambda *args: calls.append(1) or real(*args))
+    upload(page, wav(voice()))
+    page.run()
+    page.run()
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("path", NOT_SPEECH, ids=lambda path: path.stem)
+def test_music_noise_and_tones_are_not_given_an_emotion(page, path):
+    upload(page, path.read_bytes(), path.name)
+    assert "unlike_training" in ser.load().predict(path).reasons
+    assert "Not like speech" in text(page)
+    assert 'role="img"' not in html(page)
+
+
+def test_silence_says_what_was_found(page):
+    upload(page, wav(np.zeros(48_000)))
+    assert "Silence" in text(page) and "3.0 s long and holds no sound" in text(page)
+    assert not page.get("plotly_chart")
+
+
+def test_too_short_says_how_much_there_was(page):
+    upload(page, wav(voice()[8_000:13_600]))
+    assert "Too short to tell" in text(page)
+    assert "Only 0.3 s of sound; at least 0.5 s is needed." in text(page)
+
+
+def test_overdriven_is_said(page):
+    upload(page, wav(np.clip(12 * voice(), -1, 1)))
+    assert "overdriven" in text(page)
+    assert 'role="img"' not in html(page)
+
+
+def test_half_a_file_is_answered_with_doubt(page):
+    whole = (ROOT / "samples" / "even.flac").read_bytes()
+    upload(page, whole[: len(whole) * 6 // 10], "half.flac")
+    assert "damaged or incomplete" in text(page)
+
+
+def test_text_is_refused_in_plain_text_and_the_input_stays_ready(page):
+    name = "<b>evil<b> **md** www.x.com.wav"
+    upload(page, b"this is not a sound at all, only text", name)
+    assert "This could not be heard" in text(page)
+    assert name in text(page)
+    assert "<b>evil" not in html(page)
+    upload(page, wav(voice()), "good.wav")
+    assert "good.wav" in text(page) and "could not be heard" not in text(page)
+
+
+@pytest.mark.parametrize("data", [b"", wav(np.zeros(0)), b"RIFF" + bytes(200)], ids=["empty", "no samples", "broken"])
+def test_what_holds_no_sound_is_refused(page, data):
+    upload(page, data)
+    assert "This could not be heard" in text(page)
+
+
+def test_too_long_names_the_limit(page):
+    file = io.BytesIO()
+    sf.write(file, np.zeros(16_000 * 130), 16_000, format="FLAC")
+    upload(page, file.getvalue(), "long.flac")
+    assert "This could not be heard" in text(page) and "120 s" in text(page)
+
+
+@pytest.fixture
+def nothing_loaded():
+    """The page's model is loaded once a process; here it must be loaded anew, before and after."""
+    st.cache_resource.clear()
+    yield
+    st.cache_resource.clear()
+
+
+@pytest.mark.usefixtures("nothing_loaded")
+def test_broken_artifact_shows_its_sentence_and_nothing_else(tmp_path, monkeypatch):
+    (tmp_path / "manifest.json").write_text("{}")
+    monkeypatch.setenv("SER_MODEL", str(tmp_path))
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=30).run()
+    assert not page.exception
+    assert "The model cannot be loaded" in text(page) and "expected schema" in text(page)
+    assert not page.file_uploader and not page.get("plotly_chart") and not page.button
+
+
+def prediction(*reasons: str, **probabilities: float) -> Prediction:
+    rest = (1 - sum(probabilities.values())) / (len(EMOTIONS) - len(probabilities))
+    full = {emotion: probabilities.get(emotion, rest) for emotion in EMOTIONS}
+    return Prediction(max(full, key=full.__getitem__), full, reasons, 3.0, "m", (0.5, 2.5))
+
+
+def test_words_of_a_sure_answer():
+    assert words.title(prediction(happy=0.71)) == "Happy"
+    assert words.subtitle(prediction(happy=0.71)) == "fairly sure, 71 %"
+    assert words.subtitle(prediction(happy=0.95)) == "very sure, 95 %"
+
+
+def test_words_of_a_doubtful_answer():
+    between = prediction("close_call", sad=0.38, calm=0.34)
+    assert words.title(between) == "Unsure"
+    assert words.subtitle(between) == "between sad (38 %) and calm (34 %)"
+    assert words.subtitle(prediction("clipped", angry=0.9)) == "perhaps angry (90 %)"
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_every_reason_has_its_sentence_and_advice(reason):
+    [(found, helps)] = words.doubts(prediction(reason, sad=0.4), 0.6)
+    assert found.endswith(".") and helps.endswith(".")
+
+
+def test_bars_are_sorted_from_0_to_100_with_names_and_numbers():
+    figure = view.bars(prediction(sad=0.4, calm=0.3))
+    rail, values = figure.data
+    assert list(values.x) == sorted(values.x) and len(values.x) == len(EMOTIONS)
+    assert values.y[-1] == "sad" and rail.text[-1].strip() == "<b>40 %</b>"
+    assert tuple(figure.layout.xaxis.range) == (0, 100)
+    names = [annotation.text for annotation in figure.layout.annotations]
+    assert all(any(EMOJI[e] in name and e.capitalize() in name for name in names) for e in EMOTIONS)
+
+
+def test_what_was_trimmed_is_grey():
+    samples = np.ones(48_000, np.float32)
+    judged = view.Judged("x", Waveform(samples, 16_000), b"", prediction(sad=0.9))
+    [strokes] = view.sound(judged).data
+    used = (strokes.x >= 0.5) & (strokes.x <= 2.5)
+    assert set(strokes.marker.color[~used]) == {view.GREY}
+    assert view.GREY not in strokes.marker.color[used]
+
+
+@pytest.mark.parametrize("seconds", [0.3, 3.0, 60.0])
+def test_spectrogram_shows_a_tone_at_its_pitch_and_stays_small(seconds):
+    time = np.arange(int(16_000 * seconds)) / 16_000
+    [heat] = view.spectrogram(Waveform(np.sin(2 * np.pi * 3000 * time).astype(np.float32), 16_000)).data
+    loudest = heat.y[heat.z.mean(axis=1).argmax()]
+    assert loudest == pytest.approx(3.0, abs=0.05)
+    assert heat.z.size <= view.MAX_COLUMNS * 128
