@@ -4,37 +4,48 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
+import reprlib
 import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ser.features import recipe
+from ser.features import RECIPES
 from ser.types import EMOTIONS, ArtifactError, ParameterError
+
+# Read when ONNX Runtime is first imported: else it leaves an identifier and a log in the user's home and sends them on.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 SCHEMA = "ser-artifact/1"
 MANIFEST = "manifest.json"
 ARTIFACTS = Path(__file__).resolve().parent.parent / "artifacts"
 GOLDEN_TOLERANCE = 1e-4  # between a stored log-probability and the one that this machine computes
-FIELDS = {
+FILE_NAME = re.compile(r"\w[\w.-]{0,99}(/\w[\w.-]{0,99}){0,3}", re.ASCII)  # stays inside the folder
+VARIANT = {"name": str, "files": [str], "test": [str], "temperature": float}
+# What the manifest must hold. [x]: a list of x; {str: x}: any keys; "key?": may be left out; numbers are finite.
+FIELDS: dict[Any, Any] = {
     "schema": str,
     "name": str,
     "created": str,
-    "labels": list,
-    "branches": list,
+    "labels": [str],
+    "branches": [{"recipe": str, "file": str, "weight": float}],
     "golden": str,
     "temperature": float,
-    "thresholds": dict,
-    "training": dict,
-    "metrics": dict,
-    "versions": dict,
-    "files": dict,
+    "thresholds": {"confidence": float},
+    "novelty?": {"file": str, "branch": int, "threshold": float},
+    "folds?": [VARIANT],
+    "random?": VARIANT,
+    "training": {"config": {"seeds": [int]}, "corpora": {str: {"speakers": [str]}}},
+    "metrics": {"folds?": {"uar": float}},
+    "versions": {str: str},
+    "files": {str: str},
 }
 
 
@@ -65,15 +76,15 @@ class Artifact:
 
     @property
     def branches(self) -> tuple[Branch, ...]:
-        return tuple(Branch(**branch) for branch in self.manifest["branches"])
+        return tuple(Branch(entry["recipe"], entry["file"], entry["weight"]) for entry in self.manifest["branches"])
 
     def path(self, file: str) -> Path:
         return self.folder / file
 
 
 def known() -> dict[str, Path]:
-    """Name and folder of every artifact that lies in the project's `artifacts/`."""
-    return {path.parent.name: path.parent for path in sorted(ARTIFACTS.glob(f"*/{MANIFEST}"))}
+    """Name and folder of every artifact that lies in the project's `artifacts/`; hidden ones are half written."""
+    return {path.parent.name: path.parent for path in sorted(ARTIFACTS.glob(f"[!.]*/{MANIFEST}"))}
 
 
 def find(model: str | os.PathLike[str] | None = None) -> Path:
@@ -85,10 +96,17 @@ def find(model: str | os.PathLike[str] | None = None) -> Path:
     model = model or os.environ.get("SER_MODEL") or _best()
     if str(model) in known():
         return known()[str(model)]
-    if Path(model, MANIFEST).is_file():
+    if _holds_manifest(Path(model)):
         return Path(model)
     names = ", ".join(known()) or f"none in {ARTIFACTS.name}/"
     raise ArtifactError(f"No model {str(model)!r}: neither a folder with a {MANIFEST} nor one of the known: {names}.")
+
+
+def _holds_manifest(folder: Path) -> bool:
+    try:
+        return (folder / MANIFEST).is_file()
+    except OSError:  # a name too long for any folder
+        return False
 
 
 def _best() -> str:
@@ -109,7 +127,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtifactError(f"{folder.name}: no {MANIFEST} in this folder.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{folder.name}/{MANIFEST} cannot be read: {error}.") from error
     _check_fields(manifest, f"{folder.name}/{MANIFEST}")
     return manifest
@@ -119,27 +137,80 @@ def _check_fields(manifest: Any, where: str) -> None:
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         found = manifest.get("schema") if isinstance(manifest, dict) else type(manifest).__name__
         raise ArtifactError(f"{where}: expected schema {SCHEMA!r}, found {found!r}.")
-    for field, kind in FIELDS.items():
-        if not isinstance(manifest.get(field), kind):
-            raise ArtifactError(f"{where}: expected {field!r} as {kind.__name__}, found {manifest.get(field)!r}.")
+    _check_shape(manifest, FIELDS, "", where)
     labels = manifest["labels"]
     if len(labels) < 2 or labels != [emotion for emotion in EMOTIONS if emotion in labels]:
         raise ArtifactError(f"{where}: expected labels from {', '.join(EMOTIONS)}, in this order, found {labels}.")
+    _check_branches(manifest, where)
     _check_numbers(manifest, where)
-    for name in [*manifest["files"], *(branch["file"] for branch in manifest["branches"]), manifest["golden"]]:
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name:
-            raise ArtifactError(f"{where}: expected file names inside the folder, found {name!r}.")
+    for name in {*manifest["files"], *_graphs(manifest), *_needed(manifest)}:
+        if not FILE_NAME.fullmatch(name):
+            raise ArtifactError(f"{where}: expected file names inside the folder, found {reprlib.repr(name)}.")
+
+
+def _check_shape(value: Any, shape: Any, at: str, where: str) -> None:
+    """Hold a value against an entry of `FIELDS`, and what is in it against what is in that."""
+    kind: Any = shape if isinstance(shape, type) else type(shape)
+    if type(value) is not kind or (kind is float and not math.isfinite(value)):
+        wanted = "finite float" if kind is float else kind.__name__
+        raise ArtifactError(f"{where}: expected {at!r} as {wanted}, found {reprlib.repr(value)}.")
+    if isinstance(shape, list):
+        for place, item in enumerate(value):
+            _check_shape(item, shape[0], f"{at}[{place}]", where)
+    elif isinstance(shape, dict):
+        for key, part in _parts(value, shape):
+            _check_shape(value.get(key), part, f"{at}.{key}".lstrip("."), where)
+
+
+def _parts(value: dict[str, Any], shape: dict[Any, Any]) -> list[tuple[str, Any]]:
+    """The keys that a dictionary of this shape must hold or happens to hold, each with the shape of its value."""
+    if str in shape:
+        return [(key, shape[str]) for key in value]
+    names = {key.removesuffix("?"): key for key in shape}
+    return [(name, shape[key]) for name, key in names.items() if name == key or name in value]
+
+
+def _check_branches(manifest: dict[str, Any], where: str) -> None:
+    """At least one, each of a known recipe, and everything that refers to them."""
+    branches = manifest["branches"]
+    if not branches:
+        raise ArtifactError(f"{where}: expected at least one branch, found none.")
+    for entry in branches:
+        if entry["recipe"] not in RECIPES:
+            found = f"recipe {entry['recipe']!r}; known: {', '.join(RECIPES)}"
+            raise ArtifactError(f"{where}: a branch needs {found}. A newer ser may know it.")
+    if any(len(variant["files"]) != len(branches) for variant in _variants(manifest)):
+        raise ArtifactError(f"{where}: expected one file a branch in every entry of 'folds' and 'random'.")
+    if "novelty" in manifest and manifest["novelty"]["branch"] not in range(len(branches)):
+        found = manifest["novelty"]["branch"]
+        raise ArtifactError(f"{where}: expected 'novelty.branch' below {len(branches)}, found {found}.")
 
 
 def _check_numbers(manifest: dict[str, Any], where: str) -> None:
-    for branch in manifest["branches"]:
-        keys = {"recipe": str, "file": str, "weight": float}
-        if not isinstance(branch, dict) or any(not isinstance(branch.get(key), kind) for key, kind in keys.items()):
-            raise ArtifactError(f"{where}: expected branches with recipe, file and weight, found {branch!r}.")
-    if not manifest["branches"]:
-        raise ArtifactError(f"{where}: expected at least one branch, found none.")
-    if not 0 < manifest["temperature"] < np.inf:
-        raise ArtifactError(f"{where}: expected a temperature above 0, found {manifest['temperature']}.")
+    """Scores are weighted by one and divided by the other."""
+    found = [("temperature", entry["temperature"]) for entry in (manifest, *_variants(manifest))]
+    found += [("weight", entry["weight"]) for entry in manifest["branches"]]
+    for name, value in found:
+        if value <= 0:
+            raise ArtifactError(f"{where}: expected a {name} above 0, found {value}.")
+
+
+def _variants(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    """The entries that name other graphs: those of folds and of the random split."""
+    return [*manifest.get("folds", []), *([manifest["random"]] if "random" in manifest else [])]
+
+
+def _graphs(manifest: dict[str, Any]) -> set[str]:
+    """Every graph that may ever be run."""
+    return {entry["file"] for entry in manifest["branches"]} | {
+        file for variant in _variants(manifest) for file in variant["files"]
+    }
+
+
+def _needed(manifest: dict[str, Any]) -> set[str]:
+    """The files that answering needs."""
+    novelty = {manifest["novelty"]["file"]} if "novelty" in manifest else set()
+    return {entry["file"] for entry in manifest["branches"]} | {manifest["golden"]} | novelty
 
 
 def verify(folder: Path) -> Artifact:
@@ -148,20 +219,13 @@ def verify(folder: Path) -> Artifact:
     What answering needs must be there; what is only for training and scoring may be left out of an installation.
     """
     manifest = read_manifest(folder)
-    artifact = Artifact(folder, manifest)
-    for branch in artifact.branches:
-        recipe(branch.recipe)
-    needed = {branch.file for branch in artifact.branches} | {manifest["golden"]} | set(_novelty_files(manifest))
-    unlisted = needed - set(manifest["files"])
+    needed = _needed(manifest)
+    unlisted = (needed | _graphs(manifest)) - set(manifest["files"])
     if unlisted:
         raise ArtifactError(f"{folder.name}/{MANIFEST} gives no SHA-256 for {', '.join(sorted(unlisted))}.")
     for name, expected in manifest["files"].items():
         _check_hash(folder, name, expected, needed=name in needed)
-    return artifact
-
-
-def _novelty_files(manifest: dict[str, Any]) -> list[str]:
-    return [manifest["novelty"]["file"]] if manifest.get("novelty") else []
+    return Artifact(folder, manifest)
 
 
 def _check_hash(folder: Path, name: str, expected: str, *, needed: bool) -> None:
@@ -193,7 +257,7 @@ def open_graph(artifact: Artifact, file: str) -> Any:
         session = ort.InferenceSession(str(artifact.path(file)), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own exceptions share no narrower base
         raise ArtifactError(f"{artifact.name}/{file} is not a graph that ONNX Runtime can open: {error}") from error
-    width, expected = session.get_outputs()[0].shape[-1], len(artifact.labels)
+    width, expected = (session.get_outputs()[0].shape or [0])[-1], len(artifact.labels)
     if width != expected:
         raise ArtifactError(f"{artifact.name}/{file}: expected {expected} outputs, one a label, found {width}.")
     return session
@@ -204,19 +268,36 @@ def run_graph(session: Any, features: np.ndarray) -> np.ndarray:
     return session.run(None, {session.get_inputs()[0].name: features})[0]
 
 
+def read_arrays(artifact: Artifact, file: str, **shapes: tuple[int | None, ...]) -> list[np.ndarray]:
+    """Finite float32 arrays by name and shape (None: any length) from an `.npz`; nothing is unpickled."""
+    try:
+        with np.load(artifact.path(file), allow_pickle=False) as stored:
+            arrays = [np.asarray(stored[name], np.float32) for name in shapes]
+    except Exception as error:  # NumPy, zipfile and zlib raise what they like
+        raise ArtifactError(f"{artifact.name}/{file} does not hold {', '.join(shapes)}: {error}.") from error
+    for (name, shape), array in zip(shapes.items(), arrays, strict=True):
+        fits = len(array.shape) == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
+        if not fits or not array.size or not np.isfinite(array).all():
+            raise ArtifactError(f"{artifact.name}/{file}: expected {name} finite and of shape {shape}, found another.")
+    return arrays
+
+
 def check_golden(artifact: Artifact, sessions: list[Any]) -> None:
     """Every branch must give its stored answer for its stored input; `golden` holds `input_i` and `output_i`."""
     file = artifact.manifest["golden"]
-    with np.load(artifact.path(file), allow_pickle=False) as golden:
-        for i, session in enumerate(sessions):
-            found = run_graph(session, golden[f"input_{i}"])
-            difference = float(np.abs(found - golden[f"output_{i}"]).max())
-            if not difference <= GOLDEN_TOLERANCE:
-                name = artifact.branches[i].file
-                raise ArtifactError(
-                    f"{artifact.name}/{name} does not give its stored answer ({file}): expected a difference of at "
-                    f"most {GOLDEN_TOLERANCE}, found {difference:.3g}."
-                )
+    for i, (branch, session) in enumerate(zip(artifact.branches, sessions, strict=True)):
+        shapes = {f"input_{i}": (None, *RECIPES[branch.recipe].shape), f"output_{i}": (None, len(artifact.labels))}
+        given, expected = read_arrays(artifact, file, **shapes)
+        try:
+            difference = float(np.abs(run_graph(session, given) - expected).max())
+        except Exception as error:  # as for opening
+            found = f"does not take what recipe {branch.recipe} gives: {error}"
+            raise ArtifactError(f"{artifact.name}/{branch.file} {found}") from error
+        if not difference <= GOLDEN_TOLERANCE:
+            raise ArtifactError(
+                f"{artifact.name}/{branch.file} does not give its stored answer ({file}): expected a difference of at "
+                f"most {GOLDEN_TOLERANCE}, found {difference:.3g}."
+            )
 
 
 def check_name(name: str) -> str:
@@ -254,11 +335,15 @@ def write(folder: Path, fill: Callable[[Path], dict[str, Any]], *, force: bool =
 
 
 def _swap(beside: Path, folder: Path) -> None:
-    """Put `beside` in the place of `folder`, which may exist."""
-    if folder.exists():
-        old = beside.with_name(beside.name + ".old")
-        folder.rename(old)
+    """Put `beside` in the place of `folder`, which may exist; where that fails the old one comes back."""
+    if not folder.exists():
         beside.rename(folder)
-        shutil.rmtree(old)
-    else:
+        return
+    old = beside.with_name(beside.name + ".old")
+    folder.rename(old)
+    try:
         beside.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
+    shutil.rmtree(old)

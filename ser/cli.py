@@ -152,26 +152,34 @@ def _print_csv(rows: list[dict[str, Any]], labels: tuple[str, ...]) -> None:
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    table = Table("file", "sounds", "sure", "next", "doubt", box=None, header_style="dim")
-    for row in rows:
-        table.add_row(*(_plain(row["error"], row["file"]) if "error" in row else _cells(row)))
-    out.print(table)
-
-
-def _plain(error: str, file: str) -> tuple[Any, ...]:
+    """One line a recording; the sentence behind each doubt stands once, on stderr."""
     from rich.text import Text
 
-    return Text(file), "", "", "", Text(error, style="red")
+    table = Table(box=None, header_style="dim")
+    table.add_column("file", overflow="fold")
+    for heading in ("sounds", "sure", "next", "doubt"):
+        table.add_column(heading, no_wrap=heading != "doubt")
+    for row in rows:
+        cells = ("", "", "", Text(row["error"], style="red")) if "error" in row else _cells(row)
+        table.add_row(Text(row["file"]), *cells)
+    out.print(table)
+    doubts = {reason for row in rows for reason in row.get("reasons", ())}
+    for reason, sentence in REASONS.items():
+        if reason in doubts:
+            err.print(f"{_words(reason)}: {sentence}", style="dim", highlight=False)
 
 
 def _cells(row: dict[str, Any]) -> tuple[Any, ...]:
     from rich.text import Text
 
     ranked = sorted(row["probabilities"].items(), key=lambda item: -item[1])
-    label, confidence = ranked[0]
-    following = ", ".join(f"{name} {p:.0%}" for name, p in ranked[1:3])
-    doubts = " ".join(REASONS[reason] for reason in row["reasons"])
-    return Text(row["file"]), f"{EMOJI[label]} {label}", f"{confidence:.0%}", following, Text(doubts, style="yellow")
+    (label, confidence), (following, chance) = ranked[:2]
+    doubt = Text(", ".join(map(_words, row["reasons"])), style="yellow")
+    return f"{EMOJI[label]} {label}", f"{confidence:.0%}", f"{following} {chance:.0%}", doubt
+
+
+def _words(reason: str) -> str:
+    return reason.replace("_", " ")
 
 
 def _corpora(values: list[str]) -> list[tuple[str, str]]:

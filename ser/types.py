@@ -30,7 +30,7 @@ REASONS = {
     "silent": "The recording holds no sound to judge.",
     "too_short": "There is less than half a second of sound, which is too little to judge.",
     "clipped": "The recording is overdriven: its loudest parts are cut off flat.",
-    "close_call": "Two or more emotions fit about equally well.",
+    "close_call": "No emotion fits clearly enough to count as sure.",
     "unlike_training": "This does not sound like the speech that the model learned from: it may be music, noise "
     "or a tone, or come over a very different line.",
     "cut_off": "The file is damaged or incomplete: only the part before the damage was heard.",

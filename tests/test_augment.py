@@ -1,0 +1,159 @@
+"""Altered copies: one table of rules for every transform, and what each does to the sound."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from golden.make import RATE, noise, tone, voice
+
+from ser import augment
+from ser.augment import AUGMENTATIONS, CHANCES, altered
+from ser.types import ParameterError, Waveform
+
+LIBROSA = {"time_stretch", "pitch_shift"}
+EVERY = [pytest.param(name, marks=pytest.mark.slow if name in LIBROSA else ()) for name in AUGMENTATIONS]
+LIGHT = {name: chance for name, chance in CHANCES.items() if name not in LIBROSA}
+KEEP_LENGTH = set(AUGMENTATIONS) - {"time_stretch", "speed"}
+LENGTHS_S = (0.05, 0.1, 0.3, 1.0)
+
+
+def altered_by(name: str, sound: np.ndarray, seed: int, rate: int = RATE) -> np.ndarray:
+    waveform = augment.apply(name, Waveform(sound, rate), np.random.default_rng(seed))
+    assert waveform.sample_rate == rate
+    return waveform.samples
+
+
+def rms(samples: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+
+
+@pytest.mark.filterwarnings("ignore:n_fft=")
+@pytest.mark.parametrize("duration_s", LENGTHS_S)
+@pytest.mark.parametrize("name", EVERY)
+def test_copy_is_finite_float32_of_a_sane_length(name, duration_s):
+    sound = voice(duration_s)  # read-only: the recording itself must stay as it is
+    for seed in range(10):
+        copy = altered_by(name, sound, seed)
+        assert copy.dtype == np.float32 and copy.ndim == 1 and copy.flags.c_contiguous
+        assert np.isfinite(copy).all() and copy.any()
+        if name in KEEP_LENGTH:
+            assert len(copy) == len(sound)
+        assert 0.8 * len(sound) <= len(copy) <= 1.25 * len(sound)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_seed_decides(name):
+    sound = voice(0.5)
+    np.testing.assert_array_equal(altered_by(name, sound, 3), altered_by(name, sound, 3))
+    assert not np.array_equal(altered_by(name, sound, 3), altered_by(name, sound, 4))
+    assert not np.array_equal(altered_by(name, sound, 3), sound)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_silence_stays_finite(name):
+    copy = altered_by(name, np.zeros(8000, np.float32), 1)
+    assert np.isfinite(copy).all() and not copy.any()
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_other_rates_are_taken(name):
+    copy = altered_by(name, np.repeat(voice(0.5), 3), 1, 48_000)
+    assert np.isfinite(copy).all() and 0.8 * 24_000 <= len(copy) <= 1.25 * 24_000
+
+
+def test_gain_only_scales():
+    ratios = []
+    for seed in range(30):
+        copy = altered_by("gain", voice(), seed)
+        ratio = rms(copy) / rms(voice())
+        np.testing.assert_allclose(copy, ratio * voice(), atol=1e-6)
+        ratios.append(20 * np.log10(ratio))
+    low, high = augment.GAIN_DB
+    assert low - 0.01 <= min(ratios) < low + 3 and high - 3 < max(ratios) <= high + 0.01
+
+
+def test_noise_is_as_far_down_as_said():
+    ratios = [20 * np.log10(rms(voice()) / rms(altered_by("noise", voice(), k) - voice())) for k in range(30)]
+    low, high = augment.NOISE_SNR_DB
+    assert low - 0.1 <= min(ratios) < low + 5 and high - 5 < max(ratios) <= high + 0.1
+
+
+def test_shift_moves_and_fills_with_silence():
+    moves = []
+    for seed in range(30):
+        copy = altered_by("shift", voice(), seed)
+        later, earlier = (np.flatnonzero(copy)[[0, -1]] + [0, 1]).tolist()
+        moved = later or earlier - len(copy)
+        expected = voice()[max(-moved, 0) : len(copy) - max(moved, 0)]
+        np.testing.assert_array_equal(copy[max(moved, 0) : len(copy) + min(moved, 0)], expected)
+        moves.append(moved / RATE)
+    assert -augment.SHIFT_S <= min(moves) < -0.1 and 0.1 < max(moves) <= augment.SHIFT_S
+
+
+def pitch_hz(sound: np.ndarray) -> float:
+    spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound)), 2**18))
+    return float(spectrum.argmax() * RATE / 2**18)
+
+
+def test_speed_moves_pitch_and_length_together():
+    for seed in range(10):
+        copy = altered_by("speed", tone(1.0, 800.0), seed)
+        assert pitch_hz(copy) / 800 == pytest.approx(RATE / len(copy), rel=2e-3)
+
+
+@pytest.mark.slow
+def test_stretch_keeps_the_pitch_and_pitch_shift_the_length():
+    sound = tone(1.0, 800.0)
+    for seed in range(5):
+        assert pitch_hz(altered_by("time_stretch", sound, seed)) == pytest.approx(800, rel=0.01)
+        shifted = pitch_hz(altered_by("pitch_shift", sound, seed))
+        assert abs(12 * np.log2(shifted / 800)) <= augment.PITCH_SEMITONES[1] + 0.1
+    assert len({len(altered_by("time_stretch", sound, seed)) for seed in range(5)}) == 5
+
+
+def test_equaliser_stays_within_its_decibels():
+    sound = noise(2.0)
+    for seed in range(10):
+        spectra = [np.abs(np.fft.rfft(x)) for x in (altered_by("equalise", sound, seed), sound)]
+        response = 20 * np.log10(spectra[0][100:-100] / spectra[1][100:-100])
+        assert np.abs(np.percentile(response, [1, 99])).max() <= augment.EQUALISER_DB + 0.2
+
+
+def test_room_leaves_a_tail():
+    click = np.zeros(RATE, np.float32)
+    click[1000] = 1
+    copy = altered_by("reverberate", click, 1)
+    assert not copy[:990].any() or np.abs(copy[:990]).max() < 1e-6
+    assert rms(copy[1001:2000]) > 10 * rms(copy[-2000:])
+
+
+@pytest.mark.parametrize("chances", [pytest.param(None, marks=pytest.mark.slow), LIGHT], ids=["all", "light"])
+def test_altered_copies(chances):
+    waveform = Waveform(voice(0.3), RATE)
+
+    def copy(seed):
+        return altered(waveform, np.random.default_rng(seed), chances).samples
+
+    copies = [copy(seed) for seed in range(40)]
+    for seed, samples in enumerate(copies):
+        assert samples.dtype == np.float32 and np.isfinite(samples).all()
+        assert not np.array_equal(samples, waveform.samples)  # at least one transform, each time
+        np.testing.assert_array_equal(samples, copy(seed))
+    assert len({samples.tobytes() for samples in copies}) == 40
+
+
+def test_a_chance_of_0_never_and_of_1_always():
+    waveform = Waveform(voice(0.3), RATE)
+    for seed in range(20):
+        copy = altered(waveform, np.random.default_rng(seed), {"gain": 1.0, "noise": 0.0}).samples
+        np.testing.assert_allclose(copy, rms(copy) / rms(waveform.samples) * waveform.samples, atol=1e-6)
+
+
+def test_every_chance_belongs_to_a_transform():
+    assert CHANCES.keys() == AUGMENTATIONS.keys()
+    assert all(0 < chance <= 1 for chance in CHANCES.values())
+
+
+def test_unknown_name_lists_the_known():
+    with pytest.raises(ParameterError, match=r"'echo'.*time_stretch.*reverberate"):
+        altered_by("echo", voice(0.3), 0)

@@ -1,0 +1,55 @@
+"""The benchmark runs, compares like with like, and reports what it says it does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ser.artifact import known
+
+PROGRAM = Path(__file__).resolve().parent.parent / "benchmarks" / "predict.py"
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, str]:
+    """The report of the smallest possible run, as JSON and as Markdown."""
+    folder = tmp_path_factory.mktemp("reports")
+    command = [sys.executable, str(PROGRAM), "--runs", "2", "--starts", "1", "--write", str(folder)]
+    subprocess.run(command, check=True, timeout=300, cwd=folder)
+    names = (folder / f"predict_benchmark.{ending}" for ending in ("json", "md"))
+    text, page = (path.read_text(encoding="utf-8") for path in names)
+    return json.loads(text), page
+
+
+@pytest.mark.slow
+def test_both_sides_compute_the_same(written):
+    report, _ = written
+    assert report["agreement"]["features"] <= 1
+    assert report["agreement"]["probabilities"] <= 1e-3
+
+
+@pytest.mark.slow
+def test_the_report_holds_every_figure(written):
+    report, _ = written
+    assert report["model"] in known()
+    assert report["machine"]["cpu"]
+    assert report["machine"]["load_before"] >= 0
+    assert set(report["warm"]) == {"48000", "16000"}
+    for pair in (*report["warm"].values(), report["fresh"], report["fresh_empty_caches"]):
+        assert pair["ratio"] == pytest.approx(pair["chain"] / pair["ours"])
+        assert pair["ratio"] > 1
+    assert 20 < report["memory"]["ours"] < report["memory"]["chain"]
+
+
+@pytest.mark.slow
+def test_every_target_is_judged(written):
+    report, page = written
+    assert len(report["targets"]) == 8
+    for target in report["targets"]:
+        reached = target["found"] >= target["limit"] if target["unit"] == "x" else target["found"] <= target["limit"]
+        assert target["passed"] is reached
+        assert f"| {target['name']} |" in page

@@ -1,0 +1,161 @@
+"""Scores: against formulas by hand, and against scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ser import metrics
+from ser.types import EMOTIONS
+
+TRUTH = np.array([0, 0, 0, 0, 1, 1, 2, 2, 2, 2])
+ANSWER = np.array([0, 0, 0, 1, 1, 0, 2, 2, 0, 1])
+CONFUSION = [[3, 1, 0], [1, 1, 0], [1, 1, 2]]
+
+
+def test_by_hand():
+    confusion = metrics.confusion_matrix(TRUTH, ANSWER, 3)
+    assert confusion.tolist() == CONFUSION
+    assert metrics.recalls(confusion).tolist() == [0.75, 0.5, 0.5]
+    assert metrics.uar(confusion) == pytest.approx((0.75 + 0.5 + 0.5) / 3)
+    assert metrics.accuracy(confusion) == pytest.approx(0.6)
+    assert metrics.macro_f1(confusion) == pytest.approx((6 / 9 + 2 / 5 + 4 / 6) / 3)
+
+
+def test_a_label_without_clips_does_not_count():
+    confusion = metrics.confusion_matrix(TRUTH, ANSWER, 4)
+    assert np.isnan(metrics.recalls(confusion)[3])
+    assert metrics.uar(confusion) == metrics.uar(np.array(CONFUSION))
+    assert metrics.macro_f1(confusion) == metrics.macro_f1(np.array(CONFUSION))
+    found = metrics.report(TRUTH, ANSWER, EMOTIONS[:4])
+    assert found["recall"] == {"neutral": 0.75, "calm": 0.5, "happy": 0.5, "sad": None}
+
+
+def test_report_holds_plain_numbers():
+    found = metrics.report(TRUTH, ANSWER, ("neutral", "calm", "happy"))
+    assert found["confusion"] == CONFUSION and type(found["confusion"][0][0]) is int
+    assert {type(found[key]) for key in ("accuracy", "uar", "macro_f1")} == {float}
+    assert found["neutral_calm_merged"]["accuracy"] == pytest.approx(0.8)
+    assert found["neutral_calm_merged"]["uar"] == pytest.approx((1 + 0.5) / 2)
+
+
+def test_merged_takes_two_labels_for_one():
+    one = metrics.merged(np.array(CONFUSION), ("neutral", "calm", "happy"))
+    assert one.tolist() == [[6, 0], [2, 2]]
+    apart = metrics.merged(np.array(CONFUSION), ("calm", "happy", "neutral"))
+    assert apart.tolist() == [[1, 1], [2, 6]]  # at the place of neutral, wherever calm stands
+    unmerged = metrics.merged(np.array(CONFUSION), ("neutral", "happy", "sad"))
+    assert unmerged.tolist() == CONFUSION
+
+
+def test_softmax():
+    found = metrics.softmax(np.array([[0.0, np.log(3)], [1000.0, 1000.0], [-1e30, 0.0]]))
+    np.testing.assert_allclose(found, [[0.25, 0.75], [0.5, 0.5], [0, 1]])
+
+
+# --- Interval ---
+
+
+def test_interval_contains_the_score_and_repeats():
+    rng = np.random.default_rng(1)
+    truth = rng.integers(4, size=600)
+    answer = np.where(rng.random(600) < 0.6, truth, rng.integers(4, size=600))
+    speakers = [f"ravdess/{k % 12:02d}" for k in range(600)]
+    low, high = metrics.speaker_interval(truth, answer, speakers, 4)
+    assert low < metrics.uar(metrics.confusion_matrix(truth, answer, 4)) < high and high - low < 0.15
+    assert (low, high) == metrics.speaker_interval(truth, answer, speakers, 4)
+    assert (low, high) != metrics.speaker_interval(truth, answer, speakers, 4, seed=1)
+
+
+def test_interval_grows_with_the_difference_between_speakers():
+    truth, clip = np.tile([0, 1], 60), np.arange(120)
+    mixed = np.where(clip % 5 == 0, 1 - truth, truth)  # one clip in five is wrong, of every speaker
+    of_one = np.where(clip < 24, 1 - truth, truth)  # as many, all of one speaker
+    spread = metrics.speaker_interval(truth, mixed, [str(k % 4) for k in clip], 2)
+    lumped = metrics.speaker_interval(truth, of_one, [str(k // 24) for k in clip], 2)
+    assert spread[1] - spread[0] < 0.1 and lumped[1] - lumped[0] > 0.4
+
+
+def test_interval_of_one_speaker_is_a_point():
+    low, high = metrics.speaker_interval(TRUTH, ANSWER, ["a"] * 10, 3)
+    assert low == high == metrics.uar(np.array(CONFUSION))
+
+
+# --- Calibration ---
+
+
+def test_calibration_error_by_hand():
+    confidence = np.array([0.95, 0.95, 0.95, 0.95, 0.52, 0.52])
+    right = np.array([1, 1, 1, 0, 0, 1], bool)
+    expected = 4 / 6 * abs(0.95 - 0.75) + 2 / 6 * abs(0.52 - 0.5)
+    assert metrics.calibration_error(confidence, right) == pytest.approx(expected)
+    assert metrics.calibration_error(np.ones(4), np.ones(4, bool)) == 0
+
+
+@pytest.mark.parametrize("wanted", [0.5, 1.0, 2.0])
+def test_temperature_recovers_the_one_that_was_used(wanted):
+    rng = np.random.default_rng(3)
+    scores = 2 * rng.standard_normal((5_000, 5))
+    probabilities = metrics.softmax(scores)
+    truth = (probabilities.cumsum(axis=1) < rng.random((5_000, 1))).sum(axis=1)
+    distorted = wanted * (scores - scores.max(axis=1, keepdims=True))
+    found = metrics.temperature(distorted, truth)
+    assert found == pytest.approx(wanted, rel=0.06)
+    calibrated = metrics.softmax(distorted / found)
+    assert metrics.calibration_error(calibrated.max(axis=1), calibrated.argmax(axis=1) == truth) < 0.03
+
+
+# --- Threshold ---
+
+
+def given(confidence: np.ndarray, right: np.ndarray, threshold: float) -> np.ndarray:
+    """Hits and misses among the answers that `Recognizer` would give without doubt."""
+    return right[confidence >= threshold]
+
+
+def test_threshold_by_hand():
+    confidence = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
+    right = np.array([1, 1, 0, 1, 0], bool)
+    assert metrics.confidence_threshold(confidence, right, 0.75) == 0.6
+    assert metrics.confidence_threshold(confidence, right, 0.8) == 0.8
+    assert metrics.confidence_threshold(confidence, right, 0.6) == 0.5
+
+
+def test_threshold_gives_the_wanted_accuracy():
+    rng = np.random.default_rng(2)
+    confidence = rng.random(3000)
+    right = rng.random(3000) < confidence
+    threshold = metrics.confidence_threshold(confidence, right, 0.85)
+    assert 0.85 <= given(confidence, right, threshold).mean() < 0.86
+    lower = np.unique(confidence[confidence < threshold])[-1]
+    assert given(confidence, right, lower).mean() < 0.85
+
+
+def test_threshold_above_everything_where_nothing_is_sure_enough():
+    confidence = np.array([0.9, 1.0, 0.7])
+    threshold = metrics.confidence_threshold(confidence, np.zeros(3, bool), 0.85)
+    assert not len(given(confidence, np.zeros(3, bool), threshold)) and np.isfinite(threshold)
+
+
+def test_threshold_counts_equal_confidences_together():
+    confidence, right = np.array([0.9, 0.9, 0.9, 0.5]), np.array([1, 0, 0, 1], bool)
+    threshold = metrics.confidence_threshold(confidence, right, 0.85)
+    assert not len(given(confidence, right, threshold))
+
+
+# --- Against scikit-learn ---
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_equal_to_scikit_learn(seed):
+    from sklearn import metrics as known
+
+    rng = np.random.default_rng(seed)
+    truth, answer = rng.integers(8, size=(2, 300))
+    confusion = metrics.confusion_matrix(truth, answer, 8)
+    np.testing.assert_array_equal(confusion, known.confusion_matrix(truth, answer, labels=range(8)))
+    np.testing.assert_allclose(metrics.recalls(confusion), known.recall_score(truth, answer, average=None))
+    assert metrics.uar(confusion) == pytest.approx(known.balanced_accuracy_score(truth, answer))
+    assert metrics.accuracy(confusion) == pytest.approx(known.accuracy_score(truth, answer))
+    assert metrics.macro_f1(confusion) == pytest.approx(known.f1_score(truth, answer, average="macro"))

@@ -1,0 +1,60 @@
+"""Synthetic voices: the same for the same seed, readable as a corpus, different by emotion."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ser.audio import load_waveform
+from ser.datasets import find_duplicates, load_corpus
+from ser.features import recipe
+from ser.synthetic import find_speech, speak, write_corpus
+from ser.types import EMOTIONS, ParameterError
+
+
+def test_a_corpus_holds_every_speaker_and_emotion(tmp_path):
+    listing = load_corpus("table", write_corpus(tmp_path, n_speakers=2, takes=1))
+    assert [clip.emotion for clip in listing.clips[:8]] == sorted(EMOTIONS)
+    assert listing.speakers == ["table/01", "table/02"]
+    assert {clip.sex for clip in listing.clips} == {"male", "female"}
+    assert find_duplicates(listing.clips, progress=False) == []
+
+
+def test_the_seed_decides_the_samples(tmp_path):
+    names = ("one", "again", "other")
+    for name, seed in zip(names, (0, 0, 1), strict=True):
+        write_corpus(tmp_path / name, n_speakers=1, takes=1, seed=seed)
+    one, again, other = ((tmp_path / name / "01" / "angry_1.wav").read_bytes() for name in names)
+    assert one == again
+    assert one != other
+
+
+@pytest.mark.parametrize("emotion", EMOTIONS)
+def test_a_voice_is_sound(emotion, rng):
+    waveform = speak(emotion, 120.0, rng)
+    assert waveform.samples.dtype == np.float32
+    assert np.abs(waveform.samples).max() == pytest.approx(0.5)
+    assert 1.2 <= waveform.duration_s <= 1.8
+    assert np.isfinite(recipe("voice105-v1").of(waveform)).all()
+
+
+def test_angry_is_brighter_than_sad(rng):
+    names = recipe("voice105-v1").feature_names
+    bright = names.index("centroid_hz_mean")
+    angry, sad = (recipe("voice105-v1").of(speak(emotion, 120.0, rng))[0, bright] for emotion in ("angry", "sad"))
+    assert angry > 1.2 * sad
+
+
+def test_unknown_emotions_are_refused(rng):
+    with pytest.raises(ParameterError, match="Unknown emotion 'bored'; known: neutral, calm"):
+        speak("bored", 120.0, rng)
+
+
+def test_real_speech_goes_first(tmp_path, monkeypatch):
+    (tmp_path / "ravdess").mkdir()
+    monkeypatch.setenv("SER_DATA", str(tmp_path))
+    assert find_speech(tmp_path / "speech") == ("ravdess", str(tmp_path))
+    monkeypatch.setenv("SER_DATA", str(tmp_path / "nothing"))
+    name, folder = find_speech(tmp_path / "speech")
+    assert name == "table"
+    assert load_waveform(f"{folder}/01/calm_1.wav").sample_rate == 16_000
