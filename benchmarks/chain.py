@@ -39,15 +39,23 @@ def read(data: bytes) -> np.ndarray:
     return librosa.util.normalize(samples)
 
 
+def spectrum(samples: np.ndarray, *, gated: bool = False) -> np.ndarray:
+    """Short-time power, raised to 60 dB below its loudest cell; or magnitude, with nothing below that (`gated`)."""
+    magnitude = np.abs(librosa.stft(samples))
+    floor = 1e-3 * magnitude.max()
+    return np.where(magnitude > floor, magnitude, 0) if gated else np.maximum(magnitude, floor) ** 2
+
+
 def extract(samples: np.ndarray) -> np.ndarray:
-    """The 105 features, one call of librosa for each block."""
-    mfcc = librosa.feature.mfcc(y=samples, sr=SAMPLE_RATE, n_mfcc=13)
+    """The 105 features, one call of librosa for each block, each with its own spectrum as librosa makes it from `y`."""
+    cepstral_mel = librosa.feature.melspectrogram(S=spectrum(samples), sr=SAMPLE_RATE, n_mels=128)
+    mfcc = librosa.feature.mfcc(S=librosa.power_to_db(cepstral_mel), n_mfcc=13)
     delta = librosa.feature.delta(mfcc)
-    mel = librosa.power_to_db(librosa.feature.melspectrogram(y=samples, sr=SAMPLE_RATE, n_mels=48))
-    centroid = librosa.feature.spectral_centroid(y=samples, sr=SAMPLE_RATE)
-    rolloff = librosa.feature.spectral_rolloff(y=samples, sr=SAMPLE_RATE)
-    crossings = librosa.feature.zero_crossing_rate(samples)
-    chroma = librosa.feature.chroma_stft(y=samples, sr=SAMPLE_RATE, tuning=0)
+    mel = librosa.power_to_db(librosa.feature.melspectrogram(S=spectrum(samples), sr=SAMPLE_RATE, n_mels=48))
+    centroid = librosa.feature.spectral_centroid(S=spectrum(samples, gated=True), sr=SAMPLE_RATE)
+    rolloff = librosa.feature.spectral_rolloff(S=spectrum(samples, gated=True), sr=SAMPLE_RATE)
+    crossings = librosa.feature.zero_crossing_rate(samples, threshold=0.003)
+    chroma = librosa.feature.chroma_stft(S=spectrum(samples), sr=SAMPLE_RATE, tuning=0)
     return np.hstack(
         [
             mfcc.mean(axis=1),

@@ -33,11 +33,10 @@ CHOICES = {
     "published dropout": replace(SHIPPED, options={}),
     "no feature noise": replace(SHIPPED, feature_noise=0.0),
     "feature noise 0.8": replace(SHIPPED, feature_noise=0.8),
-    "no mixup": replace(SHIPPED, mixup=0.0),
+    "mixup 0.3": replace(SHIPPED, mixup=0.3),
     "no label smoothing": replace(SHIPPED, label_smoothing=0.0),
     "60 epochs": replace(SHIPPED, epochs=60),
     "no copies, 120 epochs": replace(SHIPPED, copies=0, epochs=120),
-    "two copies": replace(SHIPPED, copies=2),
 }
 REPORT = Path(__file__).resolve().parent.parent / "reports" / "choices.json"
 

@@ -15,7 +15,7 @@ from ser.types import ParameterError, Waveform
 STRETCH_RATES = (0.85, 1.18)
 PITCH_SEMITONES = (-2.5, 2.5)
 SPEED_RATES = (0.9, 1.1)
-NOISE_SNR_DB = (12.0, 40.0)
+NOISE_SNR_DB = (12.0, 50.0)
 NOISE_TILT_DB = (-6.0, 0.0)  # per octave: brown to white
 GAIN_DB = (-12.0, 6.0)
 SHIFT_S = 0.15

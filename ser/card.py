@@ -43,7 +43,7 @@ cross-validated one below.
 
 {score_table(manifest)}
 
-{_seeds(folds)}
+{seeds_line(folds)}
 Expected calibration error (15 bins) on unseen speakers: {_percent(folds["calibration_error"])}.
 An answer counts as sure from a confidence of {_percent(manifest["thresholds"]["confidence"])} on, where
 85 % of the answers on unseen speakers were right.
@@ -92,7 +92,8 @@ def score_table(manifest: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
-def _seeds(folds: dict[str, Any]) -> str:
+def seeds_line(folds: dict[str, Any]) -> str:
+    """The scores of all seeds in a sentence; empty where there is one."""
     scores = ", ".join(_percent(seed["uar"]) for seed in folds["seeds"])
     if len(folds["seeds"]) < 2:
         return ""

@@ -70,6 +70,9 @@ def main() -> None:
     # Read when NumPy and TensorFlow are first imported: one core answers faster than several that wait on each other.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name or an emoji that the terminal cannot show
     try:
         app()
     except SerError as error:
@@ -112,7 +115,12 @@ def predict(
 def _rows(recognizer: Any, files: Iterable[str]) -> Iterator[dict[str, Any]]:
     """One answer, or `{"file", "error"}`, for every recording named."""
     for file in files:
-        for source, name in _sources(file):
+        try:
+            sources = list(_sources(file))
+        except OSError as error:
+            yield {"file": file, "error": f"{file}: {error.strerror}. Check its name and rights."}
+            continue
+        for source, name in sources:
             try:
                 yield {**recognizer.predict(source).to_dict(), "file": name}
             except SerError as error:
@@ -125,7 +133,7 @@ def _sources(file: str) -> Iterator[tuple[Any, str]]:
 
     if file == "-":
         yield io.BytesIO(sys.stdin.buffer.read()), "-"
-    elif Path(file).is_dir():
+    elif file and Path(file).is_dir():
         found = sorted(sound_files(Path(file)))
         yield from ((str(path), str(path)) for path in found)
         if not found:
@@ -249,7 +257,8 @@ def _print_report(report: dict[str, Any]) -> None:
     out.print(summary, highlight=False)
     table = Table("meant \\ answered", *report["labels"], "recall", box=None, header_style="dim")
     for label, counts in zip(report["labels"], report["confusion"], strict=True):
-        table.add_row(label, *map(str, counts), f"{report['recall'][label]:.0%}")
+        recall = report["recall"][label]
+        table.add_row(label, *map(str, counts), "no clips" if recall is None else f"{recall:.0%}")
     out.print(table, highlight=False)
 
 
@@ -286,7 +295,7 @@ def _print_model(manifest: dict[str, Any], *, whole: bool) -> None:
 
     from ser.card import card
 
-    if whole:
+    if whole and {"folds", "random"} <= manifest["metrics"].keys():
         out.print(Markdown(card(manifest)))
         return
     scores = manifest["metrics"].get("folds", {})

@@ -25,10 +25,12 @@ N_MELS_MFCC = 128
 N_MELS = 48
 N_CHROMA = 12
 ROLL_OFF = 0.85
+MELS_AT_ONCE = 16  # mel bands that are multiplied together with their own bins only
 DELTA_WIDTH = 9
+FLOOR_DB = 60.0  # below a spectrogram's loudest cell; deeper lies the rounding noise of quiet 16-bit files
 AMIN = 1e-10  # floor of a power before its logarithm
 RANGE_DB = 80.0  # dynamic range kept below a spectrogram's loudest cell
-ZERO_CROSSING_THRESHOLD = 1e-10
+ZERO_CROSSING_THRESHOLD = 0.003  # of the peak: smaller wiggles count as zero
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,11 @@ def stft_power(samples: np.ndarray) -> np.ndarray:
     return spectrum.real**2 + spectrum.imag**2
 
 
+def mel_power(power: np.ndarray, n_mels: int) -> np.ndarray:
+    """Power in each mel band, shape (n_frames, 1025) to (n_frames, n_mels)."""
+    return np.concatenate([power[:, bins] @ bank for bins, bank in _mel_groups(n_mels)], axis=1)
+
+
 def power_to_db(power: np.ndarray) -> np.ndarray:
     """10 log10(power), floored at 1e-10 and at 80 dB below the loudest cell."""
     db = 10.0 * np.log10(np.maximum(power, AMIN))
@@ -132,6 +139,7 @@ def spectral_centroid(magnitude: np.ndarray) -> np.ndarray:
 
 def spectral_rolloff(magnitude: np.ndarray) -> np.ndarray:
     """Lowest frequency in Hz that has 85 % of each frame's magnitude at or below it, shape (n_frames,)."""
+    # Every bin in turn, as slow as it is: sums by blocks round otherwise, and a frame in a thousand moves by a bin.
     cumulated = np.cumsum(magnitude, axis=1)
     return _frequencies()[(cumulated >= ROLL_OFF * cumulated[:, -1:]).argmax(axis=1)]
 
@@ -154,16 +162,22 @@ def chroma(power: np.ndarray) -> np.ndarray:
 
 
 def voice105(samples: np.ndarray) -> np.ndarray:
-    """The 105 features of one window, shape (105,), float32; named by `RECIPES["voice105-v1"].feature_names`."""
+    """The 105 features of one window, shape (105,), float32; named by `RECIPES["voice105-v1"].feature_names`.
+
+    What lies 60 dB or more below the loudest cell of the spectrogram is the rounding noise of quiet 16-bit files
+    rather than voice: it counts for nothing in centroid and roll-off, and as 60 dB down elsewhere.
+    """
     power = stft_power(samples)
-    magnitude = np.sqrt(power)
-    cepstrum = mfcc(power_to_db(power @ _mel_bank(N_MELS_MFCC)))
+    floor = power.max() * np.float32(10 ** (-FLOOR_DB / 10))
+    magnitude = np.sqrt(power * (power > floor))
+    power = np.maximum(power, floor)
+    cepstrum = mfcc(power_to_db(mel_power(power, N_MELS_MFCC)))
     tracks = (spectral_centroid(magnitude), spectral_rolloff(magnitude), zero_crossing_rate(samples))
     blocks = (
         cepstrum.mean(axis=0),
         cepstrum.std(axis=0),
         delta_mean(cepstrum),
-        power_to_db(power @ _mel_bank(N_MELS)).mean(axis=0),
+        power_to_db(mel_power(power, N_MELS)).mean(axis=0),
         [statistic for track in tracks for statistic in (track.mean(), track.std())],
         chroma(power).mean(axis=0),
     )
@@ -217,6 +231,18 @@ def _mel_bank(n_mels: int) -> np.ndarray:
     low, centre, high = edges[:-2], edges[1:-1], edges[2:]
     triangles = np.minimum((frequencies - low) / (centre - low), (high - frequencies) / (high - centre))
     return (np.maximum(triangles, 0) * 2 / (high - low)).astype(np.float32)
+
+
+@cache
+def _mel_groups(n_mels: int) -> list[tuple[slice, np.ndarray]]:
+    """The bank in groups of neighbouring bands, each with the only bins that reach it: a quarter of the work."""
+    groups = []
+    for first in range(0, n_mels, MELS_AT_ONCE):
+        bands = _mel_bank(n_mels)[:, first : first + MELS_AT_ONCE]
+        reached = np.flatnonzero(bands.any(axis=1))
+        bins = slice(int(reached[0]), int(reached[-1]) + 1)
+        groups.append((bins, np.ascontiguousarray(bands[bins])))
+    return groups
 
 
 def _hz_to_mel(hz: float) -> float:

@@ -160,9 +160,8 @@ def _published(clips: Sequence[Clip]) -> dict[str, set[str]]:
 
 
 def _dealt(speakers: list[str]) -> dict[str, set[str]]:
-    if len(speakers) <= MAX_LEAVE_ONE_OUT:
-        return {speaker: {speaker} for speaker in speakers}
-    return {f"fold{k + 1}": set(speakers[k::GROUPS]) for k in range(GROUPS)}
+    n = len(speakers) if len(speakers) <= MAX_LEAVE_ONE_OUT else GROUPS
+    return {f"fold{k}": set(speakers[k - 1 :: n]) for k in range(1, n + 1)}
 
 
 def _by_speakers(clips: Sequence[Clip], indices: Iterable[int], name: str, test_speakers: set[str]) -> Split:

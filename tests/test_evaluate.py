@@ -21,9 +21,22 @@ from ser.types import EMOTIONS, LABEL_SETS, ArtifactError, Clip, ParameterError
 
 SHIPPED = ARTIFACTS / "dense105"
 MANIFEST = read_manifest(SHIPPED)
-FIELDS = (
-    "corpus model protocol clips speakers labels accuracy uar macro_f1 recall confusion excluded errors seen_in_training"
-).split()
+FIELDS = [
+    "corpus",
+    "model",
+    "protocol",
+    "clips",
+    "speakers",
+    "labels",
+    "accuracy",
+    "uar",
+    "macro_f1",
+    "recall",
+    "confusion",
+    "excluded",
+    "errors",
+    "seen_in_training",
+]
 
 
 def links(clips: list[Clip], folder: Path) -> Path:

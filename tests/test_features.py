@@ -11,7 +11,17 @@ from golden.make import GOLDEN, RATE, chords, clips, noise, tone, voice
 
 from ser import features
 from ser.audio import load_waveform
-from ser.features import HOP_LENGTH, N_FFT, RECIPES, normalise, recipe, trim, windows
+from ser.features import (
+    FLOOR_DB,
+    HOP_LENGTH,
+    N_FFT,
+    RECIPES,
+    ZERO_CROSSING_THRESHOLD,
+    normalise,
+    recipe,
+    trim,
+    windows,
+)
 from ser.types import ParameterError, Waveform
 
 VOICE105 = RECIPES["voice105-v1"]
@@ -198,18 +208,24 @@ def test_golden_values():
 
 
 def librosa_blocks(y: np.ndarray) -> dict[str, np.ndarray]:
-    """Every block by the direct call, as someone would write it who has only librosa."""
+    """Every block by the direct call, as someone writes it who has only librosa; the spectrum is cut off 60 dB down."""
     import librosa
 
-    framing = {"n_fft": N_FFT, "hop_length": HOP_LENGTH}
-    mfcc = librosa.feature.mfcc(y=y, sr=RATE, n_mfcc=13, **framing)
+    magnitude = np.abs(librosa.stft(y, n_fft=N_FFT, hop_length=HOP_LENGTH))
+    floor = magnitude.max() * 10 ** (-FLOOR_DB / 20)
+    power = np.maximum(magnitude, floor) ** 2
+    magnitude[magnitude <= floor] = 0
+    cepstral_mel = librosa.feature.melspectrogram(S=power, sr=RATE, n_mels=128)
+    mfcc = librosa.feature.mfcc(S=librosa.power_to_db(cepstral_mel), n_mfcc=13)
     width = min(9, mfcc.shape[1] - 1 + mfcc.shape[1] % 2)  # librosa's default where it is long enough
     delta = librosa.feature.delta(mfcc, width=width).mean(axis=1) if width >= 3 else np.zeros(13)
-    mel = librosa.power_to_db(librosa.feature.melspectrogram(y=y, sr=RATE, n_mels=48, **framing))
+    mel = librosa.power_to_db(librosa.feature.melspectrogram(S=power, sr=RATE, n_mels=48))
     tracks = {
-        "centroid": librosa.feature.spectral_centroid(y=y, sr=RATE, **framing),
-        "roll-off": librosa.feature.spectral_rolloff(y=y, sr=RATE, roll_percent=0.85, **framing),
-        "zero crossings": librosa.feature.zero_crossing_rate(y, frame_length=N_FFT, hop_length=HOP_LENGTH),
+        "centroid": librosa.feature.spectral_centroid(S=magnitude, sr=RATE),
+        "roll-off": librosa.feature.spectral_rolloff(S=magnitude, sr=RATE, roll_percent=0.85),
+        "zero crossings": librosa.feature.zero_crossing_rate(
+            y, frame_length=N_FFT, hop_length=HOP_LENGTH, threshold=ZERO_CROSSING_THRESHOLD
+        ),
     }
     return {
         "mfcc mean": mfcc.mean(axis=1),
@@ -217,7 +233,7 @@ def librosa_blocks(y: np.ndarray) -> dict[str, np.ndarray]:
         "mfcc delta": delta,
         "mel": mel.mean(axis=1),
         **{name: np.array([track.mean(), track.std()]) for name, track in tracks.items()},
-        "chroma": librosa.feature.chroma_stft(y=y, sr=RATE, tuning=0, **framing).mean(axis=1),
+        "chroma": librosa.feature.chroma_stft(S=power, sr=RATE, tuning=0).mean(axis=1),
     }
 
 

@@ -1,0 +1,342 @@
+"""The command line: results on stdout, everything else on stderr, exit code 2 for what was refused, no traceback."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile as sf
+from golden.make import RATE, noise, voice
+from typer.testing import CliRunner, Result
+
+import ser
+from ser import artifact, cli
+from ser.artifact import ARTIFACTS
+from ser.cli import app
+from ser.evaluate import evaluate
+from ser.types import EMOTIONS, SerError
+
+ROOT = ARTIFACTS.parent
+COMMANDS = ("predict", "train", "evaluate", "download", "info")
+WAV = io.BytesIO()
+sf.write(WAV, voice(2.0), RATE, format="WAV")
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch):
+    """A wide terminal without colours, and no model named by the environment."""
+    monkeypatch.setenv("COLUMNS", "240")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.delenv("SER_MODEL", raising=False)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Two recordings, one of them below, a broken one and a file that is none."""
+    (tmp_path / "below").mkdir()
+    (tmp_path / "a.wav").write_bytes(WAV.getvalue())
+    sf.write(tmp_path / "below" / "b.flac", voice(1.0, 220.0), RATE)
+    (tmp_path / "broken.wav").write_bytes(b"only words")
+    (tmp_path / "notes.txt").write_text("not a sound, not looked at")
+    return tmp_path
+
+
+def run(*words: object, stdin: bytes | None = None) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words], input=stdin)
+
+
+def main(monkeypatch, capsys, *words: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of the whole program, in this process."""
+    monkeypatch.setattr(sys, "argv", ["ser", *map(str, words)])
+    with pytest.raises(SystemExit) as exit:
+        cli.main()
+    said = capsys.readouterr()
+    return int(exit.value.code or 0), said.out, said.err
+
+
+def program(*words: str, stdin: bytes = b"", cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "ser", *words],
+        input=stdin,
+        capture_output=True,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        check=False,
+    )
+
+
+# --- predict ---
+
+
+def test_json_is_the_prediction(folder):
+    result = run("predict", folder / "a.wav", "--format", "json")
+    assert result.exit_code == 0 and result.stderr == ""
+    assert json.loads(result.stdout) == [ser.load().predict(folder / "a.wav").to_dict()]
+
+
+def test_csv_holds_the_same_numbers(folder):
+    result = run("predict", folder / "a.wav", folder / "broken.wav", "-f", "csv")
+    good, bad = csv.DictReader(io.StringIO(result.stdout))
+    expected = ser.load().predict(folder / "a.wav").to_dict()
+    assert {emotion: float(good[emotion]) for emotion in EMOTIONS} == expected["probabilities"]
+    assert good["label"] == expected["label"] and float(good["confidence"]) == expected["confidence"]
+    assert good["reasons"].split() == expected["reasons"] and good["error"] == ""
+    assert bad["file"].endswith("broken.wav") and "this is text" in bad["error"] and bad["label"] == ""
+    assert result.exit_code == 2
+
+
+def test_table_is_for_people(folder):
+    result = run("predict", folder / "a.wav")
+    expected = ser.load().predict(folder / "a.wav")
+    assert result.exit_code == 0
+    for word in ("a.wav", expected.label, f"{expected.confidence:.0%}"):
+        assert word in result.stdout
+    for reason in expected.reasons:
+        assert reason.replace("_", " ") in result.stdout
+
+
+def test_a_failing_file_stays_in_the_list_and_the_others_are_answered(folder):
+    names = [folder / "a.wav", folder / "broken.wav", folder / "gone.wav", folder / "below" / "b.flac"]
+    for format in ("json", "csv", "table"):
+        result = run("predict", *names, "-f", format)
+        assert result.exit_code == 2 and "Traceback" not in result.output
+        places = [result.stdout.index(name.name) for name in names]
+        assert places == sorted(places)
+    rows = json.loads(run("predict", *names, "-f", "json").stdout)
+    assert [row["file"] for row in rows] == [str(name) for name in names]
+    assert ["error" in row for row in rows] == [False, True, True, False]
+    assert rows[1].keys() == {"file", "error"}
+    assert "this is text, not sound. Accepted: WAV" in rows[1]["error"] and "no such file" in rows[2]["error"]
+
+
+def test_a_folder_is_walked(folder):
+    result = run("predict", folder, "-f", "json")
+    rows = json.loads(result.stdout)
+    assert [Path(row["file"]).relative_to(folder).as_posix() for row in rows] == ["a.wav", "below/b.flac", "broken.wav"]
+    assert result.exit_code == 2
+    (folder / "broken.wav").unlink()
+    assert run("predict", folder).exit_code == 0
+
+
+def test_a_folder_without_sound_is_an_error(tmp_path):
+    (tmp_path / "notes.txt").write_text("nothing to hear")
+    result = run("predict", tmp_path, "-f", "json")
+    (row,) = json.loads(result.stdout)
+    assert row["file"] == str(tmp_path) and "this is a folder" in row["error"] and result.exit_code == 2
+
+
+def test_standard_input(folder):
+    (row,) = json.loads(run("predict", "-", "-f", "json", stdin=WAV.getvalue()).stdout)
+    assert row == {**ser.load().predict(WAV.getvalue()).to_dict(), "file": "-"}
+    empty = run("predict", "-", "-f", "json", stdin=b"")
+    assert empty.exit_code == 2 and "empty (0 bytes)" in json.loads(empty.stdout)[0]["error"]
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "", "[red]bold[/red].wav", "a\nb.wav", "ä😀.wav"], ids=ascii)
+def test_names_that_cannot_be_opened_are_errors_in_the_list(name, folder):
+    for format in ("json", "csv", "table"):
+        result = run("predict", name, folder / "a.wav", "-f", format)
+        assert result.exit_code == 2 and "a.wav" in result.stdout
+    rows = json.loads(run("predict", name, folder / "a.wav", "-f", "json").stdout)
+    assert rows[0].keys() == {"file", "error"} and rows[0]["file"] == name and "label" in rows[1]
+
+
+def test_brackets_in_a_name_are_no_markup(folder):
+    shutil.copy(folder / "a.wav", folder / "[red]x.wav")
+    assert "[red]x.wav" in run("predict", folder / "[red]x.wav").stdout
+
+
+def test_model_by_name_folder_and_environment(folder, monkeypatch):
+    for model in ("dense105", ARTIFACTS / "dense105"):
+        (row,) = json.loads(run("predict", folder / "a.wav", "-m", model, "-f", "json").stdout)
+        assert row["model"] == "dense105"
+    monkeypatch.setenv("SER_MODEL", "gone")
+    assert isinstance(run("predict", folder / "a.wav").exception, SerError)
+
+
+# --- What is refused ---
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["predict", "a.wav", "--model", "gone"], "No model 'gone'"),
+        (["info", "gone"], "No model 'gone'"),
+        (["download", "gone"], "There is no corpus 'gone'; known are ravdess"),
+        (["download", "emodb"], "There is no archive of emodb"),
+        (["evaluate", "--corpus", "gone", "--data", "."], "There is no corpus 'gone'"),
+        (["evaluate", "--corpus", "ravdess", "--data", "nowhere"], "No ravdess recordings in nowhere"),
+        (["train", "--corpus", "table=nowhere", "--config", "smoke", "--name", "a"], "No table recordings in nowhere"),
+        (["train", "--corpus", "table=.", "--config", "gone"], "Unknown configuration 'gone'"),
+        (["train", "--corpus", "table=.", "--name", "../up"], "A model's name is made of letters"),
+        (["train", "--corpus", "ravdess=.", "--config", "dense105"], "dense105 exists already"),
+    ],
+    ids=lambda value: " ".join(value[:3]) if isinstance(value, list) else "",
+)
+def test_refusals_are_one_sentence_on_stderr(monkeypatch, capsys, tmp_path, words, sentence):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = main(monkeypatch, capsys, *words)
+    assert code == 2 and out == ""
+    assert err.startswith("ser: ") and err.count("\n") == 1 and sentence in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["predict"],
+        ["predict", "a.wav", "--format", "xml"],
+        ["evaluate", "--corpus", "ravdess"],
+        ["evaluate", "--corpus", "ravdess", "--data", ".", "--protocol", "best"],
+        ["evaluate", "--corpus", "ravdess", "--data", ".", "--labels", "nine"],
+        ["train"],
+        ["train", "--corpus", "ravdess"],
+        ["train", "--corpus", "=x"],
+        ["listen"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_words_are_exit_code_2_with_usage(words):
+    result = run(*words)
+    assert result.exit_code == 2 and "Usage" in result.stderr and result.stdout == ""
+
+
+def test_main_hands_on_the_exit_code(monkeypatch, capsys, folder):
+    assert main(monkeypatch, capsys, "predict", folder, "-f", "json")[0] == 2
+    assert main(monkeypatch, capsys, "predict", folder / "a.wav", "-f", "json")[0] == 0
+
+
+# --- The program itself ---
+
+
+def test_program_answers_from_anywhere(folder):
+    ran = program("predict", "a.wav", "-f", "json", cwd=folder)
+    assert ran.returncode == 0 and ran.stderr == b""
+    (row,) = json.loads(ran.stdout)
+    expected = ser.load().predict(folder / "a.wav").to_dict()
+    # The program computes on one thread, so sums may round otherwise than here.
+    assert row["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-6)
+    assert (row["file"], row["label"], row["reasons"]) == ("a.wav", expected["label"], expected["reasons"])
+
+
+def test_program_refuses_an_unknown_model_without_traceback():
+    ran = program("predict", "a.wav", "--model", "gone")
+    assert ran.returncode == 2 and ran.stdout == b""
+    assert (
+        ran.stderr.startswith(b"ser: No model 'gone'") and b"dense105" in ran.stderr and b"Traceback" not in ran.stderr
+    )
+
+
+def test_program_prints_what_the_terminal_cannot_show(folder):
+    """An emoji where there is only ASCII, and a name that is no UTF-8."""
+    name = os.fsdecode(b"caf\xe9.wav")
+    shutil.copy(folder / "a.wav", folder / name)
+    for encoding, format in (("ascii", "table"), ("utf-8:strict", "csv")):
+        ran = program("predict", "-f", format, name, cwd=folder, PYTHONIOENCODING=encoding)
+        assert ran.returncode == 0 and b"Traceback" not in ran.stderr and b"caf" in ran.stdout
+
+
+# --- Help, version, info ---
+
+
+def test_version():
+    result = run("--version")
+    assert result.exit_code == 0 and result.stdout.strip() == ser.__version__
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help(command, option):
+    result = run(command, option)
+    assert result.exit_code == 0 and "Usage" in result.stdout and len(result.stdout) > 300
+
+
+def test_help_lists_the_commands():
+    result = run("--help")
+    assert result.exit_code == 0 and all(command in result.stdout for command in COMMANDS)
+
+
+def test_info():
+    listed = run("info")
+    assert listed.exit_code == 0 and "dense105: 8 emotions, UAR" in listed.stdout
+    shown = run("info", "dense105")
+    assert shown.exit_code == 0 and "Model card" in shown.stdout and "non-commercial" in shown.stdout
+    found = json.loads(run("info", "dense105", "-f", "json").stdout)
+    assert found["version"] == ser.__version__ and found["models"][0]["name"] == "dense105"
+
+
+def test_info_of_a_model_without_scores(tmp_path, monkeypatch):
+    monkeypatch.setattr(artifact, "ARTIFACTS", tmp_path)
+    manifest = artifact.read_manifest(ARTIFACTS / "dense105")
+    (tmp_path / "young").mkdir()
+    (tmp_path / "young" / "manifest.json").write_text(
+        json.dumps({**manifest, "name": "young", "labels": list(EMOTIONS[2:6]), "metrics": {}})
+    )
+    for words in ([], ["young"]):
+        result = run("info", *words)
+        assert result.exit_code == 0, result.exception
+        assert "young: 4 emotions (without neutral, calm, disgust, surprised), not scored" in result.stdout
+
+
+def test_info_of_a_damaged_model(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(artifact, "ARTIFACTS", tmp_path)
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "manifest.json").write_text("[]")
+    code, _, err = main(monkeypatch, capsys, "info")
+    assert code == 2 and err.startswith("ser: bad/manifest.json: expected schema")
+
+
+# --- evaluate ---
+
+
+@pytest.fixture(scope="module")
+def few(ser_data, tmp_path_factory) -> Path:
+    """The sixty clips of one actor."""
+    few = tmp_path_factory.mktemp("few") / "ravdess"
+    few.mkdir()
+    for path in sorted(Path(ser_data, "ravdess", "Actor_05").iterdir()):
+        (few / path.name).symlink_to(path)
+    return few
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("protocol", "labels"), [("folds", "eight"), ("all", "four")])
+def test_evaluate_json_is_the_report(few, protocol, labels):
+    result = run(
+        *("evaluate", "--corpus", "ravdess", "--data", few, "--protocol", protocol, "--labels", labels, "-f", "json")
+    )
+    assert result.exit_code == 0
+    expected = evaluate("ravdess", few, "dense105", protocol, labels, progress=False)
+    assert json.loads(result.stdout) == json.loads(json.dumps(expected))
+    assert ("was trained on these speakers" in result.stderr) is (protocol == "all")
+
+
+@pytest.mark.data
+def test_evaluate_table(few):
+    result = run("evaluate", "--corpus", "ravdess", "--data", few)
+    expected = evaluate("ravdess", few, "dense105", progress=False)
+    assert result.exit_code == 0
+    for word in (f"{expected['uar']:.1%}", f"{expected['accuracy']:.1%}", "60 of 1 speakers", "unseen speakers"):
+        assert word in result.stdout
+
+
+@pytest.mark.data
+def test_evaluate_table_of_a_label_without_answers(few, tmp_path):
+    """The only disgusted clip cannot be read: the label has no recall, and the table says so."""
+    folder = tmp_path / "ravdess"
+    folder.mkdir()
+    for path in few.iterdir():
+        if path.stem[6:8] in ("03", "05"):
+            (folder / path.name).symlink_to(path.resolve())
+    (folder / "03-01-07-01-01-01-05.wav").write_bytes(noise(0.1).tobytes())
+    result = run("evaluate", "--corpus", "ravdess", "--data", folder)
+    assert result.exit_code == 0, result.exception
+    assert "no clips" in result.stdout

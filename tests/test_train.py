@@ -1,0 +1,430 @@
+"""A small training, whole: from recordings to a model that answers; killed, resumed, refused; and nothing leaks."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from golden.make import RATE, noise, tone, voice
+
+import ser
+from ser import artifact, crossval, splits
+from ser.artifact import read_manifest, verify
+from ser.crossval import Study, guard
+from ser.fit import CONFIGS, Best, Config, find_config
+from ser.splits import Split
+from ser.table import FeatureTable, feature_table
+from ser.train import train
+from ser.types import ArtifactError, Clip, ParameterError
+
+SHIPPED = artifact.ARTIFACTS / "dense105"
+SPEAKERS = ("Ana/Luz", "bob 2", "chloë", "dan")  # as people write them
+EMOTIONS = ("neutral", "happy", "angry")
+TAKES = 3
+N_FITS = 2 * len(SPEAKERS) + 2 + 1  # an inner and an outer fit a fold and for the random split, and the one that ships
+
+
+def take(emotion: str, speaker: int, number: int) -> np.ndarray:
+    """Half a second of something that differs by emotion, speaker and take."""
+    pitch_hz = {"neutral": 120, "happy": 240, "angry": 480}[emotion] * (1 + 0.05 * speaker)
+    return voice(0.5, pitch_hz, 1 + number) + 0.1 * tone(0.5, 5 * pitch_hz) * (emotion == "angry")
+
+
+def corpus(folder: Path, speakers: tuple[str, ...] = SPEAKERS, emotions: tuple[str, ...] = EMOTIONS) -> Path:
+    """A `table` corpus of tiny clips."""
+    folder.mkdir()
+    lines = ["path\temotion\tspeaker"]
+    for number, speaker in enumerate(speakers):
+        for emotion in emotions:
+            for k in range(TAKES):
+                name = f"{number}-{emotion}-{k}.wav"
+                sf.write(folder / name, take(emotion, number, k), RATE)
+                lines.append(f"{name}\t{emotion}\t{speaker}")
+    (folder / "table.tsv").write_text("\n".join(lines), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Iterator[Path]:
+    """A place of its own for artifacts and for what training keeps."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(artifact, "ARTIFACTS", home / "artifacts")
+        patch.setenv("SER_CACHE", str(home / "cache"))
+        patch.delenv("SER_MODEL", raising=False)
+        yield home
+
+
+@pytest.fixture(scope="module")
+def table(home) -> Path:
+    return corpus(home / "table")
+
+
+def small(data: Path, **options) -> Path:
+    return train([("table", str(data))], "smoke", progress=False, **options)
+
+
+@pytest.fixture(scope="module")
+def trained(home, table) -> Path:
+    return small(table)
+
+
+@pytest.fixture(scope="module")
+def study(table, home) -> Study:
+    from ser.datasets import load_corpus
+
+    return crossval.prepare(load_corpus("table", table).clips, CONFIGS["smoke"], home / "study", progress=False)
+
+
+# --- From recordings to a model ---
+
+
+@pytest.mark.slow
+def test_the_model_loads_and_answers(trained, home):
+    assert trained == home / "artifacts" / "smoke"
+    recognizer = ser.load("smoke")
+    assert recognizer.labels == EMOTIONS
+    prediction = recognizer.predict(home / "table" / "0-happy-0.wav")
+    assert prediction.label in EMOTIONS and sum(prediction.probabilities.values()) == pytest.approx(1)
+    with pytest.raises(ArtifactError, match="No model that answers all eight"):
+        ser.load()
+
+
+@pytest.mark.slow
+def test_the_folder_holds_what_it_should_and_nothing_else(trained, home):
+    files = {path.relative_to(trained).as_posix() for path in trained.rglob("*") if path.is_file()}
+    single = {"manifest.json", "model.onnx", "model.keras", "scaler.joblib", "golden.npz", "novelty.npz"}
+    graphs = {file for fold in read_manifest(trained)["folds"] for file in fold["files"]} | {"folds/random.onnx"}
+    figures = {f"figures/{name}.png" for name in ("confusion", "recall", "speakers", "training")}
+    assert files == single | graphs | figures | {"metrics.json", "MODEL_CARD.md"}
+    assert list((home / "artifacts").iterdir()) == [trained]
+    assert list((home / "cache" / "work").iterdir()) == []  # finished fits are kept only until the model is written
+
+
+@pytest.mark.slow
+def test_the_manifest_says_what_was_done(trained):
+    manifest = read_manifest(trained)
+    training = manifest["training"]["corpora"]["table"]
+    assert training["speakers"] == sorted(f"table/{speaker}" for speaker in SPEAKERS)
+    assert training["clips"] == manifest["training"]["clips"] == 36
+    assert [fold["test"] for fold in manifest["folds"]] == [[f"table/{speaker}"] for speaker in sorted(SPEAKERS)]
+    assert manifest["training"]["config"]["name"] == "smoke" and len(manifest["random"]["test"]) == 7
+    folds = manifest["metrics"]["folds"]
+    assert folds["clips"] == 36 and folds["speakers"] == 4 and np.sum(folds["confusion"]) == 36
+    assert folds["uar"] == pytest.approx(np.mean(list(folds["recall"].values())))
+    assert set(manifest["versions"]) >= {"ser", "numpy", "keras", "librosa", "scikit-learn", "onnxruntime"}
+    assert str(trained.parent.parent) not in json.dumps(manifest)  # no place of this machine
+
+
+@pytest.mark.slow
+def test_scaler_and_keras_equal_the_graph(trained):
+    import joblib
+    import keras
+
+    with np.load(trained / "golden.npz", allow_pickle=False) as golden:
+        rows, answers = golden["input_0"], golden["output_0"]
+    scaled = joblib.load(trained / "scaler.joblib").transform(rows.astype(np.float64)).astype(np.float32)
+    network = keras.saving.load_model(trained / "model.keras")
+    np.testing.assert_allclose(np.exp(answers), np.asarray(network(scaled, training=False)), atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", ["folds", "random"])
+def test_evaluate_recomputes_the_scores(trained, table, protocol):
+    stored = read_manifest(trained)["metrics"][protocol]
+    found = ser.evaluate.evaluate("table", table, "smoke", protocol, progress=False)
+    assert found["labels"] == list(EMOTIONS) and found["clips"] == stored["clips"]
+    assert found["confusion"] == stored["confusion"] and found["uar"] == stored["uar"]
+
+
+@pytest.mark.slow
+def test_evaluate_trains_folds_for_speakers_it_does_not_know(trained, home):
+    other = corpus(home / "others", ("eve", "fay", "gus"))
+    assert not ser.evaluate.evaluate("table", other, "smoke", "all", progress=False)["seen_in_training"]
+    before = read_manifest(trained)
+    found = ser.evaluate.evaluate("table", other, "smoke", "folds", progress=False)
+    assert (found["clips"], found["speakers"], found["errors"]) == (27, 3, [])
+    assert np.sum(found["confusion"]) == 27 and read_manifest(trained) == before
+
+
+# --- Again, killed, resumed ---
+
+
+@pytest.mark.slow
+def test_a_second_run_is_refused_before_any_work(trained, table):
+    before = (trained / "manifest.json").read_bytes()
+    started = time.monotonic()
+    with pytest.raises(ArtifactError, match=r"smoke exists already; choose another --name, or --force"):
+        small(table)
+    assert time.monotonic() - started < 1 and (trained / "manifest.json").read_bytes() == before
+
+
+TRAIN = """
+import sys
+from pathlib import Path
+from ser import artifact
+artifact.ARTIFACTS = Path(sys.argv[1])
+from ser.train import train
+train([("table", sys.argv[2])], "smoke", force=True, progress=False)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_where_it_was(trained, table, home, monkeypatch):
+    run = subprocess.Popen(
+        [sys.executable, "-c", TRAIN, str(home / "artifacts"), str(table)],
+        env={**os.environ, "PYTHONPATH": str(Path(ser.__file__).parents[1])},
+        stderr=subprocess.DEVNULL,
+    )
+    work = home / "cache" / "work"
+    while run.poll() is None and not list(work.glob("*/*/done.json")):
+        time.sleep(0.05)
+    run.send_signal(signal.SIGKILL)
+    assert run.wait() == -signal.SIGKILL
+    old = read_manifest(trained)
+    assert verify(trained).labels == EMOTIONS  # the old model stands
+    finished = {path.parent.name: path.read_bytes() for path in work.glob("*/*/done.json")}
+    assert 0 < len(finished) < N_FITS
+
+    fits = []
+    real = crossval.fit
+    monkeypatch.setattr(crossval, "fit", lambda *args, **options: fits.append(1) or real(*args, **options))
+    assert small(table, resume=True, force=True) == trained
+    assert len(fits) == N_FITS - len(finished)
+    new = read_manifest(trained)
+    assert new["created"] > old["created"] and ser.load(trained).labels == EMOTIONS
+    for protocol in ("folds", "random"):  # the seed decides, not the kill
+        assert new["metrics"][protocol]["confusion"] == old["metrics"][protocol]["confusion"]
+    assert list((home / "artifacts").iterdir()) == [trained] and list(work.iterdir()) == []
+
+
+# --- Refusals ---
+
+
+@pytest.fixture
+def empty(tmp_path, monkeypatch) -> Path:
+    """Places that a refused training must leave empty."""
+    monkeypatch.setattr(artifact, "ARTIFACTS", tmp_path / "artifacts")
+    monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def assert_nothing_written(place: Path) -> None:
+    assert not (place / "artifacts").exists() and not list(place.glob("cache/work/*/*"))
+
+
+def test_one_speaker(empty):
+    data = corpus(empty / "table", ("anna",))
+    with pytest.raises(ParameterError, match="at least two speakers; all 9 clips have table/anna"):
+        small(data)
+    assert_nothing_written(empty)
+
+
+def test_one_emotion(empty):
+    data = corpus(empty / "table", emotions=("happy",))
+    with pytest.raises(ParameterError, match=r"All 12 table clips .* are happy: at least two emotions"):
+        small(data)
+    assert_nothing_written(empty)
+
+
+@pytest.mark.slow
+def test_two_speakers(empty):
+    """One on the training side of each fold: nobody is left to choose epochs on."""
+    data = corpus(empty / "table", ("anna", "bob"))
+    with pytest.raises(ParameterError, match="at least two speakers on the training side, found table/"):
+        small(data)
+    assert_nothing_written(empty)
+
+
+def test_one_recording_of_two_speakers(empty):
+    data = corpus(empty / "table")
+    shutil.copy(data / "0-happy-0.wav", data / "3-angry-1.wav")
+    with pytest.raises(ParameterError, match=r"0-happy-0\.wav .*3-angry-1\.wav .*same samples"):
+        small(data)
+    assert_nothing_written(empty)
+
+
+@pytest.mark.slow
+def test_too_many_unreadable_recordings(empty):
+    data = corpus(empty / "table")
+    for name in ("0-happy-0.wav", "3-angry-1.wav"):
+        (data / name).write_bytes(b"not a sound")
+    with pytest.raises(ParameterError, match=r"2 of 36 recordings cannot be read; the first: 0-happy-0\.wav"):
+        small(data)
+    assert_nothing_written(empty)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"config_name": "huge"}, "Unknown configuration 'huge'; known: dense105, smoke"),
+        ({"name": "../up"}, "name is made of letters"),
+        ({"corpora": [("iemocap", ".")]}, "no corpus 'iemocap'"),
+        ({"corpora": [("table", "nowhere")]}, "No table recordings in nowhere.*no such folder"),
+    ],
+    ids=["config", "name", "corpus", "folder"],
+)
+def test_unknown_names(empty, options, match):
+    with pytest.raises(ParameterError, match=match):
+        train(**{"corpora": [("table", str(empty))], "config_name": "smoke", "progress": False, **options})
+    assert_nothing_written(empty)
+
+
+# --- Leaks ---
+
+
+def listed(n_speakers: int = 4) -> tuple[list[Clip], FeatureTable]:
+    """Two clips a speaker, each with one altered copy, as a feature table numbers them."""
+    clips = [Clip(f"{s}{k}.wav", EMOTIONS[k], f"t/{s}", "table") for s in range(n_speakers) for k in range(2)]
+    origin = np.repeat(np.arange(len(clips)), 2)
+    copy = np.tile([0, 1], len(clips))
+    rows = np.random.default_rng(0).standard_normal((len(origin), 105)).astype(np.float32)
+    return clips, FeatureTable(rows, origin, copy)
+
+
+def made_up(duplicates: tuple[tuple[int, ...], ...] = (), clips: list[Clip] | None = None) -> Study:
+    found, rows = listed()
+    return Study(clips or found, CONFIGS["smoke"], rows, duplicates, Path())
+
+
+def test_copies_stand_only_on_the_training_side():
+    rows = made_up().table
+    assert rows.side((0, 3), copies=True).tolist() == [0, 1, 6, 7]
+    assert rows.side((0, 3), copies=False).tolist() == [0, 6]
+    assert rows.side((), copies=True).tolist() == []
+
+
+def test_the_guard_lets_an_honest_split_pass_and_stops_each_leak():
+    honest = Split("honest", (0, 1, 2, 3), (4, 5, 6, 7))
+    assert guard(made_up(), honest) is None
+    leaks = {
+        "a clip or its augmented copy": (made_up(), replace(honest, train=(0, 1, 4), test=(4, 5), note="inflated")),
+        "a speaker": (made_up(), replace(honest, train=(0, 1, 2), test=(3, 4))),
+        "a pair with equal samples": (made_up(duplicates=((1, 6),)), honest),
+    }
+    for what, (study, split) in leaks.items():
+        with pytest.raises(ParameterError, match=f"'honest' leaks: {what} stands on both sides"):
+            guard(study, split)
+
+
+def test_the_guard_knows_a_recording_that_lies_there_twice():
+    clips, _ = listed()
+    clips[6] = replace(clips[0], path="copy/03-01-03-01-02-01-07.wav", corpus="ravdess", speaker="ravdess/07")
+    clips[0] = replace(clips[6], path="03-01-03-01-02-01-07.wav")
+    with pytest.raises(ParameterError, match="a recording stands on both sides"):
+        guard(made_up(clips=clips), Split("twice", (0, 1, 2, 3), (4, 5, 6, 7), "inflated"))
+
+
+@pytest.mark.slow
+def test_no_fit_hears_the_test_side(study, monkeypatch):
+    """Whatever `fit` is given in a fold comes from clips of other speakers, and so does what it only watches."""
+    given = []
+    real = crossval.fit
+
+    def spy(config, rows, targets, unaltered, seed, epochs=None, validation=None, on_epoch=lambda: None):
+        given.append((rows, unaltered, validation))
+        return real(config, rows, targets, unaltered, seed, epochs, validation, on_epoch)
+
+    monkeypatch.setattr(crossval, "fit", spy)
+    split = splits.speaker_folds(study.clips)[0]
+    result = crossval.run_fold(replace(study, work=fresh(study.work / "spied")), split, 0)
+    speaker_of = {
+        row.tobytes(): study.clips[o].speaker for row, o in zip(study.table.rows, study.table.origin, strict=True)
+    }
+    copy_of = {row.tobytes(): int(copy) for row, copy in zip(study.table.rows, study.table.copy, strict=True)}
+    (tested,) = {study.clips[index].speaker for index in split.test}
+    (inner, _, watched), (outer, unaltered, unwatched) = given
+    speakers = [{speaker_of[row.tobytes()] for row in rows} for rows in (inner, watched[0], outer)]
+    assert tested not in set.union(*speakers) and unwatched is None
+    assert not speakers[0] & speakers[1] and speakers[0] | speakers[1] == speakers[2] == set(study.speakers) - {tested}
+    assert not any(copy_of[row.tobytes()] for row in watched[0])  # held-out speakers are heard unaltered
+    assert [copy_of[row.tobytes()] == 0 for row in outer] == unaltered.tolist() and not unaltered.all()
+    np.testing.assert_allclose(result.fitted.scaler.mean, outer[unaltered].mean(axis=0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(result.fitted.scaler.variance, outer[unaltered].var(axis=0), rtol=1e-3, atol=1e-8)
+
+
+def fresh(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_the_shipped_scaler_saw_every_recording_and_no_copy(ser_data):
+    import joblib
+
+    from ser.audio import load_waveform
+    from ser.datasets import load_corpus
+    from ser.features import RECIPES
+
+    made = RECIPES["voice105-v1"]
+    rows = np.concatenate([made.of(load_waveform(clip.path)) for clip in load_corpus("ravdess", ser_data).clips])
+    scaler = joblib.load(SHIPPED / "scaler.joblib")
+    np.testing.assert_allclose(scaler.mean_, rows.mean(axis=0, dtype=np.float64), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(scaler.scale_, rows.std(axis=0, dtype=np.float64), rtol=1e-4, atol=1e-4)
+
+
+# --- Features on disk, seeds, epochs ---
+
+
+@pytest.mark.slow
+def test_feature_table_is_cached_and_follows_seed_and_sound(home, tmp_path):
+    from ser.datasets import load_corpus
+
+    data = corpus(tmp_path / "table", ("anna", "bob"))
+    clips = load_corpus("table", data).clips
+
+    def made(seed: int = 0) -> FeatureTable:
+        return feature_table(clips, "voice105-v1", 1, seed, progress=False)
+
+    first = made()
+    assert first.rows.shape == (36, 105) and first.rows.dtype == np.float32
+    np.testing.assert_array_equal(made().rows, first.rows)
+    other = made(seed=1)
+    np.testing.assert_array_equal(other.rows[other.copy == 0], first.rows[first.copy == 0])
+    assert not np.isclose(other.rows[other.copy == 1], first.rows[first.copy == 1]).all(axis=1).any()
+    changed = int(np.flatnonzero(first.origin == 4)[0])
+    sf.write(clips[4].path, noise(0.7), RATE)
+    again = made()
+    assert not np.allclose(again.rows[changed], first.rows[changed])
+    others = first.origin != 4
+    np.testing.assert_array_equal(again.rows[others], first.rows[others])
+
+
+@pytest.mark.slow
+def test_the_seed_decides_the_weights(study):
+    clips = range(len(study.clips))
+    one, same, other = (crossval.train_on(study, clips, seed, 1) for seed in (0, 0, 1))
+    rows = study.table.rows[:10]
+    np.testing.assert_allclose(one.log_probabilities(rows), same.log_probabilities(rows), atol=1e-5)
+    assert np.abs(one.log_probabilities(rows) - other.log_probabilities(rows)).max() > 1e-3
+
+
+@pytest.mark.slow
+def test_the_best_epoch_is_that_of_the_lowest_smoothed_loss():
+    from ser import models
+
+    network, best, losses = models.build("dense", (2,), 2), Best(), []
+    for epoch, loss in enumerate([3.0, 2.0, 1.5, 1.2, 1.1, 1.0, 1.0, 1.0, 1.0, 1.0, 1.2, 2.0], start=1):
+        losses.append(loss)
+        best.see(epoch, losses, network)
+    assert best.epochs == 10 and best.loss == pytest.approx(1.0) and best.weights
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_configurations_survive_the_manifest(name):
+    config = find_config(name)
+    stored = json.loads(json.dumps({"name": name, **config.to_dict()}))
+    assert json.dumps(Config.from_dict(stored).to_dict()) == json.dumps(config.to_dict())
+    assert Config.from_dict(stored).seeds == config.seeds and config.copies >= 1
