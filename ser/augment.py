@@ -65,7 +65,8 @@ def gain(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.
 def shift(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
     """Starts or ends up to 0.15 s early: the lost end is cut off, the other is filled with silence."""
     moved = np.zeros_like(samples)
-    n = int(rng.uniform(-SHIFT_S, SHIFT_S) * sample_rate)
+    most = min(SHIFT_S * sample_rate, len(samples) / 2)
+    n = int(rng.uniform(-most, most))
     moved[max(n, 0) : len(samples) + min(n, 0)] = samples[max(-n, 0) : len(samples) - max(n, 0)]
     return moved
 

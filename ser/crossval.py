@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,19 @@ def prepare(clips: Sequence[Clip], config: Config, work: Path, progress: bool = 
     check_duplicates(clips, groups)
     table = feature_table(clips, config.recipe, config.copies, config.seeds[0], progress)
     work.mkdir(parents=True, exist_ok=True)
-    return Study(clips, config, table, groups, work)
+    return _heard(Study(clips, config, table, groups, work))
+
+
+def _heard(study: Study) -> Study:
+    """The study without the few clips that cannot be read, which are named in a warning."""
+    if not study.table.unreadable:
+        return study
+    warnings.warn(f"Left out: {' '.join(study.table.unreadable)}", stacklevel=3)
+    heard = np.unique(study.table.origin)
+    places = {int(clip): place for place, clip in enumerate(heard)}
+    table = replace(study.table, origin=np.searchsorted(heard, study.table.origin))
+    groups = [[places[clip] for clip in group if clip in places] for group in study.duplicates]
+    return replace(study, clips=[study.clips[clip] for clip in heard], table=table, duplicates=groups)
 
 
 def run_fold(study: Study, split: Split, seed: int, on_epoch: OnEpoch = lambda: None) -> FoldResult:
@@ -146,7 +159,9 @@ def _keep(folder: Path, fitted: Fitted) -> None:
     folder.mkdir(exist_ok=True)
     fitted.network.save(folder / "network.keras")
     np.savez(folder / "scaler.npz", mean=fitted.scaler.mean, variance=fitted.scaler.variance)
-    (folder / "done.json").write_text(json.dumps({"history": fitted.history, "epochs": fitted.epochs}))
+    beside = folder / "done.json.part"
+    beside.write_text(json.dumps({"history": fitted.history, "epochs": fitted.epochs}))
+    beside.replace(folder / "done.json")
 
 
 def _kept(folder: Path) -> Fitted:

@@ -144,13 +144,14 @@ def _trained(artifact: Artifact, clips: Sequence[Clip], protocol: str, progress:
     config = Config.from_dict(artifact.manifest["training"]["config"])
     with tempfile.TemporaryDirectory(prefix="ser-") as work:
         study = prepare(clips, config, Path(work), progress)
-        splits: list[Split] = speaker_folds(clips) if protocol == "folds" else [_random(study, config)]
+        splits: list[Split] = speaker_folds(study.clips) if protocol == "folds" else [_random(study, config)]
         total = 2 * len(splits) * config.epochs
         with tqdm(total=total, desc=f"Training {len(splits)} folds", unit="epoch", disable=not progress) as bar:
             results: list[FoldResult] = [run_fold(study, split, config.seeds[0], bar.update) for split in splits]
         index, probabilities = out_of_fold(results)
+    places = {clip: place for place, clip in enumerate(clips)}
     return {
-        int(clip): dict(zip(study.labels, row.tolist(), strict=True))
+        places[study.clips[clip]]: dict(zip(study.labels, row.tolist(), strict=True))
         for clip, row in zip(index, probabilities, strict=True)
     }
 

@@ -118,8 +118,9 @@ def fit(
     scaled, rng = scaler(rows), np.random.default_rng(seed)
     watched = None if validation is None else (scaler(validation[0]), validation[1])
     history: dict[str, list[float]] = {}
-    best = Best()
-    for epoch in range(config.epochs if epochs is None else epochs):
+    total = config.epochs if epochs is None else epochs
+    best = Best(min(SMOOTHING_EPOCHS, total))
+    for epoch in range(total):
         network.reset_metrics()
         for batch in _batches(config, scaled, targets, rng):
             values = network.train_on_batch(*batch)  # running means since the reset
@@ -137,13 +138,14 @@ def fit(
 class Best:
     """The weights after the epoch with the lowest validation loss, smoothed over the last epochs."""
 
+    first: int = SMOOTHING_EPOCHS  # a mean over fewer losses may be low by luck
     loss: float = np.inf
     epochs: int = 0
     weights: list[np.ndarray] = field(default_factory=list)
 
     def see(self, epochs: int, losses: list[float], network: keras.Model) -> None:
         loss = float(np.mean(losses[-SMOOTHING_EPOCHS:]))
-        if loss < self.loss and epochs >= min(SMOOTHING_EPOCHS, len(losses)):
+        if loss < self.loss and epochs >= self.first:
             self.loss, self.epochs, self.weights = loss, epochs, network.get_weights()
 
 

@@ -79,7 +79,8 @@ def confidence_threshold(confidence: np.ndarray, right: np.ndarray, wanted_accur
     """
     order = np.argsort(-confidence, kind="stable")
     running = np.cumsum(right[order]) / np.arange(1, len(right) + 1)
-    enough = np.flatnonzero(running >= wanted_accuracy)
+    last_of_equals = np.append(np.diff(confidence[order]) != 0, True)
+    enough = np.flatnonzero((running >= wanted_accuracy) & last_of_equals)
     return float(confidence[order[enough[-1]]]) if len(enough) else float(np.nextafter(confidence.max(), 2))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ser.artifact import Artifact, check_golden, find, open_graph, run_graph, verify
+from ser.artifact import Artifact, check_golden, find, open_graph, read_arrays, run_graph, verify
 from ser.audio import Source, load_waveform
 from ser.features import normalise, recipe, trim
 from ser.metrics import softmax
@@ -37,7 +37,7 @@ class Recognizer:
             check_golden(artifact, [session for _, session, _ in self._branches])
         self._temperature = (variant or artifact.manifest)["temperature"]
         entry = artifact.manifest.get("novelty")
-        self._novelty = Novelty.load(artifact.path(entry["file"])) if entry else None
+        self._novelty = _novelty(artifact, entry) if entry else None
 
     def __repr__(self) -> str:
         return f"Recognizer({self.name!r}: {', '.join(self.labels)})"
@@ -102,6 +102,11 @@ class Recognizer:
             used_s=(used[0] / waveform.sample_rate, used[1] / waveform.sample_rate),
             file=source_name(source),
         )
+
+
+def _novelty(artifact: Artifact, entry: dict[str, Any]) -> Novelty:
+    (width,) = recipe(artifact.branches[entry["branch"]].recipe).shape
+    return Novelty(*read_arrays(artifact, entry["file"], mean=(width,), whitening=(width, width)))
 
 
 def source_name(source: Source | Waveform) -> str | None:

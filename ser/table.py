@@ -51,7 +51,7 @@ def feature_table(
     folder = Path(os.environ.get("SER_CACHE", CACHE)).expanduser()
     cached = Memory(folder, verbose=0).cache(chunk_features, ignore=["paths"])
     chunks = [clips[start : start + CHUNK] for start in range(0, len(clips), CHUNK)]
-    tasks = [delayed(cached)(*_task(chunk), recipe_name, copies, seed, _code()) for chunk in chunks]
+    tasks = [delayed(cached)(*_task(chunk), recipe_name, copies, seed, code_digest()) for chunk in chunks]
     results = Parallel(n_jobs=-1, return_as="generator")(tasks)
     bar = tqdm(total=len(clips), desc=f"Features of {copies + 1} copies", unit="clip", disable=not progress)
     found: list[list[np.ndarray] | str] = []
@@ -94,7 +94,7 @@ def _task(clips: Sequence[Clip]) -> tuple[list[str], list[tuple[str, int, int]]]
     ]
 
 
-def _code() -> str:
+def code_digest() -> str:
     """Digest of the code that makes features and copies: a change of either makes the cache miss."""
     files = (Path(str(module.__file__)) for module in (augment, features))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

@@ -23,6 +23,7 @@ from ser.fit import Config, Fitted, find_config
 from ser.models import with_scaler
 from ser.novelty import Novelty, usual_distance
 from ser.splits import Split, random_split, speaker_folds
+from ser.table import code_digest
 from ser.types import Clip
 
 WANTED_ACCURACY = 0.85  # of the answers that are given without doubt, on out-of-fold speakers
@@ -50,10 +51,10 @@ def train(
     artifact.check_free(folder, force=force)
     listings = [load_corpus(find_corpus(corpus).name, data) for corpus, data in corpora]
     clips = [clip for listing in listings for clip in listing.clips]
-    folds = speaker_folds(clips)
+    speaker_folds(clips)  # refuses before the long work where no honest score is possible
     work = _work_folder(name, clips, config, resume)
     study = prepare(clips, config, work, progress)
-    trained = _train_all(study, folds, progress)
+    trained = _train_all(study, speaker_folds(study.clips), progress)
     manifest = _manifest(study, listings, trained, name, config_name)
     artifact.write(folder, lambda beside: _fill(beside, study, trained, manifest), force=force)
     shutil.rmtree(work)
@@ -97,7 +98,7 @@ def _pooled(folds: Sequence[FoldResult]) -> tuple[np.ndarray, np.ndarray]:
 
 def _work_folder(name: str, clips: Sequence[Clip], config: Config, resume: bool) -> Path:
     """Where this very training keeps its finished fits; emptied unless it is resumed."""
-    digest = _index_hash(clips, json.dumps(config.to_dict(), sort_keys=True))
+    digest = _index_hash(clips, json.dumps(config.to_dict(), sort_keys=True) + code_digest())
     folder = Path(os.environ.get("SER_CACHE", "~/.cache/ser")).expanduser() / "work" / f"{name}-{digest[:16]}"
     if not resume:
         shutil.rmtree(folder, ignore_errors=True)

@@ -6,8 +6,12 @@ import os
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
+
+# Before NumPy is imported: two threads on two busy cores wait for each other more than they work.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
 
 
 def _need(name: str, reason: str) -> None:
