@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ser import metrics
 from ser.types import ParameterError
 
 if TYPE_CHECKING:
     import keras
 
-SMOOTHING_EPOCHS = 5  # validation losses are averaged over so many epochs before the best is chosen
+SMOOTHING_EPOCHS = 5  # validation accuracies are averaged over so many epochs before the best is chosen
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class Scaler:
 class Fitted:
     """A trained network with its scaler, its epochs, and its learning curves (one value an epoch).
 
-    Where held-out rows were watched, network and epochs are those of the lowest smoothed validation loss.
+    Where held-out rows were watched, network and epochs are those of the highest smoothed validation accuracy.
     """
 
     network: keras.Model
@@ -127,7 +126,7 @@ def fit(
         _note(history, "", values)
         if watched:
             _note(history, "val_", _loss_and_accuracy(_log_probabilities(network, watched[0]), watched[1]))
-            best.see(epoch + 1, history["val_loss"], network)
+            best.see(epoch + 1, history["val_accuracy"], network)
         on_epoch()
     if best.weights:
         network.set_weights(best.weights)
@@ -136,17 +135,21 @@ def fit(
 
 @dataclass
 class Best:
-    """The weights after the epoch with the lowest validation loss, smoothed over the last epochs."""
+    """The weights after the epoch with the highest validation accuracy, smoothed over the last epochs.
 
-    first: int = SMOOTHING_EPOCHS  # a mean over fewer losses may be low by luck
-    loss: float = np.inf
+    Accuracy, since the loss of an overconfident network rises long before its answers get worse, and confidence is
+    calibrated afterwards.
+    """
+
+    first: int = SMOOTHING_EPOCHS  # a mean over fewer epochs may be high by luck
+    accuracy: float = -1.0
     epochs: int = 0
     weights: list[np.ndarray] = field(default_factory=list)
 
-    def see(self, epochs: int, losses: list[float], network: keras.Model) -> None:
-        loss = float(np.mean(losses[-SMOOTHING_EPOCHS:]))
-        if loss < self.loss and epochs >= self.first:
-            self.loss, self.epochs, self.weights = loss, epochs, network.get_weights()
+    def see(self, epochs: int, accuracies: list[float], network: keras.Model) -> None:
+        accuracy = float(np.mean(accuracies[-SMOOTHING_EPOCHS:]))
+        if accuracy > self.accuracy and epochs >= self.first:
+            self.accuracy, self.epochs, self.weights = accuracy, epochs, network.get_weights()
 
 
 def _optimizer(config: Config, steps: int) -> keras.optimizers.Optimizer:
@@ -189,11 +192,8 @@ def _log_probabilities(network: keras.Model, rows: np.ndarray) -> np.ndarray:
 
 
 def _loss_and_accuracy(scores: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
-    """Cross-entropy at the best temperature, since answers are calibrated later: without it training stops too soon."""
-    truth = targets.argmax(axis=1)
-    calibrated = metrics.softmax(scores / metrics.temperature(scores, truth))
-    loss = -np.log(calibrated[np.arange(len(truth)), truth]).mean()
-    return float(loss), float((scores.argmax(axis=1) == truth).mean())
+    hits = scores.argmax(axis=1) == targets.argmax(axis=1)
+    return float(-(scores * targets).sum(axis=1).mean()), float(hits.mean())
 
 
 def _note(history: dict[str, list[float]], prefix: str, values: Any) -> None:

@@ -412,14 +412,14 @@ def test_the_seed_decides_the_weights(study):
 
 
 @pytest.mark.slow
-def test_the_best_epoch_is_that_of_the_lowest_smoothed_loss():
+def test_the_best_epoch_is_that_of_the_highest_smoothed_accuracy():
     from ser import models
 
-    network, best, losses = models.build("dense", (2,), 2), Best(), []
-    for epoch, loss in enumerate([3.0, 2.0, 1.5, 1.2, 1.1, 1.0, 1.0, 1.0, 1.0, 1.0, 1.2, 2.0], start=1):
-        losses.append(loss)
-        best.see(epoch, losses, network)
-    assert best.epochs == 10 and best.loss == pytest.approx(1.0) and best.weights
+    network, best, seen = models.build("dense", (2,), 2), Best(), []
+    for epoch, accuracy in enumerate([0.9, 0.2, 0.3, 0.4, 0.4, 0.5, 0.5, 0.5, 0.5, 0.5, 0.4, 0.3], start=1):
+        seen.append(accuracy)
+        best.see(epoch, seen, network)
+    assert best.epochs == 10 and best.accuracy == pytest.approx(0.5) and best.weights
 
 
 @pytest.mark.parametrize("name", CONFIGS)
