@@ -16,6 +16,7 @@ from audio_recorder_streamlit import audio_recorder
 import ser
 from ser import view, words
 from ser.audio import load_waveform
+from ser.metrics import HUMAN
 from ser.types import COLOURS, EMOJI, ArtifactError, AudioError, Prediction
 
 HERE = Path(__file__).parent
@@ -23,7 +24,6 @@ SAMPLES = sorted((HERE / "samples").glob("*.flac"))
 MAX_MB = 25
 LOCAL = re.compile(r"(.+\.)?localhost|127\.[0-9.]+|::1")
 FORMATS = "WAV, FLAC, OGG, MP3, M4A, WebM and most other recordings"
-HUMAN = 0.624  # listeners on the same recordings; neutral and calm accepted for each other
 EXAMPLE = Prediction(
     label="happy",
     probabilities=dict(zip(EMOJI, (0.04, 0.03, 0.71, 0.02, 0.05, 0.03, 0.01, 0.11), strict=True)),

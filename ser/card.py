@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-HUMAN = 0.624  # listeners on the same speech recordings of RAVDESS, neutral and calm accepted for each other
+from ser.metrics import HUMAN
+
 NOTICE = """\
 The estimate says how a voice **sounds** to a model trained on acted speech. It does not say what a person feels,
 means or intends, and it is often wrong: see the scores. Acted emotions are stronger and purer than everyday ones.

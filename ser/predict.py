@@ -13,9 +13,8 @@ from ser.audio import Source, load_waveform
 from ser.features import normalise, recipe, trim
 from ser.metrics import softmax
 from ser.novelty import Novelty
-from ser.types import REASONS, ParameterError, Prediction, Waveform
+from ser.types import MIN_USED_S, REASONS, ParameterError, Prediction, Waveform
 
-MIN_USED_S = 0.5
 SILENT_PEAK = 3e-4  # of full scale, -70 dB; the quietest of the training recordings peaks at 4.5e-3
 
 

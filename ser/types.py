@@ -25,6 +25,8 @@ LABEL_SETS = {
     "four": ("happy", "sad", "angry", "fearful"),
 }
 
+MIN_USED_S = 0.5  # of sound once silence at both ends is trimmed; less is too little to judge
+
 # Why an answer may be in doubt, as one says it to a person.
 REASONS = {
     "silent": "The recording holds no sound to judge.",

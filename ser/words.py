@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from ser.types import Prediction
+from ser.types import MIN_USED_S, Prediction
 
 SURENESS = ((0.9, "very sure"), (0.6, "fairly sure"), (0.0, "not very sure"))
-MIN_USED_S = 0.5
 CLOSE = 0.5  # of the best fit: a runner-up above this share is named beside it
 
 
