@@ -321,9 +321,16 @@ def test_gain_as_float_on_real_speech(recognizer, real):
 
 
 @pytest.mark.data
+@pytest.mark.xfail(reason="the contract of 0.01 is missed by some quiet recordings, see reports/gain.json", strict=True)
 def test_gain_as_16_bit_files_on_real_speech(recognizer, real):
+    differences = {path.name: max(gain_as_files(recognizer, path)) for path in real}
+    assert {name: value for name, value in differences.items() if value > 0.01} == {}
+
+
+@pytest.mark.data
+def test_gain_as_16_bit_files_moves_few_recordings_and_not_far(recognizer, real):
+    """What holds today of the contract above, so that it does not get worse unseen."""
     differences = np.array([gain_as_files(recognizer, path) for path in real])
-    # The contract is 0.01; the rounding of the quietest recordings still passes it now and then (reports/gain.json).
     assert np.mean(differences <= 0.01) >= 0.95 and differences.max() <= 0.03
 
 
