@@ -1,7 +1,8 @@
 """Altered copies of training recordings: the same emotion said by another voice, faster, or in another room.
 
 Every transform takes (samples, sample_rate, rng), keeps float32 and stays finite; the generator is the only
-source of randomness. Copies are made of training clips only, after the split.
+source of randomness. Copies are made of training clips only, after the split. Rows of frames can be altered once more
+in every epoch.
 """
 
 from __future__ import annotations
@@ -121,11 +122,32 @@ def apply(name: str, waveform: Waveform, rng: np.random.Generator) -> Waveform:
 
 def altered(waveform: Waveform, rng: np.random.Generator, chances: dict[str, float] | None = None) -> Waveform:
     """A copy that went through each transform by its chance, at least one of them."""
-    names = list(CHANCES if chances is None else chances)
-    drawn = [name for name in names if rng.random() < (chances or CHANCES)[name]]
+    chances = chances or CHANCES
+    names = list(chances)
+    drawn = [name for name in names if rng.random() < chances[name]]
     for name in drawn or [names[rng.integers(len(names))]]:
         waveform = apply(name, waveform, rng)
     return waveform
+
+
+def shift_frames(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """Rows of frames, shape (n, n_frames, n_features), each starting up to `most` frames earlier or later.
+
+    What stands over is cut off, what is missing is zero.
+    """
+    moved = np.zeros_like(rows)
+    for row, source, by in zip(moved, rows, rng.integers(-most, most + 1, len(rows)).tolist(), strict=True):
+        row[max(by, 0) : len(row) + min(by, 0)] = source[max(-by, 0) : len(row) - max(by, 0)]
+    return moved
+
+
+def mask_frames(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """Rows of frames, shape (n, n_frames, n_features), each with a stretch of up to `most` frames set to zero."""
+    masked = rows.copy()
+    for row, length in zip(masked, rng.integers(most + 1, size=len(rows)).tolist(), strict=True):
+        first = rng.integers(len(row) - length + 1)
+        row[first : first + length] = 0
+    return masked
 
 
 def _filtered(samples: np.ndarray, sample_rate: int, response_db: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

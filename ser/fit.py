@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ser.types import ParameterError
+from ser.augment import AUGMENTATIONS, mask_frames, shift_frames
+from ser.features import RECIPES
+from ser.models import ARCHITECTURES, build
+from ser.scaler import Scaler
+from ser.types import LABEL_SETS, ParameterError
 
 if TYPE_CHECKING:
     import keras
 
 SMOOTHING_EPOCHS = 5  # validation accuracies are averaged over so many epochs before the best is chosen
+SCHEDULES = ("one_cycle", "constant", "plateau")
+PLATEAU_EPOCHS = 5  # without a lower loss before the learning rate is halved
+LEAST_RATE = 1e-6
+
+
+def _check_name(what: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        raise ParameterError(f"Unknown {what} {name!r}; known: {', '.join(known)}.")
 
 
 @dataclass(frozen=True)
@@ -23,15 +36,37 @@ class Config:
     recipe: str = "voice105-v1"
     architecture: str = "dense"
     options: dict[str, Any] = field(default_factory=dict)
+    labels: str = "eight"  # a key of `LABEL_SETS`; clips with other labels are left out
+    reduce_noise: bool = False  # of every recording, in training and answering
     copies: int = 4  # altered copies of each training clip
-    epochs: int = 30  # at most; the number is chosen on inner speakers
+    augmentations: dict[str, float] = field(default_factory=dict)  # chance of each; empty: `ser.augment.CHANCES`
+    epochs: int = 30  # at most
+    choose_epochs: bool = True  # the number is chosen on inner speakers; else all are run
+    patience: int = 0  # epochs without a better one on inner speakers before a fit ends; 0: none ends so
+    minutes: float = 0.0  # after which a fit ends; 0: none ends so
     batch_size: int = 256
-    learning_rate: float = 3e-3  # highest; warmed up for a tenth of the epochs, then down a cosine
-    weight_decay: float = 1e-4
+    learning_rate: float = 3e-3  # highest
+    # "one_cycle": warmed up for a tenth of the epochs, then down a cosine; "constant"; "plateau": halved whenever the
+    # loss has not fallen for five epochs, that of inner speakers where they are watched.
+    schedule: str = "one_cycle"
+    weight_decay: float = 1e-4  # 0: plain Adam
+    l2: float = 0.0  # penalty on the square of every weight but biases and normalisations
+    class_weights: bool = False  # each emotion counts the same, however many clips it has
     label_smoothing: float = 0.1
     mixup: float = 0.0  # both parameters of the beta distribution of the mixing weight; 0: none
     feature_noise: float = 0.5  # standard deviation added to standardised features
+    shift_frames: int = 0  # most frames by which a row starts earlier or later
+    mask_frames: int = 0  # most frames in a row that are set to zero
     seeds: tuple[int, ...] = (0, 1, 2)  # the first one ships; the score that decides is the mean of all
+
+    def __post_init__(self) -> None:
+        """`ParameterError` for a name that is not known, so that no long work starts with it."""
+        _check_name("recipe", self.recipe, RECIPES)
+        _check_name("architecture", self.architecture, ARCHITECTURES)
+        _check_name("label set", self.labels, LABEL_SETS)
+        _check_name("schedule", self.schedule, SCHEDULES)
+        for name in self.augmentations:
+            _check_name("augmentation", name, AUGMENTATIONS)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -43,42 +78,76 @@ class Config:
         return cls(**{**known, "seeds": tuple(values["seeds"])})
 
 
+# What the published systems share: Adam on batches of 32, all epochs, ten minutes for each of the two fits of a fold.
+PUBLISHED = Config(
+    copies=0,
+    choose_epochs=False,
+    minutes=10.0,
+    batch_size=32,
+    learning_rate=1e-3,
+    schedule="constant",
+    weight_decay=0.0,
+    label_smoothing=0.0,
+    feature_noise=0.0,
+    seeds=(0,),
+)
 CONFIGS = {
     "dense105": Config(options={"dropout": (0.5, 0.5, 0.4, 0.2)}),
     "smoke": Config(copies=1, epochs=2, batch_size=32, seeds=(0,)),
+    "design_a": replace(PUBLISHED, recipe="static42-v1", architecture="cnn_lstm", epochs=50),
+    # Epochs and the mix of copies are ours: none are published.
+    "design_b": replace(
+        PUBLISHED,
+        recipe="static180-v1",
+        architecture="dense180",
+        labels="four",
+        reduce_noise=True,
+        copies=2,
+        augmentations={"time_stretch": 0.5, "pitch_shift": 0.5, "noise": 0.5},
+        epochs=100,
+    ),
+    # Five samples a clip; epochs and the kind of schedule are ours.
+    "design_c": replace(
+        PUBLISHED,
+        labels="seven",
+        copies=4,
+        augmentations={"time_stretch": 0.5, "pitch_shift": 0.5, "noise": 0.5},
+        epochs=50,
+        schedule="one_cycle",
+    ),
+    # Twice the data; how far rows are shifted and masked, and the weight of the penalty, are ours.
+    "design_d": replace(
+        PUBLISHED,
+        recipe="frames120-v1",
+        architecture="cnn_bilstm_attention",
+        labels="six",
+        copies=1,
+        augmentations={"noise": 0.7, "shift": 0.7},
+        epochs=100,
+        choose_epochs=True,
+        patience=15,
+        schedule="plateau",
+        l2=1e-4,
+        class_weights=True,
+        shift_frames=10,
+        mask_frames=20,
+    ),
+    # Batch and epochs are ours.
+    "design_e": replace(PUBLISHED, recipe="mfcc40-v1", architecture="cnn", epochs=30),
 }
 
 
 def find_config(name: str) -> Config:
     """The configuration of that name; `ParameterError` lists the known ones."""
-    if name not in CONFIGS:
-        raise ParameterError(f"Unknown configuration {name!r}; known: {', '.join(CONFIGS)}.")
+    _check_name("configuration", name, CONFIGS)
     return CONFIGS[name]
 
 
 @dataclass(frozen=True)
-class Scaler:
-    """Mean and variance of each feature over unaltered training rows; a constant feature has variance 1."""
-
-    mean: np.ndarray
-    variance: np.ndarray
-
-    @classmethod
-    def fitted(cls, rows: np.ndarray) -> Scaler:
-        from sklearn.preprocessing import StandardScaler
-
-        fitted = StandardScaler().fit(rows.astype(np.float64))
-        return cls(fitted.mean_.astype(np.float32), (fitted.scale_**2).astype(np.float32))
-
-    def __call__(self, rows: np.ndarray) -> np.ndarray:
-        return (rows - self.mean) / np.sqrt(self.variance)
-
-
-@dataclass(frozen=True)
 class Fitted:
-    """A trained network with its scaler, its epochs, and its learning curves (one value an epoch).
+    """A trained network with its scaler, its epochs, and its learning curves (one value an epoch; `minutes` so far).
 
-    Where held-out rows were watched, network and epochs are those of the highest smoothed validation accuracy.
+    Where epochs are chosen on held-out rows, network and epochs are those of the highest smoothed accuracy there.
     """
 
     network: keras.Model
@@ -107,30 +176,43 @@ def fit(
     """
     import keras
 
-    from ser.models import build
-
     keras.utils.set_random_seed(seed)
     scaler = Scaler.fitted(rows[unaltered])
-    network = build(config.architecture, rows.shape[1:], targets.shape[1], **config.options)
-    steps = max(len(rows) // config.batch_size, 1)
-    network.compile(_optimizer(config, steps), "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+    network = _compiled(config, rows, targets)
     scaled, rng = scaler(rows), np.random.default_rng(seed)
     watched = None if validation is None else (scaler(validation[0]), validation[1])
     history: dict[str, list[float]] = {}
     total = config.epochs if epochs is None else epochs
-    best = Best(min(SMOOTHING_EPOCHS, total))
-    for epoch in range(total):
-        network.reset_metrics()
-        for batch in _batches(config, scaled, targets, rng):
-            values = network.train_on_batch(*batch)  # running means since the reset
-        _note(history, "", values)
+    best, started = Best(min(SMOOTHING_EPOCHS, total)), time.monotonic()
+    for epoch in range(1, total + 1):
+        values = [network.train_on_batch(*batch) for batch in _batches(config, scaled, targets, rng)]
+        _note(history, "", np.mean(values, axis=0))
         if watched:
             _note(history, "val_", _loss_and_accuracy(_log_probabilities(network, watched[0]), watched[1]))
-            best.see(epoch + 1, history["val_accuracy"], network)
+        if watched and config.choose_epochs:
+            best.see(epoch, history["val_accuracy"], network)
+        history.setdefault("minutes", []).append((time.monotonic() - started) / 60)
         on_epoch()
+        if _is_late(config, history) or best.is_stale(epoch, config.patience):
+            break
+        if config.schedule == "plateau":
+            _follow_plateau(network, history)
     if best.weights:
         network.set_weights(best.weights)
     return Fitted(network, scaler, history, best.epochs or len(history["loss"]))
+
+
+def ended(config: Config, history: dict[str, list[float]]) -> str:
+    """What ended a fit: all its "epochs", "minutes", "patience", or the number "chosen" on inner speakers."""
+    if len(history["loss"]) >= config.epochs:
+        return "epochs"
+    if _is_late(config, history):
+        return "minutes"
+    return "patience" if "val_loss" in history else "chosen"
+
+
+def _is_late(config: Config, history: dict[str, list[float]]) -> bool:
+    return bool(config.minutes) and history["minutes"][-1] >= config.minutes
 
 
 @dataclass
@@ -151,42 +233,83 @@ class Best:
         if accuracy > self.accuracy and epochs >= self.first:
             self.accuracy, self.epochs, self.weights = accuracy, epochs, network.get_weights()
 
+    def is_stale(self, epochs: int, patience: int) -> bool:
+        """So many epochs have passed without a better one."""
+        return bool(patience and self.epochs) and epochs - self.epochs >= patience
 
-def _optimizer(config: Config, steps: int) -> keras.optimizers.Optimizer:
+
+def _compiled(config: Config, rows: np.ndarray, targets: np.ndarray) -> keras.Model:
+    """The untrained network with its loss and optimiser."""
+    from keras import optimizers, regularizers
+
+    network = build(config.architecture, rows.shape[1:], targets.shape[1], **config.options)
+    for weights in network.trainable_variables:
+        if config.l2 and len(weights.shape) > 1:
+            weights.regularizer = regularizers.L2(config.l2)
+    steps = max(len(rows) // config.batch_size, 1)
+    optimizer = optimizers.AdamW(_learning_rate(config, steps), weight_decay=config.weight_decay)
+    network.compile(optimizer, "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+    return network
+
+
+def _learning_rate(config: Config, steps: int) -> Any:
+    """A number, or the schedule of a training of so many steps an epoch."""
     from keras import optimizers
 
+    if config.schedule != "one_cycle":
+        return config.learning_rate
     warm_up = config.epochs * steps // 10
-    schedule = optimizers.schedules.CosineDecay(
+    return optimizers.schedules.CosineDecay(
         config.learning_rate / 25,
         config.epochs * steps - warm_up,
         warmup_target=config.learning_rate,
         warmup_steps=warm_up,
     )
-    return optimizers.AdamW(schedule, weight_decay=config.weight_decay)
+
+
+def _follow_plateau(network: keras.Model, history: dict[str, list[float]]) -> None:
+    """Halve the learning rate whenever five more epochs have passed since the lowest loss."""
+    losses = history.get("val_loss", history["loss"])
+    waited = len(losses) - 1 - int(np.argmin(losses))
+    if waited and waited % PLATEAU_EPOCHS == 0:
+        rate = float(network.optimizer.learning_rate) / 2
+        network.optimizer.learning_rate = max(rate, LEAST_RATE)
 
 
 def _batches(
     config: Config, rows: np.ndarray, targets: np.ndarray, rng: np.random.Generator
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """One epoch of shuffled, noisy, mixed batches with smoothed targets; all of one size."""
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """One epoch of shuffled, altered batches with smoothed targets and perhaps weights; all of one size."""
     size = min(config.batch_size, len(rows))
     order = rng.permutation(len(rows))
     smooth = config.label_smoothing
+    counts = targets.sum(axis=0)
+    balance = len(targets) / np.maximum(counts, 1) / np.count_nonzero(counts)
     for start in range(0, len(rows) - size + 1, size):
         index = order[start : start + size]
-        x, y = rows[index], targets[index] * (1 - smooth) + smooth / targets.shape[1]
-        x = x + config.feature_noise * rng.standard_normal(x.shape, np.float32)
+        x, y = _altered(config, rows[index], rng), targets[index] * (1 - smooth) + smooth / targets.shape[1]
         if config.mixup:
             share, partner = np.float32(rng.beta(config.mixup, config.mixup)), rng.permutation(size)
             x, y = share * x + (1 - share) * x[partner], share * y + (1 - share) * y[partner]
-        yield x, y.astype(np.float32)
+        weights = (targets[index] @ balance,) if config.class_weights else ()
+        yield x, y.astype(np.float32), *weights
+
+
+def _altered(config: Config, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Standardised rows with noise; those made of frames shifted in time, with a stretch of frames left out."""
+    if config.feature_noise:
+        rows = rows + config.feature_noise * rng.standard_normal(rows.shape, np.float32)
+    if config.shift_frames:
+        rows = shift_frames(rows, config.shift_frames, rng)
+    return mask_frames(rows, config.mask_frames, rng) if config.mask_frames else rows
 
 
 def _log_probabilities(network: keras.Model, rows: np.ndarray) -> np.ndarray:
     """Of standardised rows. The network is called directly: `predict` compiles anew for each of many networks."""
     from keras import ops
 
-    parts = [rows[start : start + 1024] for start in range(0, len(rows), 1024)]
+    at_once = 1024 if rows.ndim == 2 else 128  # frames and images take a thousand times the memory
+    parts = [rows[start : start + at_once] for start in range(0, len(rows), at_once)]
     probabilities = np.concatenate([ops.convert_to_numpy(network(part, training=False)) for part in parts])
     return np.log(np.maximum(probabilities, 1e-30))
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soundfile as sf
 
-from ser.features import HOP_LENGTH, N_FFT, power_to_db, recipe, stft_power
+from ser.features import recipe
+from ser.spectra import HOP_LENGTH, N_FFT, power_to_db, stft_power
 from ser.splits import Split
 from ser.table import FeatureTable
 from ser.types import COLOURS, EMOTIONS, Clip, Prediction, Waveform

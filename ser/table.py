@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ser import augment, features
+from ser import augment, features, published, spectra
 from ser.audio import load_waveform
 from ser.features import recipe
 from ser.types import AudioError, Clip, ParameterError
@@ -37,9 +37,19 @@ class FeatureTable:
 
 
 def feature_table(
-    clips: Sequence[Clip], recipe_name: str, copies: int = 0, seed: int = 0, progress: bool = True
+    clips: Sequence[Clip],
+    recipe_name: str,
+    copies: int = 0,
+    seed: int = 0,
+    progress: bool = True,
+    *,
+    augmentations: Mapping[str, float] | None = None,
+    reduce_noise: bool = False,
 ) -> FeatureTable:
     """Features of every clip and of `copies` altered copies, on all cores, with a progress bar.
+
+    `augmentations` gives the chance of each transform in a copy (None: `ser.augment.CHANCES`); `reduce_noise` is for
+    recordings and copies alike.
 
     Kept on disk by joblib in `SER_CACHE`, so that the second call reads what the first computed. Clips that cannot be
     decoded are named in `unreadable`; `ParameterError` where they are more than one in twenty.
@@ -51,7 +61,8 @@ def feature_table(
     folder = Path(os.environ.get("SER_CACHE", CACHE)).expanduser()
     cached = Memory(folder, verbose=0).cache(chunk_features, ignore=["paths"])
     chunks = [clips[start : start + CHUNK] for start in range(0, len(clips), CHUNK)]
-    tasks = [delayed(cached)(*_task(chunk), recipe_name, copies, seed, code_digest()) for chunk in chunks]
+    how = How(recipe_name, copies, seed, tuple((augmentations or {}).items()), reduce_noise)
+    tasks = [delayed(cached)(*_task(chunk), how, code_digest()) for chunk in chunks]
     results = Parallel(n_jobs=-1, return_as="generator")(tasks)
     bar = tqdm(total=len(clips), desc=f"Features of {copies + 1} copies", unit="clip", disable=not progress)
     found: list[list[np.ndarray] | str] = []
@@ -62,27 +73,37 @@ def feature_table(
     return _stacked(clips, found)
 
 
+@dataclass(frozen=True)
+class How:
+    """What is made of each recording."""
+
+    recipe: str
+    copies: int
+    seed: int
+    augmentations: tuple[tuple[str, float], ...]
+    reduce_noise: bool
+
+
 def chunk_features(
-    paths: list[str], stamps: list[tuple[str, int, int]], recipe_name: str, copies: int, seed: int, code: str
+    paths: list[str], stamps: list[tuple[str, int, int]], how: How, code: str
 ) -> list[list[np.ndarray] | str]:
     """For each path the features of its copies, or the sentence that says why it cannot be read.
 
     `stamps` (recording, size, time) and `code` stand for the sound and the program in the cache's key.
     """
-    return [
-        _clip_features(path, recipe_name, copies, (seed, zlib.crc32(stamp[0].encode())))
-        for path, stamp in zip(paths, stamps, strict=True)
-    ]
+    return [_clip_features(path, stamp[0], how) for path, stamp in zip(paths, stamps, strict=True)]
 
 
-def _clip_features(path: str, recipe_name: str, copies: int, seed: tuple[int, int]) -> list[np.ndarray] | str:
-    made = recipe(recipe_name)
+def _clip_features(path: str, recording: str, how: How) -> list[np.ndarray] | str:
+    made = recipe(how.recipe)
     try:
         waveform = load_waveform(path, made.sample_rate)
     except AudioError as error:
         return str(error)
-    altered = (augment.altered(waveform, np.random.default_rng([*seed, copy])) for copy in range(1, copies + 1))
-    return [made.of(waveform), *(made.of(copy) for copy in altered)]
+    seed = (how.seed, zlib.crc32(recording.encode()))
+    generators = (np.random.default_rng([*seed, copy]) for copy in range(1, how.copies + 1))
+    sounds = [waveform, *(augment.altered(waveform, rng, dict(how.augmentations)) for rng in generators)]
+    return [made.of(features.reduce_noise(sound) if how.reduce_noise else sound) for sound in sounds]
 
 
 def _task(clips: Sequence[Clip]) -> tuple[list[str], list[tuple[str, int, int]]]:
@@ -96,7 +117,7 @@ def _task(clips: Sequence[Clip]) -> tuple[list[str], list[tuple[str, int, int]]]
 
 def code_digest() -> str:
     """Digest of the code that makes features and copies: a change of either makes the cache miss."""
-    files = (Path(str(module.__file__)) for module in (augment, features))
+    files = (Path(str(module.__file__)) for module in (augment, features, published, spectra))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -19,12 +20,12 @@ import ser
 from ser import artifact, metrics
 from ser.crossval import FoldResult, Study, out_of_fold, prepare, run_fold, train_on
 from ser.datasets import Listing, find_corpus, load_corpus
-from ser.fit import Config, Fitted, find_config
+from ser.fit import Config, Fitted, ended, find_config
 from ser.models import with_scaler
 from ser.novelty import Novelty, usual_distance
-from ser.splits import Split, random_split, speaker_folds
+from ser.splits import Split, inner_split, random_split, speaker_folds
 from ser.table import code_digest
-from ser.types import Clip
+from ser.types import LABEL_SETS, Clip, ParameterError
 
 WANTED_ACCURACY = 0.85  # of the answers that are given without doubt, on out-of-fold speakers
 GOLDEN_ROWS = 4
@@ -36,22 +37,26 @@ def train(
     config_name: str = "dense105",
     name: str | None = None,
     *,
+    labels: str | None = None,
+    reduce_noise: bool = False,
     resume: bool = False,
     force: bool = False,
     progress: bool = True,
 ) -> Path:
     """Train and score a model on (corpus name, folder) pairs and write `artifacts/<name>/`; returns that folder.
 
+    `labels`, a key of `LABEL_SETS`, stands in for the configuration's; `reduce_noise` adds noise reduction to it.
     Killed runs keep their finished fits; `resume` goes on from them. Raises `ParameterError` for unknown names and
     unusable corpora, `ArtifactError` where the folder exists and `force` is not given.
     """
     config = find_config(config_name)
+    config = replace(config, labels=labels or config.labels, reduce_noise=reduce_noise or config.reduce_noise)
     name = artifact.check_name(name or config_name)
     folder = artifact.ARTIFACTS / name
     artifact.check_free(folder, force=force)
-    listings = [load_corpus(find_corpus(corpus).name, data) for corpus, data in corpora]
+    listings = [_within(load_corpus(find_corpus(corpus).name, data), config.labels) for corpus, data in corpora]
     clips = [clip for listing in listings for clip in listing.clips]
-    speaker_folds(clips)  # refuses before the long work where no honest score is possible
+    _check_clips(clips, config)
     work = _work_folder(name, clips, config, resume)
     study = prepare(clips, config, work, progress)
     trained = _train_all(study, speaker_folds(study.clips), progress)
@@ -59,6 +64,25 @@ def train(
     artifact.write(folder, lambda beside: _fill(beside, study, trained, manifest), force=force)
     shutil.rmtree(work)
     return folder
+
+
+def _within(listing: Listing, labels: str) -> Listing:
+    """The listing without clips of other labels than the set's, which are counted."""
+    kept = [clip for clip in listing.clips if clip.emotion in LABEL_SETS[labels]]
+    left = Counter(clip.emotion for clip in listing.clips if clip.emotion not in LABEL_SETS[labels])
+    return replace(listing, clips=kept, excluded=dict(sorted((left + Counter(listing.excluded)).items())))
+
+
+def _check_clips(clips: Sequence[Clip], config: Config) -> None:
+    """Refuse before the long work where no honest score is possible."""
+    emotions = {clip.emotion for clip in clips}
+    if len(emotions) < 2:
+        raise ParameterError(
+            f"Of the {config.labels} labels ({', '.join(LABEL_SETS[config.labels])}) the corpora hold "
+            f"{', '.join(emotions) or 'none'}: at least two emotions are needed to learn. Add a corpus."
+        )
+    for split in speaker_folds(clips):
+        inner_split(clips, split.train)
 
 
 @dataclass(frozen=True)
@@ -169,6 +193,7 @@ def _manifest(
         "labels": list(study.labels),
         "branches": [{"recipe": study.config.recipe, "file": "model.onnx", "weight": 1.0}],
         "golden": "golden.npz",
+        **({"reduce_noise": True} if study.config.reduce_noise else {}),
         "temperature": trained.temperature,
         "thresholds": {"confidence": _threshold(study, folds, trained.temperature)},
         "folds": [_variant(study, fold) for fold in folds],
@@ -207,7 +232,14 @@ def _variant(study: Study, fold: FoldResult) -> dict[str, Any]:
         "test": tested,
         "temperature": fold.temperature,
         "epochs": fold.fitted.epochs,
+        "ended": _ended(study.config, fold),
     }
+
+
+def _ended(config: Config, fold: FoldResult) -> str:
+    """What set the number of epochs: "epochs", "minutes" or "patience", in the fit or in the one that chose for it."""
+    found = ended(config, fold.fitted.history)
+    return ended(config, fold.inner_history) if found == "chosen" else found
 
 
 def _fill(beside: Path, study: Study, trained: Trained, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -222,7 +254,8 @@ def _fill(beside: Path, study: Study, trained: Trained, manifest: dict[str, Any]
     trained.shipped.network.save(beside / "model.keras")
     _save_scaler(trained.shipped, beside / "scaler.joblib")
     _save_golden(study, beside)
-    manifest = {**manifest, "novelty": _save_novelty(study, trained.folds[0], beside / "novelty.npz")}
+    if study.table.rows.ndim == 2:  # what is usual is told for statistics, not for frames or images
+        manifest = {**manifest, "novelty": _save_novelty(study, trained.folds[0], beside / "novelty.npz")}
     (beside / "metrics.json").write_text(json.dumps(manifest["metrics"], indent=1) + "\n", encoding="utf-8")
     curves = [fold.inner_history for fold in trained.folds[0]]
     write_figures(beside / "figures", manifest, curves)
@@ -249,13 +282,16 @@ def export_onnx(fitted: Fitted, path: Path) -> None:
 
 
 def _save_scaler(fitted: Fitted, path: Path) -> None:
-    """The fitted `StandardScaler`, for people who go on training; answering never opens it."""
+    """The fitted `StandardScaler`, for people who go on training; answering never opens it.
+
+    It takes flat rows: one a window, or one a frame where the recipe gives frames.
+    """
     import joblib
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler()
-    scaler.mean_ = fitted.scaler.mean.astype(np.float64)
-    scaler.var_ = fitted.scaler.variance.astype(np.float64)
+    scaler.mean_ = fitted.scaler.mean.ravel().astype(np.float64)
+    scaler.var_ = fitted.scaler.variance.ravel().astype(np.float64)
     scaler.scale_ = np.sqrt(scaler.var_)
     scaler.n_features_in_ = len(scaler.mean_)
     joblib.dump(scaler, path)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from ser.features import HOP_LENGTH, N_FFT, power_to_db, stft_power
+from ser.spectra import HOP_LENGTH, N_FFT, power_to_db, stft_power
 from ser.types import COLOURS, EMOJI, Prediction, Waveform
 from ser.words import percent, ranked
 

@@ -149,6 +149,41 @@ def test_a_chance_of_0_never_and_of_1_always():
         np.testing.assert_allclose(copy, rms(copy) / rms(waveform.samples) * waveform.samples, atol=1e-6)
 
 
+# --- Rows of frames ---
+
+
+FRAMES = np.arange(1, 21, dtype=np.float32)[None, :, None] * np.ones((200, 1, 3), np.float32)  # row, frame, feature
+
+
+def test_shifted_rows_lose_what_stands_over():
+    before = FRAMES.copy()
+    rows = augment.shift_frames(FRAMES, 4, np.random.default_rng(1))
+    moves = set()
+    for row in rows:
+        heard = np.flatnonzero(row[:, 0])
+        by = int(heard[0] - row[heard[0], 0] + 1)
+        moves.add(by)
+        expected = FRAMES[0, max(-by, 0) : 20 - max(by, 0)]
+        np.testing.assert_array_equal(row[max(by, 0) : 20 + min(by, 0)], expected)
+        assert len(heard) == 20 - abs(by)
+    assert moves == set(range(-4, 5))
+    np.testing.assert_array_equal(FRAMES, before)
+
+
+def test_masked_rows_lose_one_stretch():
+    before = FRAMES.copy()
+    rows = augment.mask_frames(FRAMES, 5, np.random.default_rng(1))
+    lengths = set()
+    for row in rows:
+        silent = np.flatnonzero(~row.any(axis=1))
+        lengths.add(len(silent))
+        assert len(silent) == 0 or np.ptp(silent) == len(silent) - 1
+        heard = row.any(axis=1)
+        np.testing.assert_array_equal(row[heard], FRAMES[0][heard])
+    assert lengths == set(range(6))
+    np.testing.assert_array_equal(FRAMES, before)
+
+
 def test_every_chance_belongs_to_a_transform():
     assert CHANCES.keys() == AUGMENTATIONS.keys()
     assert all(0 < chance <= 1 for chance in CHANCES.values())

@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 from golden.make import GOLDEN, RATE, chords, clips, noise, tone, voice
 
-from ser import features
+from ser import features, spectra
 from ser.audio import load_waveform
 from ser.features import (
     FLOOR_DB,
-    HOP_LENGTH,
-    N_FFT,
     RECIPES,
     ZERO_CROSSING_THRESHOLD,
     normalise,
     recipe,
+    reduce_noise,
     trim,
     windows,
 )
+from ser.spectra import HOP_LENGTH, N_FFT
 from ser.types import ParameterError, Waveform
 
 VOICE105 = RECIPES["voice105-v1"]
@@ -65,7 +65,7 @@ def test_105_names_are_unique_and_in_the_published_order():
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_gives_finite_float32_of_its_shape(name):
     made = recipe(name)
-    assert made.name == name and len(made.feature_names) == made.shape[-1]
+    assert made.name == name and len(made.feature_names) == len(set(made.feature_names))
     for sound in clips().values():
         rows = made.of(Waveform(sound, made.sample_rate))
         assert rows.dtype == np.float32 and rows.shape[1:] == made.shape
@@ -128,6 +128,14 @@ def test_delta_is_the_slope():
     assert features.delta_mean(ramp[:1]).tolist() == features.delta_mean(ramp[:2]).tolist() == [0, 0, 0]
 
 
+@pytest.mark.parametrize("n_frames", [1, 2, 3, 5, 8, 9, 10, 40])
+def test_delta_mean_is_the_mean_of_delta(n_frames, rng):
+    values = rng.standard_normal((n_frames, 5)).astype(np.float32)
+    slopes = spectra.delta(values)
+    assert slopes.shape == values.shape
+    np.testing.assert_allclose(features.delta_mean(values), slopes.mean(axis=0), atol=1e-6)
+
+
 # --- Gain, trimming, windows ---
 
 
@@ -159,6 +167,26 @@ def test_trim_hears_30_db_and_no_less():
 def test_normalise_brings_the_peak_to_one():
     assert np.abs(normalise(0.01 * voice())).max() == pytest.approx(1.0)
     assert not normalise(np.zeros(5, np.float32)).any()
+
+
+@pytest.mark.slow
+def test_noise_is_reduced_and_the_voice_kept():
+    quiet = np.zeros(RATE, np.float32)
+    sound = np.concatenate([quiet, voice(2.0), quiet])
+    noisy = Waveform(sound + noise(4.0, 0.02), RATE, clipped=True)
+    cleaned = reduce_noise(noisy)
+    assert cleaned.samples.dtype == np.float32 and len(cleaned.samples) == len(sound) and cleaned.clipped
+    before, after = (np.abs(samples[: RATE // 2]).mean() for samples in (noisy.samples, cleaned.samples))
+    assert after < 0.5 * before
+    assert np.corrcoef(cleaned.samples[RATE:-RATE], voice(2.0))[0, 1] > 0.9
+
+
+@pytest.mark.slow
+def test_noise_reduction_leaves_digital_silence_and_files_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))  # a sound written there would fail
+    silence = Waveform(np.zeros(RATE, np.float32), RATE)
+    assert not reduce_noise(silence).samples.any()
+    assert np.isfinite(reduce_noise(Waveform(np.tile(voice(2.0), 20), RATE)).samples).all()
 
 
 @pytest.mark.parametrize("length", [1, 99, 100, 101, 150, 151, 200, 249, 1000])

@@ -22,11 +22,12 @@ import ser
 from ser import artifact, crossval, splits
 from ser.artifact import read_manifest, verify
 from ser.crossval import Study, guard
-from ser.fit import CONFIGS, Best, Config, find_config
+from ser.features import RECIPES
+from ser.fit import CONFIGS, Best, Config
 from ser.splits import Split
 from ser.table import FeatureTable, feature_table
 from ser.train import train
-from ser.types import ArtifactError, Clip, ParameterError
+from ser.types import LABEL_SETS, ArtifactError, Clip, ParameterError
 
 SHIPPED = artifact.ARTIFACTS / "dense105"
 SPEAKERS = ("Ana/Luz", "bob 2", "chloë", "dan")  # as people write them
@@ -37,7 +38,7 @@ N_FITS = 2 * len(SPEAKERS) + 2 + 1  # an inner and an outer fit a fold and for t
 
 def take(emotion: str, speaker: int, number: int) -> np.ndarray:
     """Half a second of something that differs by emotion, speaker and take."""
-    pitch_hz = {"neutral": 120, "happy": 240, "angry": 480}[emotion] * (1 + 0.05 * speaker)
+    pitch_hz = {"neutral": 120, "calm": 160, "happy": 240, "disgust": 320, "angry": 480}[emotion] * (1 + 0.05 * speaker)
     return voice(0.5, pitch_hz, 1 + number) + 0.1 * tone(0.5, 5 * pitch_hz) * (emotion == "angry")
 
 
@@ -158,6 +159,29 @@ def test_evaluate_trains_folds_for_speakers_it_does_not_know(trained, home):
     assert np.sum(found["confusion"]) == 27 and read_manifest(trained) == before
 
 
+# --- The published designs ---
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name.startswith("design_")])
+def test_every_design_trains_and_answers(empty, table, monkeypatch, name):
+    """One epoch and one fold are enough to go all the way."""
+    folds = splits.speaker_folds
+    config = replace(CONFIGS[name], epochs=1, copies=min(CONFIGS[name].copies, 1), batch_size=9)
+    monkeypatch.setitem(CONFIGS, name, config)
+    monkeypatch.setattr("ser.train.speaker_folds", lambda clips: folds(clips)[:1])
+    manifest = read_manifest(train([("table", str(table))], name, progress=False))
+    labels = tuple(emotion for emotion in EMOTIONS if emotion in LABEL_SETS[config.labels])
+    assert tuple(manifest["labels"]) == labels and manifest["branches"][0]["recipe"] == config.recipe
+    assert manifest.get("reduce_noise", False) is config.reduce_noise
+    left_out = {emotion: TAKES * len(SPEAKERS) for emotion in EMOTIONS if emotion not in labels}
+    assert manifest["training"]["corpora"]["table"]["excluded"] == left_out
+    assert [(fold["epochs"], fold["ended"]) for fold in manifest["folds"]] == [(1, "epochs")]
+    recognizer = ser.load(name)
+    assert recognizer.sample_rate == RECIPES[config.recipe].sample_rate
+    assert sum(recognizer.predict(table / "0-happy-0.wav").probabilities.values()) == pytest.approx(1)
+
+
 # --- Again, killed, resumed ---
 
 
@@ -238,7 +262,30 @@ def test_one_emotion(empty):
     assert_nothing_written(empty)
 
 
-@pytest.mark.slow
+def test_one_emotion_of_the_label_set(empty):
+    data = corpus(empty / "table", emotions=("neutral", "calm", "happy"))
+    with pytest.raises(ParameterError, match=r"four labels \(happy, sad, angry, fearful\) the corpora hold happy: at"):
+        small(data, labels="four")
+    assert_nothing_written(empty)
+
+
+def test_one_speaker_of_the_label_set(empty):
+    data = corpus(empty / "table", ("anna",))
+    other = corpus(empty / "other", emotions=("calm", "disgust"))
+    with pytest.raises(ParameterError, match="at least two speakers; all 9 clips have table/anna"):
+        train([("table", str(data)), ("table", str(other))], "smoke", labels="six", progress=False)
+    assert_nothing_written(empty)
+
+
+@pytest.mark.parametrize("name", ["recipe", "architecture", "labels"])
+def test_unknown_parts_of_a_configuration(empty, monkeypatch, name):
+    stored = {**CONFIGS["smoke"].to_dict(), name: "other"}
+    monkeypatch.setattr("ser.train.find_config", lambda _: Config.from_dict(stored))
+    with pytest.raises(ParameterError, match=r"Unknown .* 'other'; known: "):
+        small(corpus(empty / "table"))
+    assert_nothing_written(empty)
+
+
 def test_two_speakers(empty):
     """One on the training side of each fold: nobody is left to choose epochs on."""
     data = corpus(empty / "table", ("anna", "bob"))
@@ -268,12 +315,13 @@ def test_too_many_unreadable_recordings(empty):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
+        ({"labels": "nine"}, "Unknown label set 'nine'; known: eight, seven, six, four"),
         ({"config_name": "huge"}, "Unknown configuration 'huge'; known: dense105, smoke"),
         ({"name": "../up"}, "name is made of letters"),
         ({"corpora": [("iemocap", ".")]}, "no corpus 'iemocap'"),
         ({"corpora": [("table", "nowhere")]}, "No table recordings in nowhere.*no such folder"),
     ],
-    ids=["config", "name", "corpus", "folder"],
+    ids=["labels", "config", "name", "corpus", "folder"],
 )
 def test_unknown_names(empty, options, match):
     with pytest.raises(ParameterError, match=match):
@@ -366,7 +414,6 @@ def test_the_shipped_scaler_saw_every_recording_and_no_copy(ser_data):
 
     from ser.audio import load_waveform
     from ser.datasets import load_corpus
-    from ser.features import RECIPES
 
     made = RECIPES["voice105-v1"]
     rows = np.concatenate([made.of(load_waveform(clip.path)) for clip in load_corpus("ravdess", ser_data).clips])
@@ -420,11 +467,3 @@ def test_the_best_epoch_is_that_of_the_highest_smoothed_accuracy():
         seen.append(accuracy)
         best.see(epoch, seen, network)
     assert best.epochs == 10 and best.accuracy == pytest.approx(0.5) and best.weights
-
-
-@pytest.mark.parametrize("name", CONFIGS)
-def test_configurations_survive_the_manifest(name):
-    config = find_config(name)
-    stored = json.loads(json.dumps({"name": name, **config.to_dict()}))
-    assert json.dumps(Config.from_dict(stored).to_dict()) == json.dumps(config.to_dict())
-    assert Config.from_dict(stored).seeds == config.seeds and config.copies >= 1
