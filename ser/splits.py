@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ser.datasets import recording_id
-from ser.types import Clip, ParameterError
+from ser.types import EMOTIONS, Clip, ParameterError
 
 # Test actors of the six published folds of RAVDESS.
 RAVDESS_FOLDS = (
@@ -23,6 +23,8 @@ RAVDESS_FOLDS = (
 MAX_LEAVE_ONE_OUT = 12  # up to so many speakers each one is a test side of its own
 GROUPS = 6
 INFLATED = "inflated by shared speakers"
+DOUBLED = "doubled"  # the one split that is meant to leak
+DOUBLED_NOTE = "inflated by shared speakers and by copies of the training recordings"
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,40 @@ def random_split(
         raise ParameterError(f"No emotion has two clips, so {len(clips)} clips cannot be split.")
     train = (index for index in range(len(clips)) if index not in test)
     return Split("random", tuple(train), tuple(sorted(test)), INFLATED)
+
+
+def corpus_splits(clips: Sequence[Clip]) -> list[Split]:
+    """Leaves one corpus out: a split `without_<corpus>` for each, to test on that corpus and to train on the others.
+
+    It is scored over `shared_labels`. Raises `ParameterError` for fewer than two corpora, or where a corpus shares
+    fewer than two labels with the others.
+    """
+    corpora = sorted({clip.corpus for clip in clips})
+    if len(corpora) < 2:
+        raise ParameterError(
+            f"Leaving one corpus out needs at least two corpora; all {len(clips)} clips are of "
+            f"{corpora[0] if corpora else 'none'}. Name a second one, or ask for folds of speakers."
+        )
+    return [_without(clips, corpus) for corpus in corpora]
+
+
+def shared_labels(clips: Sequence[Clip], split: Split) -> tuple[str, ...]:
+    """The labels that both sides of a split hold, in vocabulary order."""
+    train, test = ({clips[index].emotion for index in side} for side in (split.train, split.test))
+    return tuple(emotion for emotion in EMOTIONS if emotion in train & test)
+
+
+def doubled(clips: Sequence[Clip]) -> list[Clip]:
+    """Every recording twice, as in the copy of RAVDESS that most people download: 2,880 paths, 1,440 recordings."""
+    return [*clips, *clips]
+
+
+def doubled_split(clips: Sequence[Clip], seed: int = 0) -> Split:
+    """The random split of a doubled list as published: copies are not kept together, so most test clips were heard.
+
+    It shows what that does to a score, and is the only split that `ser.crossval.guard` lets leak.
+    """
+    return replace(random_split(clips, seed), name=DOUBLED, note=DOUBLED_NOTE)
 
 
 def inner_split(clips: Sequence[Clip], train_indices: Sequence[int], seed: int = 0, share: float = 0.2) -> Split:
@@ -157,6 +193,18 @@ def _published(clips: Sequence[Clip]) -> dict[str, set[str]]:
     present = {name: fold & speakers for name, fold in folds.items() if fold & speakers}
     whole = set().union(*present.values()) == speakers
     return present if whole and len(present) > 1 else {}
+
+
+def _without(clips: Sequence[Clip], corpus: str) -> Split:
+    speakers = {clip.speaker for clip in clips if clip.corpus == corpus}
+    split = _by_speakers(clips, range(len(clips)), f"without_{corpus}", speakers)
+    shared = shared_labels(clips, split)
+    if len(shared) < 2:
+        raise ParameterError(
+            f"The corpus {corpus} shares {', '.join(shared) or 'no label'} with the others, but two labels at least "
+            "are needed to score a network without it. Drop it, or add a corpus with its labels."
+        )
+    return split
 
 
 def _dealt(speakers: list[str]) -> dict[str, set[str]]:

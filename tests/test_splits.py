@@ -7,7 +7,20 @@ from collections import Counter
 import pytest
 
 from ser.datasets import load_corpus
-from ser.splits import INFLATED, RAVDESS_FOLDS, Split, check_split, inner_split, random_split, speaker_folds
+from ser.splits import (
+    DOUBLED,
+    INFLATED,
+    RAVDESS_FOLDS,
+    Split,
+    check_split,
+    corpus_splits,
+    doubled,
+    doubled_split,
+    inner_split,
+    random_split,
+    shared_labels,
+    speaker_folds,
+)
 from ser.types import EMOTIONS, Clip, ParameterError
 
 
@@ -91,6 +104,58 @@ def test_random_split_refuses_what_leaves_a_side_empty():
         random_split(corpus("table", "a", per_emotion=1))
 
 
+CORPORA = (
+    corpus("nemo", "abc", emotions=("neutral", "happy", "surprised"))
+    + ravdess(range(1, 5))
+    + corpus("emodb", ["03", "08"], emotions=("disgust", "sad", "neutral"))
+)
+
+
+def test_each_corpus_is_left_out_once():
+    splits = corpus_splits(CORPORA)
+    assert [split.name for split in splits] == ["without_emodb", "without_nemo", "without_ravdess"]
+    for split in splits:
+        assert sorted(split.train + split.test) == list(range(len(CORPORA))) and not split.note
+        assert {CORPORA[index].corpus for index in split.test} == {split.name.removeprefix("without_")}
+        assert split.name.removeprefix("without_") not in {CORPORA[index].corpus for index in split.train}
+        check_split(CORPORA, split)
+
+
+def test_scored_are_the_labels_that_both_sides_hold():
+    found = {split.name: shared_labels(CORPORA, split) for split in corpus_splits(CORPORA)}
+    assert found == {
+        "without_emodb": ("neutral", "sad"),
+        "without_nemo": ("neutral", "happy"),
+        "without_ravdess": ("neutral", "happy", "sad"),
+    }
+
+
+def test_a_single_corpus_cannot_be_left_out():
+    with pytest.raises(ParameterError, match="at least two corpora; all 192 clips are of ravdess"):
+        corpus_splits(ravdess())
+
+
+def test_a_corpus_without_common_labels_cannot_be_scored():
+    clips = ravdess() + corpus("emodb", ["03", "08"], emotions=("disgust", "sad"))
+    with pytest.raises(ParameterError, match=r"emodb shares sad with the others.*two labels at least"):
+        corpus_splits(clips)
+    with pytest.raises(ParameterError, match="table shares no label with"):
+        corpus_splits(ravdess() + corpus("nemo", "ab") + corpus("table", "ab", emotions=("disgust", "surprised")))
+
+
+def test_the_doubled_corpus_leaks_by_name_only():
+    clips = doubled(ravdess())
+    assert len(clips) == 2 * len(ravdess()) and len({clip.path for clip in clips}) == len(ravdess())
+    split = doubled_split(clips)
+    assert split.name == DOUBLED and "copies" in split.note and "inflated" in split.note
+    assert (split.train, split.test) == (random_split(clips).train, random_split(clips).test)
+    trained = {clips[index].path for index in split.train}
+    heard = sum(clips[index].path in trained for index in split.test) / len(split.test)
+    assert 0.7 < heard < 0.9
+    with pytest.raises(ParameterError, match="a recording stands on both sides"):
+        check_split(clips, split, by_speaker=False)
+
+
 def test_inner_speakers_come_from_the_training_side_in_proportion():
     clips = ravdess() + corpus("nemo", "abcdefghi")
     for fold in speaker_folds(ravdess()):
@@ -161,5 +226,16 @@ def test_the_real_folds_have_240_clips_each(ser_data):
     clips = load_corpus("ravdess", ser_data).clips
     assert [len(fold.test) for fold in speaker_folds(clips)] == [240] * 6
     assert len(random_split(clips).test) == 288
+    assert len(doubled(clips)) == 2880
     assert len(speaker_folds(load_corpus("nemo", ser_data).clips)) == 9
     assert len(speaker_folds(load_corpus("table", ser_data / "emotiontts_kr").clips)) == 6
+
+
+@pytest.mark.data
+def test_the_real_corpora_can_each_be_left_out(ser_data):
+    places = {"ravdess": "", "nemo": "", "emodb": "", "table": "emotiontts_kr"}
+    clips = [clip for name, place in places.items() for clip in load_corpus(name, ser_data / place).clips]
+    shared = {split.name: len(shared_labels(clips, split)) for split in corpus_splits(clips)}
+    assert shared == {"without_emodb": 6, "without_nemo": 6, "without_ravdess": 7, "without_table": 4}
+    for split in corpus_splits(clips):
+        check_split(clips, split)

@@ -1,0 +1,253 @@
+"""The leaderboard: rows that merge, tables that hold its numbers, and a small run that is killed and resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import ser
+from ser import artifact, leaderboard, standings
+from ser.artifact import known
+from ser.claims import ANCHORS, DESIGNS, LISTENERS
+from ser.cli import app
+from ser.fit import CONFIGS
+from ser.leaderboard import merged
+from ser.types import EMOTIONS, LABEL_SETS, ParameterError
+
+ROOT = Path(ser.__file__).parents[1]
+
+
+def row(name: str, kind: str = "design", uar: float | None = 0.5, labels=EMOTIONS, **more: Any) -> dict[str, Any]:
+    """A row with made-up scores."""
+    scores = lambda value: {"uar": value, "accuracy": value + 0.011, "macro_f1": value - 0.012}  # noqa: E731
+    folds = uar and {
+        **scores(uar),
+        "uar_interval": [uar - 0.043, uar + 0.047],
+        "neutral_calm_merged": {"accuracy": uar + 0.033, "uar": uar + 0.02},
+    }
+    design = DESIGNS.get(name, {"title": name, "claim": None})
+    measured = {
+        "parameters": 69_480,
+        "trainable": 69_096,
+        "bytes": 301_000,
+        "ms": 4.26,
+        "minutes": 5.34,
+        "epochs": 50,
+        "ended": "epochs",
+    }
+    row = {"name": name, "kind": kind, **design, "labels": list(labels), "left_out": {}, "folds": folds}
+    return {**row, "random": scores(0.61), **measured, **more}
+
+
+def board(*rows: dict[str, Any]) -> dict[str, Any]:
+    about = {"corpus": "ravdess", "clips": 1440, "speakers": 24, "created": "2026-11-21T05:08:15+00:00"}
+    return {**about, "index_sha256": "", "listeners": LISTENERS, "anchors": ANCHORS, "rows": list(rows)}
+
+
+def numbers(text: str) -> list[str]:
+    return re.findall(r"\d[\d,.]*\d|\d", text)
+
+
+# --- Rows ---
+
+
+def test_ours_come_first_the_best_on_top_then_designs_by_name_then_the_doubled_corpus():
+    rows: list[dict[str, Any]] = []
+    for new in (
+        row("design_b"),
+        row("design_e-doubled", "doubled", None),
+        row("dense105", "ours", 0.51),
+        row("design_a", uar=0.3),
+        row("voice", "ours", 0.78),
+    ):
+        rows = merged(rows, new)
+    assert [row["name"] for row in rows] == ["voice", "dense105", "design_a", "design_b", "design_e-doubled"]
+
+
+def test_a_row_takes_the_place_of_the_one_with_its_name():
+    rows = merged([row("voice", "ours", 0.7), row("design_a")], row("voice", "ours", 0.75))
+    assert [(row["name"], row["folds"]["uar"]) for row in rows] == [("voice", 0.75), ("design_a", 0.5)]
+
+
+def test_an_unknown_model_is_refused_before_any_work(tmp_path):
+    choice = ", ".join([*known(), *(name for name in CONFIGS if name not in known())])
+    with pytest.raises(ParameterError, match=f"Unknown model 'vioce'; known: {re.escape(choice)}"):
+        leaderboard.leaderboard(tmp_path / "nowhere", ["dense105", "vioce"], out=tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_refuses_it_too(tmp_path):
+    result = CliRunner().invoke(app, ["leaderboard", "--data", str(tmp_path), "--models", "vioce"])
+    assert isinstance(result.exception, ParameterError) and "'vioce'; known: " in str(result.exception)
+
+
+def test_what_the_artifact_says_is_what_the_row_says():
+    model = artifact.verify(known()["dense105"])
+    told = model.manifest["metrics"]
+    made = leaderboard._row("dense105", model.labels, folds=told["folds"], random=told["random"])
+    assert made["kind"] == "ours" and made["claim"] is None and made["labels"] == list(EMOTIONS)
+    for protocol in ("folds", "random"):
+        assert made[protocol]["uar"] == told[protocol]["uar"] and "confusion" not in made[protocol]
+
+
+# --- Tables and picture ---
+
+
+def cells(table: str, system: str) -> list[str]:
+    (line,) = [line for line in table.splitlines() if line.startswith(f"| {system} |")]
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_the_table_of_scores():
+    table = standings.scores_table(board(row("voice", "ours", 0.7704), row("design_b", labels=LABEL_SETS["four"])))
+    assert cells(table, "**voice**") == [
+        *("**voice**", "8 (12.5)", "**77.0** [72.7, 81.7]", "78.1", "75.8", "80.3", "61.0", "62.1", "none stated"),
+    ]
+    b = cells(table, DESIGNS["design_b"]["title"])
+    assert b[1] == "4 (25.0)" and b[5] == "–" and b[-1].startswith("80.0 to 85.0 (")
+    assert cells(table, "human listeners")[5] == "**62.4**"
+    assert {line.count("|") for line in table.splitlines()} == {10}
+
+
+def test_the_doubled_corpus_has_only_a_random_split():
+    table = standings.scores_table(board(row("design_e", "doubled", None, paths=2880)))
+    found = cells(table, "E: CNN service, doubled corpus (2,880 paths)")
+    assert found[2:] == ["–", "–", "–", "–", "61.0", "62.1", "83.7 (random, 2,880 paths)"]
+
+
+def test_left_out_corpora_stand_where_they_are_known():
+    heard = {"emodb": {"uar": 0.612, "labels": list(EMOTIONS[:6])}, "nemo": {"uar": 0.52, "labels": list(EMOTIONS[:5])}}
+    one, other = row("voice", "ours", left_out=heard), row("dense105", "ours", left_out={"nemo": heard["nemo"]})
+    table = standings.left_out_table(board(one, other, row("design_a")))
+    assert table.splitlines()[0] == "| system | emodb | nemo |" and len(table.splitlines()) == 4
+    assert cells(table, "**voice**")[1:] == ["61.2 (6 labels)", "52.0 (5 labels)"]
+    assert cells(table, "**dense105**")[1:] == ["–", "52.0 (5 labels)"]
+    assert "Corpora never heard" in standings.markdown(board(one))
+    assert "Corpora never heard" not in standings.markdown(board(row("design_a")))
+
+
+def test_costs():
+    table = standings.costs_table(board(row("voice", "ours", minutes=None, ended=None), row("design_a")))
+    assert cells(table, "**voice**")[1:] == ["69,480 (69,096)", "0.30", "4.3", "–", "50", "–"]
+    assert cells(table, DESIGNS["design_a"]["title"])[1:] == ["69,480 (69,096)", "0.30", "4.3", "5.3", "50", "epochs"]
+
+
+def test_anchors_carry_their_protocol():
+    table = standings.anchors_table(board())
+    assert len(table.splitlines()) == 2 + len(ANCHORS) + 1
+    assert all(anchor["protocol"] in table and anchor["source"] in table for anchor in ANCHORS)
+    assert cells(table, "XLS-R 300M, frozen")[1:6] == ["yes", "**81.9** [77.8, 85.9]", "–", "–", "leave one actor out"]
+
+
+def test_a_changed_number_in_the_board_changes_the_text():
+    """No number of a row is typed."""
+    one = standings.markdown(board(row("design_a", uar=0.5)))
+    other = standings.markdown(board(row("design_a", uar=0.25)))
+    assert set(numbers(one)) - set(numbers(other)) >= {"50.0", "45.7", "54.7", "51.1", "48.8", "53.3"}
+
+
+def test_three_files_are_written_whole(tmp_path):
+    shown = board(row("voice", "ours", 0.77), row("design_b", labels=LABEL_SETS["four"]), row("x", "doubled", None))
+    standings.write(tmp_path / "out", shown)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        f"leaderboard.{end}" for end in ("json", "md", "png")
+    }
+    assert json.loads((tmp_path / "out" / "leaderboard.json").read_text()) == shown
+    assert (tmp_path / "out" / "leaderboard.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_picture_shows_every_score():
+    shown = board(row("voice", "ours", 0.771), row("design_a", uar=0.432), row("design_e", "doubled", None, paths=2880))
+    texts = {text.get_text() for text in standings.picture(shown).axes[0].texts}
+    assert {"77.1", "43.2", "61.0", "85.3", "voice", "8 emotions", "2,880 paths, every recording twice"} <= texts
+    assert {"human listeners 62.4", "Whisper-large 75.3", "XLS-R 81.9", "ResLSTM 62.3"} <= texts
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "reports").glob("leaderboard.json")))
+def test_the_stored_tables_are_those_of_the_stored_board(file):
+    assert file.with_suffix(".md").read_text(encoding="utf-8") == standings.markdown(json.loads(file.read_text()))
+
+
+# --- A small run ---
+
+RUN = """
+import sys
+from ser import leaderboard
+leaderboard.DOUBLED_DESIGN = "smoke"
+leaderboard.leaderboard(sys.argv[1], ["smoke"], out=sys.argv[2], jobs=2, progress=False)
+"""
+ACTORS = ("01", "11", "04", "10")  # of two published folds
+
+
+@pytest.fixture(scope="module")
+def few(ser_data, tmp_path_factory) -> Path:
+    """Every second take of one sentence by four actors."""
+    folder = tmp_path_factory.mktemp("few")
+    for actor in ACTORS:
+        for file in sorted(Path(ser_data, "ravdess", f"Actor_{actor}").glob("03-01-??-01-01-??-*")):
+            (folder / file.name).symlink_to(file)
+    return folder
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(leaderboard, "DOUBLED_DESIGN", "smoke")
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_a_killed_run_goes_on_where_it_was(few, home, monkeypatch):
+    run = subprocess.Popen(
+        [sys.executable, "-c", RUN, str(few), str(home / "out")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    kept = home / "cache" / "work"
+    while run.poll() is None and not list(kept.glob("*/fold?.json")):
+        time.sleep(0.05)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    finished = {path: path.read_bytes() for path in kept.glob("*/*.json")}
+    assert finished and not (home / "out").exists()
+
+    trained = []
+    real = leaderboard.run_fold
+    monkeypatch.setattr(
+        leaderboard, "run_fold", lambda study, split, *more: trained.append(split.name) or real(study, split, *more)
+    )
+    found = leaderboard.leaderboard(few, ["smoke"], resume=True, out=home / "out", progress=False)
+    assert len(trained) == 4 - len(finished) and "doubled" in trained
+    assert {path: path.read_bytes() for path in finished} == finished
+    check_rows(found, home)
+    leaderboard.leaderboard(few, ["dense105"], out=home / "out", progress=False)
+    stored = json.loads((home / "out" / "leaderboard.json").read_text())
+    assert [row["name"] for row in stored["rows"]] == ["dense105", "smoke", "smoke-doubled"]
+
+
+def check_rows(found: dict[str, Any], home: Path) -> None:
+    row, doubled = found["rows"]
+    assert row["name"] == row["title"] == "smoke" and doubled["kind"] == "doubled"
+    assert (row["folds"]["clips"], row["folds"]["speakers"], row["random"]["clips"]) == (64, 4, 13)
+    assert (doubled["folds"], doubled["paths"], doubled["random"]["clips"]) == (None, 128, 26)
+    for measured in (row, doubled):
+        assert measured["parameters"] == 230_856 > measured["trainable"]
+        assert measured["epochs"] == 2 and measured["ended"] == "epochs"
+        assert 900_000 < measured["bytes"] < 1_000_000 and 0 < measured["ms"] < 1000 and measured["minutes"] > 0
+    low, high = row["folds"]["uar_interval"]
+    assert low <= row["folds"]["uar"] <= high and np.isfinite(row["folds"]["macro_f1"])
+    # What stays of a finished run: answers and one graph for each row.
+    assert {path.suffix for path in (home / "cache" / "work").rglob("*") if path.is_file()} == {".json", ".onnx"}
