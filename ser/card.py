@@ -31,7 +31,7 @@ Hears speech and gives a probability for each of {len(manifest["labels"])} emoti
 
 | | |
 |---|---|
-| input | up to 120 s of sound at 8 to 192 kHz, 1 to 8 channels; features `{manifest["branches"][0]["recipe"]}` |
+| input | up to 120 s of sound at 8 to 192 kHz, 1 to 8 channels; features {_recipes(manifest)} |
 | network | `{training["config"]["architecture"]}`, trained from scratch, {training["epochs"]} epochs |
 | training | {_corpora(training)} |
 | made | {manifest["created"]}, ser {manifest["versions"]["ser"]}, Keras {manifest["versions"]["keras"]} |
@@ -48,7 +48,7 @@ cross-validated one below.
 Expected calibration error (15 bins) on unseen speakers: {_percent(folds["calibration_error"])}.
 An answer counts as sure from a confidence of {_percent(manifest["thresholds"]["confidence"])} on, where
 85 % of the answers on unseen speakers were right.
-
+{_surest_half(manifest["metrics"])}
 The random split is {random["note"]}: it is shown because published figures are of that kind, not because it says
 anything about a new voice.
 
@@ -60,8 +60,8 @@ anything about a new voice.
 ![Recall](figures/recall.png)
 ![Speakers](figures/speakers.png)
 ![Training curves](figures/training.png)
-
-## What it is and what it is not
+{_confidence_figures(manifest["metrics"])}
+{sections(manifest["metrics"])}## What it is and what it is not
 
 {NOTICE}
 
@@ -74,6 +74,85 @@ The weights were trained on recordings under licences that do not allow commerci
 They may therefore be used for non-commercial purposes only, with these sources named. The code that made them is
 under the MIT licence.
 """
+
+
+def sections(metrics: dict[str, Any]) -> str:
+    """What only some models are scored for, each under its own heading; empty for the others."""
+    known = {
+        "What else it answers": _other_answers(metrics),
+        "Other rooms, other languages": _left_out(metrics),
+        "Your own voice": _own_voice(metrics),
+        "On a worse line": _on_a_worse_line(metrics),
+    }
+    return "".join(f"## {heading}\n\n{text}\n\n" for heading, text in known.items() if text)
+
+
+def _other_answers(metrics: dict[str, Any]) -> str:
+    told = {"sex": "the speaker's sex (male or female)", "intensity": "the intensity (normal or strong)"}
+    rows = [f"| {what} | {_percent(metrics[key]['accuracy'])} |" for key, what in told.items() if key in metrics]
+    return "\n".join(["| answer | right on unseen speakers |", "|---|---|", *rows]) if rows else ""
+
+
+def _left_out(metrics: dict[str, Any]) -> str:
+    if not metrics.get("left_out"):
+        return ""
+    rows = [
+        "Each corpus is answered by a network that never heard any of it, over the labels that both know.",
+        "",
+        "| corpus never heard | UAR | accuracy | labels |",
+        "|---|---|---|---|",
+    ]
+    for corpus, scores in metrics["left_out"].items():
+        n_labels = sum(value is not None for value in scores["recall"].values())
+        rows.append(f"| {corpus} | {_percent(scores['uar'])} | {_percent(scores['accuracy'])} | {n_labels} |")
+    return "\n".join(rows)
+
+
+def _own_voice(metrics: dict[str, Any]) -> str:
+    """What a few clips of the speaker without their labels are worth."""
+    if not metrics.get("calibrated"):
+        return ""
+    scores = metrics["calibrated"]
+    gain, (low, high) = scores["with"] - scores["without"], scores["interval"]
+    return (
+        f"With five clips of the speaker, without labels, UAR on the speaker's other clips goes from "
+        f"{_percent(scores['without'])} to\n{_percent(scores['with'])}: {_points(gain)} points, 95 % interval over "
+        f"speakers {_points(low)} to {_points(high)}."
+    )
+
+
+def _on_a_worse_line(metrics: dict[str, Any]) -> str:
+    return robustness_table(metrics["robustness"]) if metrics.get("robustness") else ""
+
+
+def robustness_table(report: dict[str, Any]) -> str:
+    """A report of `ser.robustness` as a Markdown table."""
+    rows = [
+        "| unseen speakers, recordings | UAR | 95 % interval over speakers | points lost | uncertain "
+        f"| at most {100 * report['allowed_loss']:.0f} lost |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in report["rows"]:
+        low, high = row["uar_interval"]
+        holds = {True: "holds", False: "**fails**", None: ""}[row["holds"]]
+        rows.append(
+            f"| {row['name']} | {_percent(row['uar'])} | {_percent(low)} to {_percent(high)} | "
+            f"{100 * row['lost']:.1f} | {_percent(row['uncertain'])} | {holds} |"
+        )
+    return "\n".join(rows)
+
+
+def _surest_half(metrics: dict[str, Any]) -> str:
+    if not metrics.get("coverage"):
+        return ""
+    curve = zip(metrics["coverage"]["coverage"], metrics["coverage"]["accuracy"], strict=True)
+    right = next(accuracy for coverage, accuracy in curve if coverage >= 0.5)
+    return f"Of the surest half of the answers {_percent(right)} were right.\n"
+
+
+def _confidence_figures(metrics: dict[str, Any]) -> str:
+    pictures = {"reliability": "Reliability", "coverage": "Accuracy by coverage"}
+    return "".join(f"![{title}](figures/{key}.png)\n" for key, title in pictures.items() if metrics.get(key))
 
 
 def score_table(manifest: dict[str, Any]) -> str:
@@ -118,6 +197,14 @@ def _recalls(recall: dict[str, float | None]) -> str:
 
 def _licences(training: dict[str, Any]) -> str:
     return "\n".join(f"- {name}: {corpus['licence']}" for name, corpus in training["corpora"].items())
+
+
+def _recipes(manifest: dict[str, Any]) -> str:
+    return ", ".join(f"`{recipe}`" for recipe in dict.fromkeys(branch["recipe"] for branch in manifest["branches"]))
+
+
+def _points(fraction: float) -> str:
+    return f"{100 * fraction:+.1f}"
 
 
 def _percent(fraction: float) -> str:

@@ -53,6 +53,14 @@ class Protocol(StrEnum):
     all = "all"
 
 
+class File(StrEnum):
+    """What an exported graph is written as."""
+
+    onnx = "onnx"
+    tflite = "tflite"
+    keras = "keras"
+
+
 class Labels(StrEnum):
     """A label set by its size."""
 
@@ -260,6 +268,46 @@ def _print_report(report: dict[str, Any]) -> None:
         recall = report["recall"][label]
         table.add_row(label, *map(str, counts), "no clips" if recall is None else f"{recall:.0%}")
     out.print(table, highlight=False)
+
+
+@app.command()
+def leaderboard(
+    data: Annotated[Path, typer.Option(help="Where RAVDESS lies, or a parent that holds it under its usual name.")],
+    models: Annotated[
+        list[str] | None,
+        typer.Option(help="An artifact or a configuration; may be repeated. Default: all artifacts and designs."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the finished fits of a killed run.")] = False,
+    out: Annotated[Path, typer.Option(help="Where leaderboard.json, .md and .png are written.")] = Path("reports"),
+    jobs: Annotated[int, typer.Option(min=1, help="Networks trained at a time, each on one thread.")] = 1,
+) -> None:
+    """Measure published designs and our models in one way, beside their claims, listeners and others' scores."""
+    from ser.leaderboard import leaderboard as run
+    from ser.standings import scores_table
+
+    print(scores_table(run(data, models or (), resume=resume, out=out, jobs=jobs)))
+    err.print(f"Written to {out}", markup=False, highlight=False)
+
+
+@app.command()
+def export(
+    format: Annotated[File, typer.Option("--format", "-f")],
+    model: ModelOption = None,
+    place: Annotated[Path, typer.Option("--out", help="A folder, or the file of a model of one branch.")] = Path(),
+    check: Annotated[Path | None, typer.Option(help="A folder of further recordings to check with.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Where the figures are written as JSON.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files of these names.")] = False,
+) -> None:
+    """Write a model's graphs for other programs, each checked against the original on real recordings."""
+    from ser.export import export as run
+    from ser.export import table
+
+    made = run(model, format.value, place, check, report, force=force)
+    sheet = Table("file", "size", "an answer", f"largest difference on {made['clips']} clips", box=None)
+    for cells in table(made):
+        sheet.add_row(*cells)
+    out.print(sheet, markup=False, highlight=False)
+    err.print(f"Written to {place}", markup=False, highlight=False)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ser.metrics import ECE_BINS
 from ser.types import COLOURS
 
 if TYPE_CHECKING:
@@ -17,7 +18,10 @@ History = dict[str, list[float]]
 
 
 def write_figures(folder: Path, manifest: dict[str, Any], curves: Sequence[History]) -> None:
-    """Confusion matrix, recall per emotion, speakers and training curves as PNG files in `folder`."""
+    """Confusion matrix, recall per emotion, speakers and training curves as PNG files in `folder`.
+
+    Reliability and coverage too, where the manifest holds them.
+    """
     folder.mkdir(exist_ok=True)
     scores = manifest["metrics"]["folds"]
     figures = {
@@ -25,6 +29,11 @@ def write_figures(folder: Path, manifest: dict[str, Any], curves: Sequence[Histo
         "recall": recall(scores["recall"]),
         "speakers": speakers(scores["uar_by_speaker"]),
         "training": training_curves(curves),
+    }
+    figures |= {
+        name: draw(**manifest["metrics"][name])
+        for name, draw in (("reliability", reliability), ("coverage", risk_coverage))
+        if manifest["metrics"].get(name)
     }
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", dpi=110, bbox_inches="tight")
@@ -84,12 +93,59 @@ def training_curves(curves: Sequence[History]) -> Figure:
     return figure
 
 
-def _figure(width: float, height: float, columns: int = 1) -> tuple[Figure, Any]:
+def reliability(confidence: Sequence[float], accuracy: Sequence[float], count: Sequence[int]) -> Figure:
+    """How often answers of each confidence were right: on the diagonal where it keeps its word; answers below."""
+    figure, (axes, below) = _figure(5.2, 5.4, rows=2, height_ratios=(4, 1), sharex=True)
+    stated, right = 100 * np.asarray(confidence), 100 * np.asarray(accuracy)
+    width = 100 / ECE_BINS
+    axes.plot((0, 100), (0, 100), color="#8A8F98", linewidth=1, linestyle="--")
+    axes.vlines(stated, stated, right, color="#CF1C54", alpha=0.35, linewidth=6)
+    axes.plot(stated, right, color="#3969AC", linewidth=2, marker="o", markersize=5, clip_on=False)
+    below.bar((np.floor(stated / width) + 0.5) * width, count, width=0.9 * width, color="#8A8F98")
+    error = np.average(np.abs(stated - right), weights=count)
+    axes.text(4, 94, f"calibration error {error:.1f} %")
+    axes.set(xlim=(0, 100), ylim=(0, 100), ylabel="right on unseen speakers, %")
+    below.set(xlabel="stated confidence, %", ylabel="answers")
+    return figure
+
+
+def risk_coverage(coverage: Sequence[float], accuracy: Sequence[float]) -> Figure:
+    """How often the answers given are right when only the surest share of them is given."""
+    figure, axes = _figure(6.2, 3.6)
+    given, right = 100 * np.asarray(coverage), 100 * np.asarray(accuracy)
+    axes.plot(given, right, color="#3969AC", linewidth=2)
+    for level, what in ((50, "the surest half"), (100, "all")):
+        point = given[given >= level - 1e-9][0], right[given >= level - 1e-9][0]
+        axes.plot(*point, "o", color="#CF1C54", clip_on=False)
+        axes.annotate(f"{point[1]:.0f} % of {what}", point, (-4, -16), textcoords="offset points", ha="right")
+    low = 10 * np.floor(max(right.min() - 8, 0) / 10)
+    axes.set(xlim=(0, 100), ylim=(low, 101), xlabel="answers given, the surest first, %", ylabel="right, %")
+    return figure
+
+
+def robustness(report: dict[str, Any]) -> Figure:
+    """UAR under each distortion of `ser.robustness`, with its interval, and the least that is allowed."""
+    rows = report["rows"]
+    figure, axes = _figure(7.2, 0.42 * len(rows) + 1.2)
+    scores = 100 * np.array([row["uar"] for row in rows])
+    low, high = 100 * np.array([row["uar_interval"] for row in rows]).T
+    colours = ["#CF1C54" if row["holds"] is False else "#3969AC" if row["holds"] else "#8A8F98" for row in rows]
+    axes.barh([row["name"] for row in rows], scores, color=colours, height=0.7)
+    axes.errorbar(scores, range(len(rows)), xerr=(scores - low, high - scores), fmt="none", ecolor="#1f2937", capsize=3)
+    for place, score in enumerate(scores):
+        axes.text(1, place, f"{score:.1f} %", color="white", va="center", fontsize=9)
+    axes.axvline(scores[0] - 100 * report["allowed_loss"], color="#1f2937", linewidth=1, linestyle="--")
+    axes.set(xlim=(0, 100), xlabel="UAR on unseen speakers, %, with 95 % interval; dashed: the least allowed")
+    axes.invert_yaxis()
+    return figure
+
+
+def _figure(width: float, height: float, columns: int = 1, rows: int = 1, **layout: Any) -> tuple[Figure, Any]:
     """A figure without the global state of pyplot, and its axes without a box."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(1, columns)
+    axes = figure.subplots(rows, columns, **layout)
     for panel in np.atleast_1d(axes):
         panel.spines[["top", "right"]].set_visible(False)
     return figure, axes

@@ -54,23 +54,83 @@ def speaker_interval(
     seed: int = 0,
 ) -> tuple[float, float]:
     """95 % interval of a score: speakers are drawn anew, with replacement, 2,000 times (percentile bootstrap)."""
-    matrices = np.stack(
-        [
-            confusion_matrix(truth[mask], answer[mask], n_labels)
-            for mask in (np.asarray(speakers) == speaker for speaker in sorted(set(speakers)))
-        ]
-    )
-    draws = np.random.default_rng(seed).integers(len(matrices), size=(RESAMPLES, len(matrices)))
-    scores = [score(matrices[draw].sum(axis=0)) for draw in draws]
+    return bootstrap(speaker_matrices(truth, answer, speakers, n_labels), score, seed)
+
+
+def speaker_matrices(truth: np.ndarray, answer: np.ndarray, speakers: Sequence[str], n_labels: int) -> np.ndarray:
+    """The confusion matrix of each speaker, in sorted order, shape (n_speakers, n_labels, n_labels)."""
+    masks = (np.asarray(speakers) == speaker for speaker in sorted(set(speakers)))
+    return np.stack([confusion_matrix(truth[mask], answer[mask], n_labels) for mask in masks])
+
+
+def bootstrap(matrices: np.ndarray, score: Callable[[np.ndarray], float] = uar, seed: int = 0) -> tuple[float, float]:
+    """`speaker_interval` from the speakers' confusion matrices, shape (n_speakers, n_labels, n_labels)."""
+    return _interval([score(matrices[draw].sum(axis=0)) for draw in _speaker_draws(len(matrices), seed)])
+
+
+def gain_interval(before: np.ndarray, after: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """95 % interval of UAR after less UAR before, of the same speakers: each draw takes both matrices of a speaker.
+
+    Both hold a confusion matrix a speaker, shape (n_speakers, n_labels, n_labels).
+    """
+    draws = _speaker_draws(len(before), seed)
+    return _interval([uar(after[draw].sum(axis=0)) - uar(before[draw].sum(axis=0)) for draw in draws])
+
+
+def _speaker_draws(n_speakers: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(n_speakers, size=(RESAMPLES, n_speakers))
+
+
+def _interval(scores: Sequence[float]) -> tuple[float, float]:
     low, high = np.percentile(scores, [2.5, 97.5])
     return float(low), float(high)
 
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = ECE_BINS) -> float:
     """Expected calibration error: mean gap of confidence and accuracy in equal bins of confidence, by their share."""
+    claimed, found, count = reliability(confidence, right, bins)
+    return float(np.sum(count * np.abs(claimed - found)) / len(right))
+
+
+def reliability(
+    confidence: np.ndarray, right: np.ndarray, bins: int = ECE_BINS
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean confidence, accuracy and count of the answers in equal bins of confidence; bins without any are left out."""
     index = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [abs(confidence[index == b].sum() - right[index == b].sum()) for b in range(bins)]
-    return float(np.sum(gaps) / len(right))
+    count = np.bincount(index, minlength=bins)
+    held = count > 0
+    claimed, found = (np.bincount(index, values, bins)[held] / count[held] for values in (confidence, right))
+    return claimed, found, count[held]
+
+
+def risk_coverage(confidence: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Share of the answers that are given when only the surest are, rising to 1, and how many of those are right.
+
+    One point for each confidence, since equal ones are given together or not at all [El-Yaniv and Wiener 2010].
+    """
+    order = np.argsort(-confidence, kind="stable")
+    last_of_equals = np.append(np.diff(confidence[order]) != 0, True)
+    given = np.arange(1, len(right) + 1)
+    return (given / len(right))[last_of_equals], (np.cumsum(right[order]) / given)[last_of_equals]
+
+
+def accuracy_at_coverage(confidence: np.ndarray, right: np.ndarray, coverage: float = 0.5) -> float:
+    """Share of right answers among the surest that make up at least `coverage` (0 to 1) of all."""
+    given, accuracy = risk_coverage(confidence, right)
+    return float(accuracy[given >= min(coverage, 1)][0])
+
+
+def confidence_curves(confidence: np.ndarray, right: np.ndarray) -> dict[str, dict[str, list[float]]]:
+    """`reliability` and, at every per cent, `coverage` as plain lists for a manifest, the figures and the card."""
+    levels = [percent / 100 for percent in range(1, 101)]
+    claimed, found, count = reliability(confidence, right)
+    return {
+        "reliability": {"confidence": claimed.tolist(), "accuracy": found.tolist(), "count": count.tolist()},
+        "coverage": {
+            "coverage": levels,
+            "accuracy": [accuracy_at_coverage(confidence, right, level) for level in levels],
+        },
+    }
 
 
 def confidence_threshold(confidence: np.ndarray, right: np.ndarray, wanted_accuracy: float) -> float:
@@ -78,11 +138,11 @@ def confidence_threshold(confidence: np.ndarray, right: np.ndarray, wanted_accur
 
     Above the highest confidence, so that no answer is given, where even the surest answers are not.
     """
-    order = np.argsort(-confidence, kind="stable")
-    running = np.cumsum(right[order]) / np.arange(1, len(right) + 1)
-    last_of_equals = np.append(np.diff(confidence[order]) != 0, True)
-    enough = np.flatnonzero((running >= wanted_accuracy) & last_of_equals)
-    return float(confidence[order[enough[-1]]]) if len(enough) else float(np.nextafter(confidence.max(), 2))
+    _, accuracy = risk_coverage(confidence, right)
+    enough = np.flatnonzero(accuracy >= wanted_accuracy)
+    if not len(enough):
+        return float(np.nextafter(confidence.max(), 2))
+    return float(np.unique(confidence)[::-1][enough[-1]])
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:

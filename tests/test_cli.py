@@ -24,7 +24,7 @@ from ser.evaluate import evaluate
 from ser.types import EMOTIONS, SerError
 
 ROOT = ARTIFACTS.parent
-COMMANDS = ("predict", "train", "evaluate", "download", "info")
+COMMANDS = ("predict", "train", "evaluate", "leaderboard", "export", "download", "info")
 WAV = io.BytesIO()
 sf.write(WAV, voice(2.0), RATE, format="WAV")
 

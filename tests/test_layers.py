@@ -21,13 +21,14 @@ ROWS = (
     ("decode",),  # sound
     ("audio",),
     ("features", "augment", "metrics", "novelty", "readers", "duplicates", "synthetic", "words"),  # rooms
-    ("datasets",),
+    ("datasets", "distort"),
     ("splits", "download"),
     ("models", "artifact"),  # store
     ("predict", "view"),  # inference
-    ("table", "fit", "card", "figures"),  # work
+    ("table", "fit", "card", "figures", "claims", "standings", "enrolment"),  # work
     ("crossval",),
-    ("train", "evaluate", "story"),
+    ("train", "evaluate", "robustness", "export", "story"),
+    ("leaderboard",),
     ("cli", "app"),  # doors
     ("__main__",),
 )

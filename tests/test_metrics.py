@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -81,6 +83,26 @@ def test_interval_of_one_speaker_is_a_point():
     assert low == high == metrics.uar(np.array(CONFUSION))
 
 
+def test_interval_of_a_gain():
+    rng = np.random.default_rng(4)
+    before = rng.integers(1, 9, size=(12, 3, 3))
+    after = before + 4 * np.eye(3, dtype=int)
+    gain = metrics.uar(after.sum(axis=0)) - metrics.uar(before.sum(axis=0))
+    low, high = metrics.gain_interval(before, after)
+    assert 0 < low < gain < high
+    assert metrics.gain_interval(before, before) == (0, 0)
+    assert metrics.gain_interval(after, before) == pytest.approx((-high, -low))
+    # Speakers differ among themselves, before and after alike: that is no doubt about the gain.
+    wide = metrics.bootstrap(before)
+    assert high - low < (wide[1] - wide[0]) / 2
+
+
+def test_matrices_of_speakers():
+    found = metrics.speaker_matrices(TRUTH, ANSWER, ["b"] * 4 + ["a"] * 6, 3)
+    assert found[1].tolist() == [[3, 1, 0], [0, 0, 0], [0, 0, 0]] and found.sum(axis=0).tolist() == CONFUSION
+    assert metrics.bootstrap(found) == metrics.speaker_interval(TRUTH, ANSWER, ["b"] * 4 + ["a"] * 6, 3)
+
+
 # --- Calibration ---
 
 
@@ -90,6 +112,40 @@ def test_calibration_error_by_hand():
     expected = 4 / 6 * abs(0.95 - 0.75) + 2 / 6 * abs(0.52 - 0.5)
     assert metrics.calibration_error(confidence, right) == pytest.approx(expected)
     assert metrics.calibration_error(np.ones(4), np.ones(4, bool)) == 0
+
+
+def test_reliability_by_hand():
+    confidence = np.array([0.95, 1.0, 0.97, 0.94, 0.52, 0.5])
+    right = np.array([1, 1, 1, 0, 0, 1], bool)
+    stated, found, count = metrics.reliability(confidence, right, bins=10)
+    assert count.tolist() == [2, 4] and found.tolist() == [0.5, 0.75]  # bins without answers are left out
+    assert stated.tolist() == pytest.approx([0.51, 0.965])
+
+
+def test_coverage_by_hand():
+    confidence, right = np.array([0.6, 0.9, 0.7, 0.8]), np.array([0, 1, 0, 1], bool)
+    coverage, accuracy = metrics.risk_coverage(confidence, right)
+    assert coverage.tolist() == [0.25, 0.5, 0.75, 1] and accuracy.tolist() == pytest.approx([1, 1, 2 / 3, 0.5])
+    assert metrics.accuracy_at_coverage(confidence, right) == 1
+    assert metrics.accuracy_at_coverage(confidence, right, 0.51) == pytest.approx(2 / 3)
+    assert metrics.accuracy_at_coverage(confidence, right, 1.0) == 0.5
+
+
+def test_coverage_gives_equal_confidences_together():
+    coverage, accuracy = metrics.risk_coverage(np.array([0.9, 0.5, 0.9, 0.9]), np.array([1, 1, 0, 0], bool))
+    assert coverage.tolist() == [0.75, 1] and accuracy.tolist() == pytest.approx([1 / 3, 0.5])
+    assert metrics.accuracy_at_coverage(np.ones(5), np.arange(5) > 0, 0.5) == 0.8
+
+
+def test_curves_are_plain_and_agree_with_the_functions():
+    rng = np.random.default_rng(5)
+    confidence = rng.random(700)
+    right = rng.random(700) < confidence
+    found = json.loads(json.dumps(metrics.confidence_curves(confidence, right), allow_nan=False))
+    assert len(found["coverage"]["accuracy"]) == 100 and sum(found["reliability"]["count"]) == 700
+    assert found["coverage"]["coverage"][49] == 0.5
+    assert found["coverage"]["accuracy"][49] == metrics.accuracy_at_coverage(confidence, right, 0.5)
+    assert found["coverage"]["accuracy"][-1] == pytest.approx(right.mean())
 
 
 @pytest.mark.parametrize("wanted", [0.5, 1.0, 2.0])

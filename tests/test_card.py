@@ -1,0 +1,96 @@
+"""The card and the pictures of a model that is scored for more than emotions, and of one that is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ser import figures, metrics
+from ser.artifact import ARTIFACTS, read_manifest
+from ser.card import NOTICE, card
+
+PLAIN = {key: value for key, value in read_manifest(ARTIFACTS / "dense105").items() if key != "files"}
+CONFIDENCE = np.linspace(0.2, 0.99, 400)
+RIGHT = np.random.default_rng(0).random(400) < CONFIDENCE
+ROW = {"name": "as it is", "uar": 0.8, "uar_interval": [0.75, 0.85], "lost": 0.0, "uncertain": 0.2, "holds": None}
+ROBUSTNESS = {
+    "allowed_loss": 0.05,
+    "rows": [ROW, {**ROW, "name": "telephone", "uar": 0.7, "lost": 0.1, "holds": False}, {**ROW, "holds": True}],
+}
+MORE = {
+    "sex": {"accuracy": 0.985},
+    "intensity": {"accuracy": 0.761},
+    "left_out": {"emodb": {"uar": 0.612, "accuracy": 0.6, "recall": {"neutral": 0.5, "calm": None, "sad": 0.7}}},
+    "calibrated": {"with": 0.85, "without": 0.81, "interval": [0.021, 0.058]},
+    "robustness": ROBUSTNESS,
+    **metrics.confidence_curves(CONFIDENCE, RIGHT),
+}
+SAYS = {
+    "sex": "| the speaker's sex (male or female) | 98.5 % |",
+    "intensity": "| the intensity (normal or strong) | 76.1 % |",
+    "left_out": "| emodb | 61.2 % | 60.0 % | 2 |",
+    "calibrated": "81.0 % to\n85.0 %: +4.0 points, 95 % interval over speakers +2.1 to +5.8.",
+    "robustness": "| telephone | 70.0 % | 75.0 % to 85.0 % | 10.0 | 20.0 % | **fails** |",
+    "coverage": f"the surest half of the answers {100 * metrics.accuracy_at_coverage(CONFIDENCE, RIGHT):.1f} % were",
+    "reliability": "![Reliability](figures/reliability.png)",
+}
+
+
+def manifest(**more: Any) -> dict[str, Any]:
+    return {**PLAIN, "metrics": {**PLAIN["metrics"], **more}}
+
+
+@pytest.mark.parametrize("key", SAYS)
+def test_each_score_is_told_where_it_is_known_and_only_there(key):
+    assert SAYS[key] in card(manifest(**{key: MORE[key]}))
+    assert SAYS[key] not in card(manifest(**{other: value for other, value in MORE.items() if other != key}))
+
+
+def test_the_whole_card_keeps_its_order_and_its_limits():
+    text = card(manifest(**MORE))
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    assert headings[1:-2] == [
+        "## What else it answers",
+        "## Other rooms, other languages",
+        "## Your own voice",
+        "## On a worse line",
+    ]
+    assert headings[-2:] == ["## What it is and what it is not", "## Licence"] and NOTICE in text
+    assert "\n\n\n" not in text and "None" not in text and "\n\n## " in text
+    lines = text.splitlines()
+    assert all(lines[n - 1] == "" == lines[n + 1] for n, line in enumerate(lines) if line.startswith("## "))
+    lines = card(PLAIN).splitlines()
+    assert [line for line in lines if line.startswith("## ")] == [headings[0], *headings[-2:]]
+
+
+def test_all_recipes_of_a_model_are_named():
+    branches = [{**PLAIN["branches"][0], "recipe": name} for name in ("logmel64-v1", "voice105-v1", "logmel64-v1")]
+    assert "features `logmel64-v1`, `voice105-v1` |" in card({**PLAIN, "branches": branches})
+
+
+def test_pictures_are_drawn_for_what_is_known(tmp_path):
+    curve = {key: [1.0, 0.5] for key in ("loss", "val_loss", "accuracy", "val_accuracy")}
+    four = {"confusion", "recall", "speakers", "training"}
+    for folder, more, expected in (("plain", {}, four), ("more", MORE, four | {"reliability", "coverage"})):
+        figures.write_figures(tmp_path / folder, manifest(**more), [curve, curve])
+        pictures = list((tmp_path / folder).iterdir())
+        assert {path.stem for path in pictures} == expected and min(path.stat().st_size for path in pictures) > 5000
+
+
+def test_reliability_diagram_shows_the_scores():
+    axes, below = figures.reliability(**MORE["reliability"]).axes
+    _, line = axes.lines
+    np.testing.assert_allclose(line.get_ydata(), 100 * np.array(MORE["reliability"]["accuracy"]))
+    assert [bar.get_height() for bar in below.patches] == MORE["reliability"]["count"]
+    (text,) = axes.texts
+    assert text.get_text() == f"calibration error {100 * metrics.calibration_error(CONFIDENCE, RIGHT):.1f} %"
+
+
+def test_coverage_curve_shows_the_scores():
+    (axes,) = figures.risk_coverage(**MORE["coverage"]).axes
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), 100 * np.array(MORE["coverage"]["accuracy"]))
+    half = 100 * metrics.accuracy_at_coverage(CONFIDENCE, RIGHT)
+    told = [f"{half:.0f} % of the surest half", f"{100 * RIGHT.mean():.0f} % of all"]
+    assert [text.get_text() for text in axes.texts] == told
