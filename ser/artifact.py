@@ -28,7 +28,11 @@ MANIFEST = "manifest.json"
 ARTIFACTS = Path(__file__).resolve().parent.parent / "artifacts"
 GOLDEN_TOLERANCE = 1e-4  # between a stored log-probability and the one that this machine computes
 FILE_NAME = re.compile(r"\w[\w.-]{0,99}(/\w[\w.-]{0,99}){0,3}", re.ASCII)  # stays inside the folder
-VARIANT = {"name": str, "files": [str], "test": [str], "temperature": float}
+HEADS = (
+    "female",
+    "strong",
+)  # columns of a graph's second output: probabilities of a woman's voice, of strong intensity
+VARIANT = {"name": str, "files": [str], "own_voice?": str, "test": [str], "temperature": float}
 # What the manifest must hold. [x]: a list of x; {str: x}: any keys; "key?": may be left out; numbers are finite.
 FIELDS: dict[Any, Any] = {
     "schema": str,
@@ -39,7 +43,10 @@ FIELDS: dict[Any, Any] = {
     "golden": str,
     "temperature": float,
     "thresholds": {"confidence": float},
-    "novelty?": {"file": str, "branch": int, "threshold": float},
+    "heads?": [str],
+    "own_voice?": {"recipe": str, "file": str, "weight": float},
+    "reduce_noise?": bool,
+    "novelty?": {"file": str, "branch?": int, "recipe?": str, "threshold": float},
     "folds?": [VARIANT],
     "random?": VARIANT,
     "training": {"config": {"seeds": [int]}, "corpora": {str: {"speakers": [str]}}},
@@ -175,21 +182,26 @@ def _check_branches(manifest: dict[str, Any], where: str) -> None:
     branches = manifest["branches"]
     if not branches:
         raise ArtifactError(f"{where}: expected at least one branch, found none.")
-    for entry in branches:
+    novelty = manifest.get("novelty", {})
+    own = [manifest["own_voice"]] if "own_voice" in manifest else []
+    for entry in [*branches, *own, *([novelty] if "recipe" in novelty else [])]:
         if entry["recipe"] not in RECIPES:
             found = f"recipe {entry['recipe']!r}; known: {', '.join(RECIPES)}"
             raise ArtifactError(f"{where}: a branch needs {found}. A newer ser may know it.")
+    if manifest.get("heads", list(HEADS)) != list(HEADS):
+        raise ArtifactError(f"{where}: expected 'heads' as {list(HEADS)}, found {manifest['heads']}.")
     if any(len(variant["files"]) != len(branches) for variant in _variants(manifest)):
         raise ArtifactError(f"{where}: expected one file a branch in every entry of 'folds' and 'random'.")
-    if "novelty" in manifest and manifest["novelty"]["branch"] not in range(len(branches)):
-        found = manifest["novelty"]["branch"]
+    if novelty and "recipe" not in novelty and novelty.get("branch") not in range(len(branches)):
+        found = novelty.get("branch")
         raise ArtifactError(f"{where}: expected 'novelty.branch' below {len(branches)}, found {found}.")
 
 
 def _check_numbers(manifest: dict[str, Any], where: str) -> None:
     """Scores are weighted by one and divided by the other."""
     found = [("temperature", entry["temperature"]) for entry in (manifest, *_variants(manifest))]
-    found += [("weight", entry["weight"]) for entry in manifest["branches"]]
+    weighted = [*manifest["branches"], *([manifest["own_voice"]] if "own_voice" in manifest else [])]
+    found += [("weight", entry["weight"]) for entry in weighted]
     for name, value in found:
         if value <= 0:
             raise ArtifactError(f"{where}: expected a {name} above 0, found {value}.")
@@ -202,15 +214,19 @@ def _variants(manifest: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _graphs(manifest: dict[str, Any]) -> set[str]:
     """Every graph that may ever be run."""
-    return {entry["file"] for entry in manifest["branches"]} | {
-        file for variant in _variants(manifest) for file in variant["files"]
-    }
+    own = {entry["own_voice"] for entry in _variants(manifest) if "own_voice" in entry}
+    shipped = {entry["file"] for entry in manifest["branches"]} | _own_voice(manifest)
+    return shipped | own | {file for variant in _variants(manifest) for file in variant["files"]}
+
+
+def _own_voice(manifest: dict[str, Any]) -> set[str]:
+    return {manifest["own_voice"]["file"]} if "own_voice" in manifest else set()
 
 
 def _needed(manifest: dict[str, Any]) -> set[str]:
     """The files that answering needs."""
     novelty = {manifest["novelty"]["file"]} if "novelty" in manifest else set()
-    return {entry["file"] for entry in manifest["branches"]} | {manifest["golden"]} | novelty
+    return {entry["file"] for entry in manifest["branches"]} | {manifest["golden"]} | novelty | _own_voice(manifest)
 
 
 def verify(folder: Path) -> Artifact:
@@ -265,7 +281,12 @@ def open_graph(artifact: Artifact, file: str) -> Any:
 
 def run_graph(session: Any, features: np.ndarray) -> np.ndarray:
     """Log-probabilities of a batch, shape (n, n_labels)."""
-    return session.run(None, {session.get_inputs()[0].name: features})[0]
+    return run_outputs(session, features)[0]
+
+
+def run_outputs(session: Any, features: np.ndarray) -> list[np.ndarray]:
+    """All outputs for a batch: log-probabilities (n, n_labels) and, where there are heads, `HEADS` (n, 2)."""
+    return session.run(None, {session.get_inputs()[0].name: features})
 
 
 def read_arrays(artifact: Artifact, file: str, **shapes: tuple[int | None, ...]) -> list[np.ndarray]:

@@ -24,6 +24,9 @@ EQUALISER_DB = 5.0
 EQUALISER_POINTS_HZ = (0, 125, 250, 500, 1000, 2000, 4000, 8000)
 REVERB_S = (0.1, 0.4)  # time in which the room's sound falls by 60 dB
 REVERB_LEVEL = (0.05, 0.35)
+LOW_LIMIT_HZ = (20.0, 320.0)
+HIGH_LIMIT_HZ = (3200.0, 7500.0)
+BAND_SLOPE_DB = 60.0  # per octave outside the band
 
 Transform = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 
@@ -89,6 +92,19 @@ def reverberate(samples: np.ndarray, sample_rate: int, rng: np.random.Generator)
     return fftconvolve(samples, tail)[: len(samples)]
 
 
+def band_limit(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Another line: what lies below a low and above a high limit goes, in the worst case all but a telephone's band."""
+    low, high = rng.uniform(*LOW_LIMIT_HZ), rng.uniform(*HIGH_LIMIT_HZ)
+    steep = BAND_SLOPE_DB
+    return _filtered(
+        samples,
+        sample_rate,
+        lambda hz: (
+            -steep * (np.maximum(np.log2(low / np.maximum(hz, 1)), 0) + np.maximum(np.log2(hz / high + 1e-9), 0))
+        ),
+    )
+
+
 AUGMENTATIONS: dict[str, Transform] = {
     "time_stretch": time_stretch,
     "pitch_shift": pitch_shift,
@@ -98,6 +114,7 @@ AUGMENTATIONS: dict[str, Transform] = {
     "shift": shift,
     "equalise": equalise,
     "reverberate": reverberate,
+    "band_limit": band_limit,
 }
 # Probability that a copy goes through each transform, in this order.
 CHANCES = {

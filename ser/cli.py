@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 import ser
-from ser.types import EMOJI, EMOTIONS, REASONS, SerError
+from ser.types import EMOJI, EMOTIONS, REASONS, ParameterError, SerError
 
 app = typer.Typer(
     help="Hears a voice and says which emotion it carries, how sure it is and why.",
@@ -209,17 +209,36 @@ def _corpora(values: list[str]) -> list[tuple[str, str]]:
 @app.command()
 def train(
     corpus: Annotated[list[str], typer.Option(help="NAME=DIR, e.g. ravdess=../data; may be repeated.")],
-    config: Annotated[str, typer.Option(help="How to train: a name from ser.fit.CONFIGS.")] = "dense105",
+    config: Annotated[
+        str, typer.Option(help="How to train: a name from ser.fit.CONFIGS or ser.ensemble.ENSEMBLES.")
+    ] = "dense105",
     name: Annotated[str | None, typer.Option(help="The artifact's name; default: that of the configuration.")] = None,
+    labels: Annotated[
+        Labels | None, typer.Option(help="The emotions to learn; default: those of the configuration.")
+    ] = None,
+    reduce_noise: Annotated[
+        bool, typer.Option("--reduce-noise", help="Turn down steady noise, in training and in every answer.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the finished fits of a killed run.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an artifact of this name.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that train the networks of an ensemble.")] = 2,
 ) -> None:
     """Train a model, score it on speakers it has not heard, and write artifacts/NAME/."""
     from ser.artifact import read_manifest
     from ser.card import score_table
+    from ser.ensemble import ENSEMBLES
+    from ser.release import train_ensemble
     from ser.train import train as run
 
-    folder = run(_corpora(corpus), config, name, resume=resume, force=force)
+    if config in ENSEMBLES:
+        if labels or reduce_noise:
+            raise ParameterError(f"--labels and --reduce-noise are for single networks; {config} is an ensemble.")
+        folder = train_ensemble(_corpora(corpus), config, name, resume=resume, force=force, jobs=jobs)
+    else:
+        chosen = labels and labels.value
+        folder = run(
+            _corpora(corpus), config, name, labels=chosen, reduce_noise=reduce_noise, resume=resume, force=force
+        )
     out.print(score_table(read_manifest(folder)), markup=False, highlight=False, soft_wrap=True)
     err.print(f"Written to {folder}", markup=False, highlight=False)
 

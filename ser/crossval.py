@@ -94,10 +94,10 @@ def run_fold(study: Study, split: Split, seed: int, on_epoch: OnEpoch = lambda: 
     """
     guard(study, split)
     inner = inner_split(study.clips, split.train)
-    chosen = _stage(study, f"{split.name}-inner", lambda: _watched(study, inner, on_epoch))
+    chosen = stage(study, f"{split.name}-inner", lambda: _watched(study, inner, on_epoch))
     calibration = clip_log_probabilities(study, chosen, inner.test)
     temperature = metrics.temperature(calibration, study.truth[list(inner.test)])
-    fitted = _stage(
+    fitted = stage(
         study, f"{split.name}-seed{seed}", lambda: train_on(study, split.train, seed, chosen.epochs, on_epoch)
     )
     answers = clip_log_probabilities(study, fitted, split.test)
@@ -161,39 +161,70 @@ def guard(study: Study, split: Split) -> None:
 
 def train_on(study: Study, clips: Sequence[int], seed: int, epochs: int, on_epoch: OnEpoch = lambda: None) -> Fitted:
     """A network trained on the given clips and their altered copies for a fixed number of epochs."""
-    rows, targets, unaltered = _training_rows(study, clips)
-    return fit(study.config, rows, targets, unaltered, seed, epochs, on_epoch=on_epoch)
+    rows, targets, unaltered, chances = _training_rows(study, clips)
+    return fit(study.config, rows, targets, unaltered, seed, epochs, on_epoch=on_epoch, chances=chances)
 
 
 def clip_log_probabilities(study: Study, fitted: Fitted, clips: Sequence[int]) -> np.ndarray:
     """Mean log-probabilities over the windows of each clip, in the order given, shape (n_clips, n_labels)."""
     rows = study.table.side(clips, copies=False)
-    scores = fitted.log_probabilities(study.table.rows[rows])
+    return _clip_means(study, fitted.log_probabilities(study.table.rows[rows]), rows, clips)
+
+
+def clip_heads(study: Study, fitted: Fitted, clips: Sequence[int]) -> np.ndarray:
+    """Mean probability over the windows of each clip of a woman's voice and of strong intensity, (n_clips, 2)."""
+    rows = study.table.side(clips, copies=False)
+    return _clip_means(study, fitted.heads(study.table.rows[rows]), rows, clips)
+
+
+def _clip_means(study: Study, values: np.ndarray, rows: np.ndarray, clips: Sequence[int]) -> np.ndarray:
     places = {clip: place for place, clip in enumerate(clips)}
     place = np.array([places[clip] for clip in study.table.origin[rows]])
-    sums = np.zeros((len(clips), scores.shape[1]))
-    np.add.at(sums, place, scores)
+    sums = np.zeros((len(clips), values.shape[1]))
+    np.add.at(sums, place, values)
     return sums / np.maximum(np.bincount(place, minlength=len(clips)), 1)[:, None]
 
 
 def _watched(study: Study, inner: Split, on_epoch: OnEpoch) -> Fitted:
     guard(study, inner)
-    rows, targets, unaltered = _training_rows(study, inner.train)
+    rows, targets, unaltered, chances = _training_rows(study, inner.train)
     held_out = study.table.side(inner.test, copies=False)
     validation = (study.table.rows[held_out], _one_hot(study, held_out))
-    return fit(study.config, rows, targets, unaltered, study.config.seeds[0], None, validation, on_epoch)
+    return fit(study.config, rows, targets, unaltered, study.config.seeds[0], None, validation, on_epoch, chances)
 
 
-def _training_rows(study: Study, clips: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _training_rows(study: Study, clips: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    """Rows, targets, which rows are unaltered, and the chance of each to be drawn (None: all are seen as often)."""
     rows = study.table.side(clips, copies=True)
-    return study.table.rows[rows], _one_hot(study, rows), study.table.copy[rows] == 0
+    targets = _one_hot(study, rows)
+    if study.config.heads:
+        targets = np.column_stack([targets, _head_targets(study)[study.table.origin[rows]]])
+    chances = _balanced(study, rows) if study.config.balance else None
+    return study.table.rows[rows], targets, study.table.copy[rows] == 0, chances
 
 
 def _one_hot(study: Study, rows: np.ndarray) -> np.ndarray:
     return np.eye(len(study.labels), dtype=np.float32)[study.truth[study.table.origin[rows]]]
 
 
-def _stage(study: Study, name: str, make: Callable[[], Fitted]) -> Fitted:
+def _head_targets(study: Study) -> np.ndarray:
+    """1 for a woman and for strong intensity, 0 for a man and normal intensity, -1 where unknown; (n_clips, 2)."""
+    women = [{"female": 1, "male": 0}.get(clip.sex or "", -1) for clip in study.clips]
+    strong = [{"strong": 1, "normal": 0}.get(clip.intensity or "", -1) for clip in study.clips]
+    # Neutral has no strong form: its "normal" says nothing about intensity.
+    strong = [-1 if clip.emotion == "neutral" else value for clip, value in zip(study.clips, strong, strict=True)]
+    return np.column_stack([women, strong]).astype(np.float32)
+
+
+def _balanced(study: Study, rows: np.ndarray) -> np.ndarray:
+    """Chances by which every emotion of every speaker is drawn as often, and every clip and copy within."""
+    clips = [study.clips[origin] for origin in study.table.origin[rows]]
+    keys = [(clip.speaker, clip.emotion) for clip in clips]
+    counts = Counter(keys)
+    return np.array([1 / counts[key] for key in keys]) / len(counts)
+
+
+def stage(study: Study, name: str, make: Callable[[], Fitted]) -> Fitted:
     """What `make` gives, kept in the study's work folder and read from there the next time."""
     folder = study.work / name
     if not (folder / "done.json").exists():

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ser import metrics
 from ser.artifact import Artifact, find, verify
-from ser.crossval import FoldResult, out_of_fold, prepare, run_fold
+from ser.crossval import FoldResult, out_of_fold, prepare, run_fold, scores
 from ser.datasets import load_corpus
 from ser.fit import Config
 from ser.predict import Recognizer
@@ -47,11 +46,11 @@ def evaluate(
     _check_name(labels, LABEL_SETS, "label set")
     artifact = verify(find(model))
     listing = load_corpus(corpus, os.fspath(data))
-    answers, errors = _answers(artifact, listing.clips, protocol, progress)
     present = {clip.emotion for clip in listing.clips}
     shared = [label for label in LABEL_SETS[labels] if label in artifact.labels and label in present]
     if len(shared) < 2:
         raise ParameterError(f"{artifact.name} and {corpus} share {shared or 'no label'} of the {labels} labels.")
+    answers, errors = _answers(artifact, listing.clips, protocol, progress)
     seen = protocol == "all" and any(clip.speaker in _trained_speakers(artifact) for clip in listing.clips)
     return {
         "corpus": corpus,
@@ -72,16 +71,7 @@ def _scores(clips: Sequence[Clip], answers: Answers, labels: list[str]) -> dict[
     truth = np.array([labels.index(clips[index].emotion) for index in scored])
     probabilities = np.array([[answers[index][label] for label in labels] for index in scored])
     probabilities /= probabilities.sum(axis=1, keepdims=True)
-    answer = probabilities.argmax(axis=1)
-    speakers = [clips[index].speaker for index in scored]
-    return {
-        "clips": len(scored),
-        "speakers": len(set(speakers)),
-        "labels": labels,
-        **metrics.report(truth, answer, labels),
-        "uar_interval": metrics.speaker_interval(truth, answer, speakers, len(labels)),
-        "calibration_error": metrics.calibration_error(probabilities.max(axis=1), answer == truth),
-    }
+    return scores(truth, probabilities, [clips[index].speaker for index in scored], labels)
 
 
 def _excluded(clips: Sequence[Clip], outside: dict[str, int], answers: Answers, labels: list[str]) -> dict[str, int]:
@@ -138,22 +128,26 @@ def _ask(
 
 
 def _trained(artifact: Artifact, clips: Sequence[Clip], protocol: str, progress: bool) -> Answers:
-    """Answers of networks trained here, on the corpus itself, by the model's configuration."""
+    """Answers of networks trained here, on the corpus itself, by the model's configuration.
+
+    Clips of labels that the configuration leaves out are neither learned from nor asked: their answers are empty.
+    """
     from tqdm.auto import tqdm
 
     config = Config.from_dict(artifact.manifest["training"]["config"])
     with tempfile.TemporaryDirectory(prefix="ser-") as work:
-        study = prepare(clips, config, Path(work), progress)
+        taught = [clip for clip in clips if clip.emotion in LABEL_SETS[config.labels]]
+        study = prepare(taught, config, Path(work), progress)
         splits: list[Split] = speaker_folds(study.clips) if protocol == "folds" else [_random(study, config)]
         total = 2 * len(splits) * config.epochs
         with tqdm(total=total, desc=f"Training {len(splits)} folds", unit="epoch", disable=not progress) as bar:
             results: list[FoldResult] = [run_fold(study, split, config.seeds[0], bar.update) for split in splits]
         index, probabilities = out_of_fold(results)
     places = {clip: place for place, clip in enumerate(clips)}
-    return {
-        places[study.clips[clip]]: dict(zip(study.labels, row.tolist(), strict=True))
-        for clip, row in zip(index, probabilities, strict=True)
-    }
+    answers: Answers = {places[clip]: {} for clip in set(clips) - set(taught)}
+    for clip, row in zip(index, probabilities, strict=True):
+        answers[places[study.clips[clip]]] = dict(zip(study.labels, row.tolist(), strict=True))
+    return answers
 
 
 def _random(study: Any, config: Config) -> Split:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ser import published
+from ser import functionals, published, tracks
 from ser.spectra import (
     HOP_LENGTH,
     PITCHES,
@@ -30,6 +30,8 @@ from ser.spectra import (
 from ser.types import ParameterError, Waveform
 
 WINDOW_S = 3.5
+N_FRAMES = 201
+FRAMES_WINDOW_S = (N_FRAMES - 1) * tracks.HOP_LENGTH / SAMPLE_RATE  # 3.2 s
 TOP_DB = 30.0  # sound more than this below the loudest frame counts as silence at both ends
 N_MFCC = 13
 N_MELS_MFCC = 128
@@ -89,7 +91,13 @@ def reduce_noise(waveform: Waveform) -> Waveform:
 
     Where the noise cannot be estimated, as in digital silence, the waveform as it is.
     """
-    from noisereduce import reduce_noise as gate
+    try:
+        from noisereduce import reduce_noise as gate
+    except ModuleNotFoundError:
+        raise ParameterError(
+            "This model turns down noise with the library noisereduce, which this installation lacks; "
+            "pip install noisereduce, or choose another model."
+        ) from None
 
     with np.errstate(divide="ignore", invalid="ignore"):
         # In one piece: by chunks it would write the sound to a temporary file.
@@ -143,6 +151,14 @@ def _voice105_names() -> tuple[str, ...]:
     return (*numbered, *mel, *spectral, *(f"chroma_{pitch}" for pitch in PITCHES))
 
 
+def voice_frames(samples: np.ndarray) -> np.ndarray:
+    """The tracks of one window every 16 ms, shape (201, 101), float32; frames of zeros beyond the end of the sound."""
+    frames = np.zeros((N_FRAMES, len(tracks.NAMES)), np.float32)
+    found = tracks.tracks(samples)[:N_FRAMES]
+    frames[: len(found)] = found
+    return frames
+
+
 RECIPES = {
     made.name: made
     for made in (
@@ -178,6 +194,17 @@ RECIPES = {
             published.MFCC_NAMES,
             (published.MFCC_FRAMES, 40),
             published.mfcc40,
+        ),
+        Recipe(
+            "voice-frames-v1", SAMPLE_RATE, FRAMES_WINDOW_S, tracks.NAMES, (N_FRAMES, len(tracks.NAMES)), voice_frames
+        ),
+        Recipe(
+            "functionals-v1",
+            SAMPLE_RATE,
+            WINDOW_S,
+            functionals.FEATURE_NAMES,
+            (len(functionals.FEATURE_NAMES),),
+            functionals.functionals,
         ),
     )
 }

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ser.augment import AUGMENTATIONS, mask_frames, shift_frames
+from ser.augment import AUGMENTATIONS, CHANCES, mask_frames, shift_frames
 from ser.features import RECIPES
+from ser.frames import alter_frames
 from ser.models import ARCHITECTURES, build
 from ser.scaler import Scaler
 from ser.types import LABEL_SETS, ParameterError
+from ser.voice import N_HEADS
 
 if TYPE_CHECKING:
     import keras
@@ -22,6 +24,7 @@ SMOOTHING_EPOCHS = 5  # validation accuracies are averaged over so many epochs b
 SCHEDULES = ("one_cycle", "constant", "plateau")
 PLATEAU_EPOCHS = 5  # without a lower loss before the learning rate is halved
 LEAST_RATE = 1e-6
+LEAST_ROUNDED = 1000  # numbers in an array that is kept at half precision
 
 
 def _check_name(what: str, name: str, known: Iterable[str]) -> None:
@@ -55,6 +58,14 @@ class Config:
     label_smoothing: float = 0.1
     mixup: float = 0.0  # both parameters of the beta distribution of the mixing weight; 0: none
     feature_noise: float = 0.5  # standard deviation added to standardised features
+    heads: bool = False  # sex and intensity are learned too, by a network that answers them
+    head_weight: float = 0.2  # of the loss of each
+    balance: bool = False  # every emotion of every speaker is drawn as often
+    steps: int = 0  # batches an epoch; 0: as many as there are rows
+    crop_frames: int = 0  # a row of frames is altered anew in every batch and cut to so many; 0: it is not
+    stretch: float = 0.0  # largest change of pace, as a share
+    warp: float = 0.0  # largest change of vocal tract length, as a share
+    round_weights: bool = False  # to half precision, so that graphs can be stored in half the size without loss
     shift_frames: int = 0  # most frames by which a row starts earlier or later
     mask_frames: int = 0  # most frames in a row that are set to zero
     seeds: tuple[int, ...] = (0, 1, 2)  # the first one ships; the score that decides is the mean of all
@@ -91,9 +102,38 @@ PUBLISHED = Config(
     feature_noise=0.0,
     seeds=(0,),
 )
+# What the networks of our own model share: all four corpora, no choice of epochs, heads for sex and intensity.
+OURS = Config(
+    copies=2,
+    augmentations={**CHANCES, "band_limit": 0.3, "noise": 0.5, "reverberate": 0.3},
+    choose_epochs=False,
+    batch_size=32,
+    steps=120,
+    learning_rate=2e-3,
+    weight_decay=2e-2,
+    mixup=0.3,
+    feature_noise=0.2,
+    heads=True,
+    balance=True,
+    round_weights=True,
+    seeds=(0,),
+)
+VOICE = {
+    "sequence": replace(
+        OURS, recipe="voice-frames-v1", architecture="sequence", epochs=30, crop_frames=112, stretch=0.25, warp=0.06
+    ),
+    "hybrid": replace(
+        OURS, recipe="voice-frames-v1", architecture="hybrid", epochs=30, crop_frames=112, stretch=0.25, warp=0.12
+    ),
+    "statistics": replace(
+        OURS, recipe="functionals-v1", architecture="statistics", epochs=30, learning_rate=1e-3, weight_decay=1e-2,
+        feature_noise=0.3, batch_size=64, mixup=0.4,
+    ),
+}  # fmt: skip
 CONFIGS = {
     "dense105": Config(options={"dropout": (0.5, 0.5, 0.4, 0.2)}),
     "smoke": Config(copies=1, epochs=2, batch_size=32, seeds=(0,)),
+    **VOICE,
     "design_a": replace(PUBLISHED, recipe="static42-v1", architecture="cnn_lstm", epochs=50),
     # Epochs and the mix of copies are ours: none are published.
     "design_b": replace(
@@ -159,6 +199,10 @@ class Fitted:
         """Of raw features, shape (n, n_labels)."""
         return _log_probabilities(self.network, self.scaler(rows))
 
+    def heads(self, rows: np.ndarray) -> np.ndarray:
+        """Probability of a woman's voice and of strong intensity, shape (n, 2), where the network answers them."""
+        return _outputs(self.network, self.scaler(rows))[:, -N_HEADS:]
+
 
 def fit(
     config: Config,
@@ -169,10 +213,13 @@ def fit(
     epochs: int | None = None,
     validation: tuple[np.ndarray, np.ndarray] | None = None,
     on_epoch: Callable[[], None] = lambda: None,
+    chances: np.ndarray | None = None,
 ) -> Fitted:
     """Train on raw feature rows and one-hot `targets` (n, n_labels); `unaltered` marks the rows the scaler sees.
 
-    `epochs` stops the schedule of `config.epochs` early. `validation` is only watched, never learned from.
+    With `config.heads` the targets have two more columns, sex and intensity, with -1 for what is not known. `chances`
+    (n,), which sum to 1, draw rows with replacement; without them every row is seen once an epoch. `epochs` stops the
+    schedule of `config.epochs` early. `validation` is only watched, never learned from.
     """
     import keras
 
@@ -185,7 +232,7 @@ def fit(
     total = config.epochs if epochs is None else epochs
     best, started = Best(min(SMOOTHING_EPOCHS, total)), time.monotonic()
     for epoch in range(1, total + 1):
-        values = [network.train_on_batch(*batch) for batch in _batches(config, scaled, targets, rng)]
+        values = [network.train_on_batch(*batch) for batch in _batches(config, scaled, targets, rng, chances)]
         _note(history, "", np.mean(values, axis=0))
         if watched:
             _note(history, "val_", _loss_and_accuracy(_log_probabilities(network, watched[0]), watched[1]))
@@ -199,6 +246,8 @@ def fit(
             _follow_plateau(network, history)
     if best.weights:
         network.set_weights(best.weights)
+    if config.round_weights:
+        network.set_weights([rounded(weights) for weights in network.get_weights()])
     return Fitted(network, scaler, history, best.epochs or len(history["loss"]))
 
 
@@ -242,14 +291,40 @@ def _compiled(config: Config, rows: np.ndarray, targets: np.ndarray) -> keras.Mo
     """The untrained network with its loss and optimiser."""
     from keras import optimizers, regularizers
 
-    network = build(config.architecture, rows.shape[1:], targets.shape[1], **config.options)
+    n_labels = targets.shape[1] - N_HEADS * config.heads
+    # Frames are cut shorter in training than they are when asked.
+    shape = (None, *rows.shape[2:]) if config.crop_frames else rows.shape[1:]
+    network = build(config.architecture, shape, n_labels, **config.options)
     for weights in network.trainable_variables:
         if config.l2 and len(weights.shape) > 1:
             weights.regularizer = regularizers.L2(config.l2)
-    steps = max(len(rows) // config.batch_size, 1)
+    steps = config.steps or max(len(rows) // config.batch_size, 1)
     optimizer = optimizers.AdamW(_learning_rate(config, steps), weight_decay=config.weight_decay)
-    network.compile(optimizer, "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+    loss, accuracy = _loss_of_heads(config) if config.heads else ("categorical_crossentropy", "accuracy")
+    network.compile(optimizer, loss, metrics=[accuracy], jit_compile=False)
     return network
+
+
+def _loss_of_heads(config: Config) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Loss and accuracy of a network that answers sex and intensity beside the emotions."""
+    from keras import losses, metrics, ops
+
+    def loss(targets: Any, answers: Any) -> Any:
+        emotions = losses.categorical_crossentropy(targets[:, :-N_HEADS], answers[:, :-N_HEADS])
+        wanted, found = targets[:, -N_HEADS:], ops.clip(answers[:, -N_HEADS:], 1e-6, 1 - 1e-6)
+        missed = -(wanted * ops.log(found) + (1 - wanted) * ops.log(1 - found))
+        known = ops.cast(wanted >= 0, "float32")
+        return emotions + config.head_weight * ops.sum(known * missed, axis=-1)
+
+    def accuracy(targets: Any, answers: Any) -> Any:
+        return metrics.categorical_accuracy(targets[:, :-N_HEADS], answers[:, :-N_HEADS])
+
+    return loss, accuracy
+
+
+def rounded(weights: np.ndarray) -> np.ndarray:
+    """Kernels at half precision; small arrays, such as normalisations, as they are."""
+    return weights.astype(np.float16).astype(np.float32) if weights.size >= LEAST_ROUNDED else weights
 
 
 def _learning_rate(config: Config, steps: int) -> Any:
@@ -277,44 +352,71 @@ def _follow_plateau(network: keras.Model, history: dict[str, list[float]]) -> No
 
 
 def _batches(
-    config: Config, rows: np.ndarray, targets: np.ndarray, rng: np.random.Generator
+    config: Config,
+    rows: np.ndarray,
+    targets: np.ndarray,
+    rng: np.random.Generator,
+    chances: np.ndarray | None = None,
 ) -> Iterator[tuple[np.ndarray, ...]]:
-    """One epoch of shuffled, altered batches with smoothed targets and perhaps weights; all of one size."""
+    """One epoch of shuffled or drawn, altered batches with smoothed targets and perhaps weights; all of one size."""
     size = min(config.batch_size, len(rows))
-    order = rng.permutation(len(rows))
-    smooth = config.label_smoothing
-    counts = targets.sum(axis=0)
+    steps = config.steps or len(rows) // size
+    n_labels = targets.shape[1] - N_HEADS * config.heads
+    if chances is None:
+        order = np.concatenate([rng.permutation(len(rows)) for _ in range(-(-steps * size // len(rows)))])
+    else:
+        order = rng.choice(len(rows), steps * size, p=chances)
+    counts = targets[:, :n_labels].sum(axis=0)
     balance = len(targets) / np.maximum(counts, 1) / np.count_nonzero(counts)
-    for start in range(0, len(rows) - size + 1, size):
+    for start in range(0, steps * size, size):
         index = order[start : start + size]
-        x, y = _altered(config, rows[index], rng), targets[index] * (1 - smooth) + smooth / targets.shape[1]
+        x, y = _altered(config, rows[index], rng), targets[index]
         if config.mixup:
-            share, partner = np.float32(rng.beta(config.mixup, config.mixup)), rng.permutation(size)
-            x, y = share * x + (1 - share) * x[partner], share * y + (1 - share) * y[partner]
-        weights = (targets[index] @ balance,) if config.class_weights else ()
-        yield x, y.astype(np.float32), *weights
+            x, y = _mixed(config, x, y, n_labels, rng)
+        emotions = y[:, :n_labels] * (1 - config.label_smoothing) + config.label_smoothing / n_labels
+        weights = (targets[index, :n_labels] @ balance,) if config.class_weights else ()
+        yield x, np.column_stack([emotions, y[:, n_labels:]]).astype(np.float32), *weights
+
+
+def _mixed(
+    config: Config, x: np.ndarray, y: np.ndarray, n_labels: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Every row with a share of another one [Zhang et al. 2018, mixup]; sex and intensity are the larger share's."""
+    share, partner = np.float32(rng.beta(config.mixup, config.mixup)), rng.permutation(len(x))
+    emotions = share * y[:, :n_labels] + (1 - share) * y[partner, :n_labels]
+    heads = y[:, n_labels:] if share >= 0.5 else y[partner, n_labels:]
+    return share * x + (1 - share) * x[partner], np.column_stack([emotions, heads])
 
 
 def _altered(config: Config, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Standardised rows with noise; those made of frames shifted in time, with a stretch of frames left out."""
+    if config.crop_frames:
+        rows = alter_frames(rows, config.crop_frames, config.stretch, config.warp, rng)
     if config.feature_noise:
-        rows = rows + config.feature_noise * rng.standard_normal(rows.shape, np.float32)
+        noise = config.feature_noise * rng.standard_normal(rows.shape, np.float32)
+        rows = rows + (noise * rows.any(axis=-1, keepdims=True) if rows.ndim == 3 else noise)
     if config.shift_frames:
         rows = shift_frames(rows, config.shift_frames, rng)
     return mask_frames(rows, config.mask_frames, rng) if config.mask_frames else rows
 
 
 def _log_probabilities(network: keras.Model, rows: np.ndarray) -> np.ndarray:
-    """Of standardised rows. The network is called directly: `predict` compiles anew for each of many networks."""
+    """Of the emotions, for standardised rows."""
+    n_labels = network.get_layer("logits").output.shape[-1]
+    return np.log(np.maximum(_outputs(network, rows)[:, :n_labels], 1e-30))
+
+
+def _outputs(network: keras.Model, rows: np.ndarray) -> np.ndarray:
+    """The network is called directly: `predict` compiles anew for each of many networks."""
     from keras import ops
 
     at_once = 1024 if rows.ndim == 2 else 128  # frames and images take a thousand times the memory
     parts = [rows[start : start + at_once] for start in range(0, len(rows), at_once)]
-    probabilities = np.concatenate([ops.convert_to_numpy(network(part, training=False)) for part in parts])
-    return np.log(np.maximum(probabilities, 1e-30))
+    return np.concatenate([ops.convert_to_numpy(network(part, training=False)) for part in parts])
 
 
 def _loss_and_accuracy(scores: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
+    targets = targets[:, : scores.shape[1]]
     hits = scores.argmax(axis=1) == targets.argmax(axis=1)
     return float(-(scores * targets).sum(axis=1).mean()), float(hits.mean())
 

@@ -29,10 +29,7 @@ from ser.fit import CONFIGS
 from ser.metrics import softmax
 from ser.predict import Recognizer
 from ser.splits import DOUBLED, Split, doubled, doubled_split, random_split, speaker_folds
-from ser.train import _ended as ended
-from ser.train import _index_hash as index_hash
-from ser.train import _work_folder as work_folder
-from ser.train import export_onnx
+from ser.train import ended_by, export_onnx, index_hash, work_folder
 from ser.types import LABEL_SETS, Clip, ParameterError
 
 CORPUS = "ravdess"
@@ -262,7 +259,7 @@ def _fit(place: int, study: Study, split: Split, program: int) -> int:
             "temperature": fold.temperature,
             "epochs": fold.fitted.epochs,
             "minutes": fold.inner_history["minutes"][-1] + fold.fitted.history["minutes"][-1],
-            "ended": ended(study.config, fold),
+            "ended": ended_by(study.config, fold),
             **_parameters([fold.fitted.network]),
         }
         standings.replace(_outcome(study, split), json.dumps(found))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ser.types import ParameterError
+from ser.voice import hybrid, sequence, statistics
 
 if TYPE_CHECKING:
     import keras
@@ -126,10 +127,13 @@ ARCHITECTURES: dict[str, Callable[..., Any]] = {
     "cnn_lstm": cnn_lstm,
     "cnn_bilstm_attention": cnn_bilstm_attention,
     "cnn": cnn,
+    "sequence": sequence,
+    "hybrid": hybrid,
+    "statistics": statistics,
 }
 
 
-def build(name: str, input_shape: tuple[int, ...], n_classes: int, **options: Any) -> keras.Model:
+def build(name: str, input_shape: tuple[int | None, ...], n_classes: int, **options: Any) -> keras.Model:
     """An untrained network from features of `input_shape` to `n_classes` probabilities.
 
     `options` are those of the architecture, e.g. `dropout`. `ParameterError` for an unknown name, or shapes or
@@ -145,6 +149,8 @@ def build(name: str, input_shape: tuple[int, ...], n_classes: int, **options: An
 def with_scaler(network: keras.Model, mean: np.ndarray, variance: np.ndarray) -> keras.Model:
     """Raw features to log-probabilities: standardisation, the network up to its logits, log-softmax.
 
+    Where the network answers sex and intensity, they are a second output, (n, 2).
+
     `mean` and `variance` have the shape of the input, or that of one frame of it; frames of zeros, which are padding,
     stay zero. The scaler is a frozen batch normalisation without epsilon, since Keras' `Normalization` does not
     survive the export to ONNX.
@@ -158,8 +164,11 @@ def with_scaler(network: keras.Model, mean: np.ndarray, variance: np.ndarray) ->
     else:
         x = scaler(features) * _heard(features)
     scaler.set_weights([mean.ravel(), variance.ravel()])
-    logits = Model(network.input, network.get_layer("logits").output)
-    return Model(features, layers.Activation("log_softmax", name="log_probabilities")(logits(x)))
+    names = {layer.name for layer in network.layers}
+    read = ["logits", *(["heads"] if "heads" in names else [])]
+    inner = Model(network.input, [network.get_layer(name).output for name in read])
+    logits, *heads = inner(x)
+    return Model(features, [layers.Activation("log_softmax", name="log_probabilities")(logits), *heads])
 
 
 def _heard(frames: Any) -> Any:

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ser.artifact import Artifact, check_golden, find, open_graph, read_arrays, run_graph, verify
+from ser.artifact import Artifact, check_golden, find, open_graph, read_arrays, run_outputs, verify
 from ser.audio import Source, load_waveform
-from ser.features import normalise, recipe, trim
+from ser.features import normalise, recipe, reduce_noise, trim
 from ser.metrics import softmax
 from ser.novelty import Novelty
 from ser.types import MIN_USED_S, REASONS, ParameterError, Prediction, Waveform
 
 SILENT_PEAK = 3e-4  # of full scale, -70 dB; the quietest of the training recordings peaks at 4.5e-3
+
+PRIOR_CLIPS = 5  # right answers that labelled clips of a voice are weighed against
+LEANING = 2.0  # log-probability that a label gains which is always missed
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What is left of a recording: where its sound lies, in samples, and the features of each recipe.
+
+    `inputs` maps a recipe's name to rows (n_windows, *shape); it is empty for silence.
+    """
+
+    waveform: Waveform
+    used: tuple[int, int]
+    inputs: dict[str, np.ndarray]
 
 
 class Recognizer:
@@ -29,14 +47,18 @@ class Recognizer:
         self.sample_rate = recipe(artifact.branches[0].recipe).sample_rate
         files = variant["files"] if variant else [branch.file for branch in artifact.branches]
         self._branches = [
-            (recipe(branch.recipe), open_graph(artifact, file), branch.weight)
+            (branch.recipe, open_graph(artifact, file), branch.weight)
             for branch, file in zip(artifact.branches, files, strict=True)
         ]
         if variant is None:
             check_golden(artifact, [session for _, session, _ in self._branches])
         self._temperature = (variant or artifact.manifest)["temperature"]
+        self._reduce_noise = artifact.manifest.get("reduce_noise", False)
         entry = artifact.manifest.get("novelty")
         self._novelty = _novelty(artifact, entry) if entry else None
+        self._own = _own_voice(artifact, variant)
+        self._voice: np.ndarray | None = None
+        self._bias = np.zeros(len(self.labels))
 
     def __repr__(self) -> str:
         return f"Recognizer({self.name!r}: {', '.join(self.labels)})"
@@ -46,25 +68,95 @@ class Recognizer:
 
         Any format that `ser.audio` knows, up to 120 s. Raises `AudioError` for what is not sound.
         """
-        waveform = self._waveform(source)
-        start, end = trim(waveform.samples)
-        if np.abs(waveform.samples).max() < SILENT_PEAK:
+        heard = self.features(source)
+        waveform, (start, end) = heard.waveform, heard.used
+        if not heard.inputs:
             return self._silent(waveform, source)
-        samples = normalise(waveform.samples[start:end])
-        inputs = [transform(samples) for transform, _, _ in self._branches]
-        scores = sum(
-            weight * run_graph(session, features).mean(axis=0)
-            for features, (_, session, weight) in zip(inputs, self._branches, strict=True)
-        )
-        probabilities = softmax(np.asarray(scores, np.float64) / self._temperature)
+        scores, heads = self._ask(heard)
+        probabilities = softmax(scores / self._temperature)
         found = {
             "clipped": waveform.clipped,
             "cut_off": waveform.cut_off,
             "too_short": end - start < MIN_USED_S * waveform.sample_rate,
             "close_call": probabilities.max() < self.artifact.manifest["thresholds"]["confidence"],
-            "unlike_training": self._is_novel(inputs),
+            "unlike_training": self._is_novel(heard.inputs),
         }
-        return self._answer(waveform, source, probabilities, found, (start, end))
+        return self._answer(waveform, source, probabilities, found, (start, end), heads)
+
+    def features(self, source: Source | Waveform) -> Heard:
+        """The recording trimmed, level-normalised and turned into the features of every branch."""
+        waveform = self._waveform(source)
+        if np.abs(waveform.samples).max() < SILENT_PEAK:
+            return Heard(waveform, (0, 0), {})
+        if self._reduce_noise:
+            waveform = reduce_noise(waveform)
+        start, end = trim(waveform.samples)
+        samples = normalise(waveform.samples[start:end])
+        return Heard(waveform, (start, end), {name: recipe(name)(samples) for name in self._recipes()})
+
+    def probabilities(self, heard: Heard) -> np.ndarray:
+        """Of each label, for features of this model, shape (n_labels,); all alike for silence."""
+        if not heard.inputs:
+            return np.full(len(self.labels), 1 / len(self.labels))
+        return softmax(self._ask(heard)[0] / self._temperature)
+
+    def calibrated(self, clips: Sequence[Source | Waveform], labels: Sequence[str] | None = None) -> Recognizer:
+        """A recogniser normalised to one voice, from a few recordings of that speaker in any mood.
+
+        What the voice is like is heard without labels. With `labels`, one for each clip, the answers also lean by how
+        far those clips were answered too low. This object stays as it is. Raises `ParameterError` for no clips, unknown
+        labels, or a model that was not trained for it.
+        """
+        return self.calibrated_to([self.features(clip) for clip in clips], labels)
+
+    def calibrated_to(self, heard: Sequence[Heard], labels: Sequence[str] | None = None) -> Recognizer:
+        """As `calibrated`, from features that are there already."""
+        if self._own is None:
+            raise ParameterError(f"{self.name} cannot be calibrated to a voice; a model like 'voice' can.")
+        sounding = [one for one in heard if one.inputs]
+        if not sounding:
+            raise ParameterError(
+                "Calibration needs at least one recording of the voice that is not silent; five do well."
+            )
+        own = copy(self)
+        name = self._own[0]
+        own._voice = np.mean([one.inputs[name].mean(axis=0) for one in sounding], axis=0).astype(np.float32)
+        if labels is not None:
+            own._bias = own._leaning(heard, labels)
+        return own
+
+    def _leaning(self, heard: Sequence[Heard], labels: Sequence[str]) -> np.ndarray:
+        """Log-probability to add to each label, so that labelled clips are answered right more often.
+
+        The mean, over the clips, of what was wanted less what was answered; as if from `PRIOR_CLIPS` more clips that
+        were right.
+        """
+        unknown = [label for label in labels if label not in self.labels]
+        if unknown or len(labels) != len(heard):
+            found = f"{unknown[0]!r}" if unknown else f"{len(labels)} labels for {len(heard)} clips"
+            raise ParameterError(f"Expected one label a clip from {', '.join(self.labels)}; found {found}.")
+        wanted = np.array([[label == one for one in self.labels] for label in labels], float)
+        given = np.array([self.probabilities(one) for one in heard])
+        return LEANING * (wanted - given).sum(axis=0) / (len(labels) + PRIOR_CLIPS)
+
+    def _recipes(self) -> set[str]:
+        novelty = self.artifact.manifest.get("novelty", {})
+        return {name for name, _, _ in self._branches} | ({novelty["recipe"]} if "recipe" in novelty else set())
+
+    def _ask(self, heard: Heard) -> tuple[np.ndarray, np.ndarray | None]:
+        """Weighted log-probabilities (n_labels,) and the mean of the heads (2,), if there are any."""
+        outputs = [(weight, run_outputs(session, heard.inputs[name])) for name, session, weight in self._branches]
+        if self._own is not None and self._voice is not None:
+            name, session, weight = self._own
+            outputs.append((weight, run_outputs(session, heard.inputs[name] - self._voice)))
+        scores = sum(weight * found[0].mean(axis=0) for weight, found in outputs)
+        # As sure with one network more as without it: the temperature was fitted for the branches alone.
+        scores *= sum(weight for weight, _ in outputs[: len(self._branches)]) / sum(weight for weight, _ in outputs)
+        heads = [found[1].mean(axis=0) for _, found in outputs[: len(self._branches)] if len(found) > 1]
+        weights = [weight for weight, found in outputs[: len(self._branches)] if len(found) > 1]
+        return np.asarray(scores, np.float64) + self._bias, np.average(
+            heads, axis=0, weights=weights
+        ) if heads else None
 
     def _waveform(self, source: Source | Waveform) -> Waveform:
         if not isinstance(source, Waveform):
@@ -73,11 +165,12 @@ class Recognizer:
             raise ParameterError(f"{self.name} hears {self.sample_rate} Hz, the waveform has {source.sample_rate} Hz.")
         return source
 
-    def _is_novel(self, inputs: list[np.ndarray]) -> bool:
+    def _is_novel(self, inputs: dict[str, np.ndarray]) -> bool:
         if self._novelty is None:
             return False
         entry = self.artifact.manifest["novelty"]
-        return bool(self._novelty.distance(inputs[entry["branch"]].mean(axis=0)) > entry["threshold"])
+        features = inputs[_novelty_recipe(self.artifact, entry)]
+        return bool(self._novelty.distance(features.mean(axis=0)) > entry["threshold"])
 
     def _silent(self, waveform: Waveform, source: Source | Waveform) -> Prediction:
         """No sound, no evidence: every label is as likely as any other."""
@@ -91,7 +184,9 @@ class Recognizer:
         probabilities: np.ndarray,
         found: dict[str, bool],
         used: tuple[int, int],
+        heads: np.ndarray | None = None,
     ) -> Prediction:
+        female, strong = (None, None) if heads is None else (float(value) for value in heads)
         return Prediction(
             label=self.labels[int(probabilities.argmax())],
             probabilities=dict(zip(self.labels, probabilities.tolist(), strict=True)),
@@ -99,13 +194,27 @@ class Recognizer:
             duration_s=waveform.duration_s,
             model=self.name,
             used_s=(used[0] / waveform.sample_rate, used[1] / waveform.sample_rate),
+            sex=None if female is None else {"male": 1 - female, "female": female},
+            intensity=strong,
             file=source_name(source),
         )
 
 
 def _novelty(artifact: Artifact, entry: dict[str, Any]) -> Novelty:
-    (width,) = recipe(artifact.branches[entry["branch"]].recipe).shape
+    (width,) = recipe(_novelty_recipe(artifact, entry)).shape
     return Novelty(*read_arrays(artifact, entry["file"], mean=(width,), whitening=(width, width)))
+
+
+def _novelty_recipe(artifact: Artifact, entry: dict[str, Any]) -> str:
+    return str(entry["recipe"]) if "recipe" in entry else artifact.branches[entry["branch"]].recipe
+
+
+def _own_voice(artifact: Artifact, variant: dict[str, Any] | None) -> tuple[str, Any, float] | None:
+    """Recipe, graph and weight of the network that joins in once a voice is known; None where there is none."""
+    entry = artifact.manifest.get("own_voice")
+    if entry is None or (variant is not None and "own_voice" not in variant):
+        return None
+    return entry["recipe"], open_graph(artifact, variant["own_voice"] if variant else entry["file"]), entry["weight"]
 
 
 def source_name(source: Source | Waveform) -> str | None:

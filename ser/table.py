@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ser import augment, features, published, spectra
+from ser import augment, features, functionals, published, spectra, tracks
 from ser.audio import load_waveform
 from ser.features import recipe
 from ser.types import AudioError, Clip, ParameterError
@@ -117,7 +117,7 @@ def _task(clips: Sequence[Clip]) -> tuple[list[str], list[tuple[str, int, int]]]
 
 def code_digest() -> str:
     """Digest of the code that makes features and copies: a change of either makes the cache miss."""
-    files = (Path(str(module.__file__)) for module in (augment, features, published, spectra))
+    files = (Path(str(module.__file__)) for module in (augment, features, functionals, published, spectra, tracks))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

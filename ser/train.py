@@ -20,7 +20,7 @@ import ser
 from ser import artifact, metrics
 from ser.crossval import FoldResult, Study, out_of_fold, prepare, run_fold, train_on
 from ser.datasets import Listing, find_corpus, load_corpus
-from ser.fit import Config, Fitted, ended, find_config
+from ser.fit import LEAST_ROUNDED, Config, Fitted, ended, find_config
 from ser.models import with_scaler
 from ser.novelty import Novelty, usual_distance
 from ser.splits import Split, inner_split, random_split, speaker_folds
@@ -56,8 +56,8 @@ def train(
     artifact.check_free(folder, force=force)
     listings = [_within(load_corpus(find_corpus(corpus).name, data), config.labels) for corpus, data in corpora]
     clips = [clip for listing in listings for clip in listing.clips]
-    _check_clips(clips, config)
-    work = _work_folder(name, clips, config, resume)
+    check_clips(clips, config)
+    work = work_folder(name, clips, config, resume)
     study = prepare(clips, config, work, progress)
     trained = _train_all(study, speaker_folds(study.clips), progress)
     manifest = _manifest(study, listings, trained, name, config_name)
@@ -73,7 +73,7 @@ def _within(listing: Listing, labels: str) -> Listing:
     return replace(listing, clips=kept, excluded=dict(sorted((left + Counter(listing.excluded)).items())))
 
 
-def _check_clips(clips: Sequence[Clip], config: Config) -> None:
+def check_clips(clips: Sequence[Clip], config: Config) -> None:
     """Refuse before the long work where no honest score is possible."""
     emotions = {clip.emotion for clip in clips}
     if len(emotions) < 2:
@@ -106,10 +106,10 @@ def _train_all(study: Study, folds: list[Split], progress: bool) -> Trained:
         chance = run_fold(study, random, seeds[0], bar.update)
         usual = round(float(np.median([fold.fitted.epochs for fold in results[0]])))
         shipped = train_on(study, range(len(study.clips)), seeds[0], usual, bar.update)
-    return Trained(results, chance, shipped, _pooled_temperature(study, results[0]))
+    return Trained(results, chance, shipped, pooled_temperature(study, results[0]))
 
 
-def _pooled_temperature(study: Study, folds: list[FoldResult]) -> float:
+def pooled_temperature(study: Study, folds: list[FoldResult]) -> float:
     index, answers = _pooled(folds)
     return metrics.temperature(answers, study.truth[index])
 
@@ -120,16 +120,16 @@ def _pooled(folds: Sequence[FoldResult]) -> tuple[np.ndarray, np.ndarray]:
     return index, np.concatenate([fold.log_probabilities for fold in folds])
 
 
-def _work_folder(name: str, clips: Sequence[Clip], config: Config, resume: bool) -> Path:
+def work_folder(name: str, clips: Sequence[Clip], config: Config, resume: bool, more: str = "") -> Path:
     """Where this very training keeps its finished fits; emptied unless it is resumed."""
-    digest = _index_hash(clips, json.dumps(config.to_dict(), sort_keys=True) + code_digest())
+    digest = index_hash(clips, json.dumps(config.to_dict(), sort_keys=True) + code_digest() + more)
     folder = Path(os.environ.get("SER_CACHE", "~/.cache/ser")).expanduser() / "work" / f"{name}-{digest[:16]}"
     if not resume:
         shutil.rmtree(folder, ignore_errors=True)
     return folder
 
 
-def _index_hash(clips: Sequence[Clip], more: str = "") -> str:
+def index_hash(clips: Sequence[Clip], more: str = "") -> str:
     """SHA-256 over speaker, file name and emotion of every clip."""
     lines = [f"{clip.speaker}\t{Path(clip.path).stem}\t{clip.emotion}" for clip in clips]
     return hashlib.sha256("\n".join([*lines, more]).encode()).hexdigest()
@@ -174,7 +174,7 @@ def metrics_of_seed(study: Study, results: Sequence[FoldResult]) -> dict[str, fl
     return {key: scores[key] for key in ("uar", "accuracy")}
 
 
-def _threshold(study: Study, folds: Sequence[FoldResult], temperature: float) -> float:
+def threshold(study: Study, folds: Sequence[FoldResult], temperature: float) -> float:
     """Confidence from which on out-of-fold answers, calibrated as the shipped ones are, are right often enough."""
     index, answers = _pooled(folds)
     probabilities = metrics.softmax(answers / temperature)
@@ -195,9 +195,9 @@ def _manifest(
         "golden": "golden.npz",
         **({"reduce_noise": True} if study.config.reduce_noise else {}),
         "temperature": trained.temperature,
-        "thresholds": {"confidence": _threshold(study, folds, trained.temperature)},
-        "folds": [_variant(study, fold) for fold in folds],
-        "random": _variant(study, trained.chance),
+        "thresholds": {"confidence": threshold(study, folds, trained.temperature)},
+        "folds": [variant(study, fold) for fold in folds],
+        "random": variant(study, trained.chance),
         "training": {
             "corpora": {
                 listing.corpus: {
@@ -211,14 +211,14 @@ def _manifest(
             "clips": len(study.clips),
             "config": {"name": config_name, **study.config.to_dict()},
             "epochs": trained.shipped.epochs,
-            "index_sha256": _index_hash(study.clips),
+            "index_sha256": index_hash(study.clips),
         },
         "metrics": _scores(study, trained),
         "versions": {"ser": ser.__version__, **{library: version(library) for library in LIBRARIES}},
     }
 
 
-def _variant(study: Study, fold: FoldResult) -> dict[str, Any]:
+def variant(study: Study, fold: FoldResult) -> dict[str, Any]:
     """A network that never heard `test`: speakers for a fold of speakers, recordings for the random split."""
     clips = [study.clips[index] for index in fold.split.test]
     if fold.split.note:
@@ -232,11 +232,11 @@ def _variant(study: Study, fold: FoldResult) -> dict[str, Any]:
         "test": tested,
         "temperature": fold.temperature,
         "epochs": fold.fitted.epochs,
-        "ended": _ended(study.config, fold),
+        "ended": ended_by(study.config, fold),
     }
 
 
-def _ended(config: Config, fold: FoldResult) -> str:
+def ended_by(config: Config, fold: FoldResult) -> str:
     """What set the number of epochs: "epochs", "minutes" or "patience", in the fit or in the one that chose for it."""
     found = ended(config, fold.fitted.history)
     return ended(config, fold.inner_history) if found == "chosen" else found
@@ -274,11 +274,43 @@ def _save_novelty(study: Study, folds: Sequence[FoldResult], path: Path) -> dict
     return {"file": path.name, "branch": 0, "threshold": threshold}
 
 
-def export_onnx(fitted: Fitted, path: Path) -> None:
-    """Scaler and network as one ONNX graph from raw features to log-probabilities."""
+def export_onnx(fitted: Fitted, path: Path, *, half: bool = False) -> None:
+    """Scaler and network as one ONNX graph from raw features to log-probabilities.
+
+    With `half` kernels are stored at half precision: no loss where training has rounded them.
+    """
     graph = with_scaler(fitted.network, fitted.scaler.mean, fitted.scaler.variance)
-    graph(np.zeros((1, *graph.input_shape[1:]), np.float32))
+    graph(np.zeros((1, *(n or 32 for n in graph.input_shape[1:])), np.float32))
     graph.export(path, format="onnx", verbose=False)
+    if half:
+        _store_half(path)
+
+
+def save_network(fitted: Fitted, path: Path) -> None:
+    """Scaler and network as one Keras file."""
+    with_scaler(fitted.network, fitted.scaler.mean, fitted.scaler.variance).save(path)
+
+
+def _store_half(path: Path) -> None:
+    """Rewrite a graph with its large constants at half precision, each cast back where it is used."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load(path)
+    graph, kept, casts = model.graph, [], []
+    for constant in graph.initializer:
+        values = numpy_helper.to_array(constant)
+        if values.dtype != np.float32 or values.size < LEAST_ROUNDED:
+            kept.append(constant)
+            continue
+        small = f"{constant.name}_half"
+        casts.append(helper.make_node("Cast", [small], [constant.name], to=TensorProto.FLOAT))
+        kept.append(numpy_helper.from_array(values.astype(np.float16), small))
+    nodes = [*casts, *graph.node]
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(kept)
+    graph.node.extend(nodes)
+    onnx.save(model, path)
 
 
 def _save_scaler(fitted: Fitted, path: Path) -> None:
