@@ -40,7 +40,7 @@ Hears speech and gives a probability for each of {len(manifest["labels"])} emoti
 
 {folds["speakers"]} speakers in folds: each is answered by a network that was trained without them, its epochs and
 temperature chosen on other speakers still. The shipped network is trained on all of them; its score is the
-cross-validated one below.
+cross-validated one below.{_home(training)}
 
 {score_table(manifest)}
 
@@ -76,6 +76,14 @@ under the MIT licence.
 """
 
 
+def _home(training: dict[str, Any]) -> str:
+    """Which corpus the folds are made of, where there are more."""
+    first, *others = training["corpora"]
+    if not others:
+        return ""
+    return f" The folds are made of {first}'s speakers; {', '.join(others)} were trained on in each of them."
+
+
 def sections(metrics: dict[str, Any]) -> str:
     """What only some models are scored for, each under its own heading; empty for the others."""
     known = {
@@ -83,6 +91,7 @@ def sections(metrics: dict[str, Any]) -> str:
         "Other rooms, other languages": _left_out(metrics),
         "Your own voice": _own_voice(metrics),
         "On a worse line": _on_a_worse_line(metrics),
+        "Formats": _formats(metrics),
     }
     return "".join(f"## {heading}\n\n{text}\n\n" for heading, text in known.items() if text)
 
@@ -123,6 +132,21 @@ def _own_voice(metrics: dict[str, Any]) -> str:
 
 def _on_a_worse_line(metrics: dict[str, Any]) -> str:
     return robustness_table(metrics["robustness"]) if metrics.get("robustness") else ""
+
+
+def _formats(metrics: dict[str, Any]) -> str:
+    """What the graphs weigh and take in each format that `ser.export` writes."""
+    if not metrics.get("formats"):
+        return ""
+    rows = ["| format | file | size | an answer of the graph | largest difference |", "|---|---|---|---|---|"]
+    for report in metrics["formats"]:
+        rows += [f"| {report['format']} | {report['refused']} | | | |"] if "refused" in report else []
+        rows += [
+            f"| {report['format']} | {row['file']} | {row['bytes'] / 1e6:.2f} MB | {row['ms']:.2f} ms "
+            f"| {row['difference']:.1e} |"
+            for row in report.get("branches", [])
+        ]
+    return "\n".join(rows)
 
 
 def robustness_table(report: dict[str, Any]) -> str:
@@ -167,7 +191,7 @@ def score_table(manifest: dict[str, Any]) -> str:
         f"| random 80/20, {random['note']} | {_percent(random['uar'])} | {_percent(random['accuracy'])} | "
         f"{_percent(random['macro_f1'])} |",
     ]
-    if set(manifest["training"]["corpora"]) == {"ravdess"}:
+    if next(iter(manifest["training"]["corpora"])) == "ravdess":  # whose speakers the folds are
         rows.append(f"| human listeners, neutral and calm accepted for each other | | {_percent(HUMAN)} | |")
     return "\n".join(rows)
 

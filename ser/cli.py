@@ -111,9 +111,15 @@ def predict(
     files: Annotated[list[str], typer.Argument(help="Recordings, folders to walk, or - for standard input.")],
     model: ModelOption = None,
     format: Annotated[Format, typer.Option("--format", "-f")] = Format.table,
+    voice: Annotated[
+        list[str] | None,
+        typer.Option(help="A recording of the same speaker to calibrate with; may be repeated, five do well."),
+    ] = None,
 ) -> None:
     """Say how recordings sound. A file that fails stays in the list; the exit code is then 2."""
     recognizer = ser.load(model)
+    if voice:
+        recognizer = recognizer.calibrated(voice)
     rows = list(_rows(recognizer, files))
     _print_rows(rows, format, recognizer.labels)
     if any("error" in row for row in rows):
@@ -160,11 +166,21 @@ def _print_rows(rows: list[dict[str, Any]], format: Format, labels: tuple[str, .
 
 
 def _print_csv(rows: list[dict[str, Any]], labels: tuple[str, ...]) -> None:
-    fields = ["file", "label", "confidence", *labels, "uncertain", "reasons", "duration_s", "model", "error"]
+    fields = ["file", "label", "confidence", *labels, "uncertain", "reasons"]
+    fields += ["sex", "sex_confidence", "intensity", "duration_s", "model", "error"]
     writer = csv.DictWriter(sys.stdout, fields, extrasaction="ignore")
     writer.writeheader()
     for row in rows:
-        writer.writerow({**row, **row.get("probabilities", {}), "reasons": " ".join(row.get("reasons", []))})
+        told = {"reasons": " ".join(row.get("reasons", [])), **_sex(row)}
+        writer.writerow({**row, **row.get("probabilities", {}), **told})
+
+
+def _sex(row: dict[str, Any]) -> dict[str, Any]:
+    """The likelier sex of the voice with its probability; nothing where the model does not say."""
+    if not row.get("sex"):
+        return {"sex": None, "sex_confidence": None}
+    likelier = max(row["sex"], key=row["sex"].__getitem__)
+    return {"sex": likelier, "sex_confidence": row["sex"][likelier]}
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
@@ -173,11 +189,11 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 
     table = Table(box=None, header_style="dim")
     table.add_column("file", overflow="fold")
-    for heading in ("sounds", "sure", "next", "doubt"):
+    more = [heading for heading in ("sex", "intensity") if any(row.get(heading) is not None for row in rows)]
+    for heading in ("sounds", "sure", "next", *more, "doubt"):
         table.add_column(heading, no_wrap=heading != "doubt")
     for row in rows:
-        cells = ("", "", "", Text(row["error"], style="red")) if "error" in row else _cells(row)
-        table.add_row(Text(row["file"]), *cells)
+        table.add_row(Text(row["file"]), *(_failed(row, more) if "error" in row else _cells(row, more)))
     out.print(table)
     doubts = {reason for row in rows for reason in row.get("reasons", ())}
     for reason, sentence in REASONS.items():
@@ -185,13 +201,27 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
             err.print(f"{_words(reason)}: {sentence}", style="dim", highlight=False)
 
 
-def _cells(row: dict[str, Any]) -> tuple[Any, ...]:
+def _failed(row: dict[str, Any], more: list[str]) -> tuple[Any, ...]:
+    from rich.text import Text
+
+    return "", "", "", *("" for _ in more), Text(row["error"], style="red")
+
+
+def _cells(row: dict[str, Any], more: list[str]) -> tuple[Any, ...]:
+    """Cells of one answer; `more` names the columns that only some models fill."""
     from rich.text import Text
 
     ranked = sorted(row["probabilities"].items(), key=lambda item: -item[1])
     (label, confidence), (following, chance) = ranked[:2]
     doubt = Text(", ".join(map(_words, row["reasons"])), style="yellow")
-    return f"{EMOJI[label]} {label}", f"{confidence:.0%}", f"{following} {chance:.0%}", doubt
+    heads = (_head(row, heading) for heading in more)
+    return f"{EMOJI[label]} {label}", f"{confidence:.0%}", f"{following} {chance:.0%}", *heads, doubt
+
+
+def _head(row: dict[str, Any], heading: str) -> str:
+    if row[heading] is None:
+        return ""
+    return f"{row[heading]:.0%}" if heading == "intensity" else "{sex} {sex_confidence:.0%}".format(**_sex(row))
 
 
 def _words(reason: str) -> str:

@@ -95,21 +95,6 @@ def measure(model: str | os.PathLike[str] | None, check: Path | None = None) -> 
     return reports
 
 
-def section(reports: Sequence[dict[str, Any]]) -> str:
-    """The part of a model card that shows the figures of `export` or `measure`, as Markdown."""
-    rows = [f"| {report['format']} | {' | '.join(cells)} |" for report in reports for cells in table(report)]
-    clips = max((report.get("clips", 0) for report in reports), default=0)
-    return "\n".join(
-        [
-            "## Formats\n",
-            "| format | file | size | an answer | largest difference |\n|---|---|---|---|---|",
-            *rows,
-            "\nAn answer: the graph alone, one thread, median. Difference: from the outputs of the original graph, on",
-            f"{clips} recordings; at most {TOLERANCE} is accepted.\n",
-        ]
-    )
-
-
 def table(report: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     """The figures of every file as text: name, size, time of an answer, largest difference."""
     if "refused" in report:

@@ -1,12 +1,14 @@
-"""Pictures of a recording and of its answer for the page (plotly): bars, waveform, spectrogram."""
+"""How an answer looks on the page: its headline, doubts and scales (HTML), bars, waveform, spectrogram (plotly)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 import plotly.graph_objects as go
 
+from ser import words
 from ser.spectra import HOP_LENGTH, N_FFT, power_to_db, stft_power
 from ser.types import COLOURS, EMOJI, Prediction, Waveform
 from ser.words import percent, ranked
@@ -19,6 +21,7 @@ NAMES = 124  # pixels for the names beside the bars
 GREY = "rgba(128, 124, 140, 0.5)"
 RAIL = "rgba(128, 124, 140, 0.14)"
 UNDECIDED = "#8B80F0"
+UNNAMED = "#8A8F98"
 HEAT = ["#150F24", "#3B1F6B", "#8C2E7C", "#E0567A", "#FBB26A", "#FFF3C4"]
 FONT = "Figtree, Apple Color Emoji, Segoe UI Emoji, Noto Color Emoji, system-ui, sans-serif"
 CONFIG = {"displayModeBar": False, "staticPlot": True, "responsive": True}
@@ -35,6 +38,55 @@ class Judged:
     waveform: Waveform
     wav: bytes
     prediction: Prediction
+
+
+def headline(prediction: Prediction) -> str:
+    """Face, title and how sure: the answer at a glance."""
+    (first, _), (second, _) = ranked(prediction)[:2]
+    if prediction.uncertain:
+        colours = (UNNAMED,) * 2 if words.unnamed(prediction) else (COLOURS[first], COLOURS[second])
+        face = f'<span class="face unsure" style="--a:{colours[0]};--b:{colours[1]}" aria-hidden="true">?</span>'
+        eyebrow = "No clear answer"
+    else:
+        face = f'<span class="face" style="--a:{COLOURS[first]}" role="img" aria-label="{first}">{EMOJI[first]}</span>'
+        eyebrow = "This voice sounds"
+    return (
+        f'<section class="headline" role="status">{face}<div><p class="eyebrow">{eyebrow}</p>'
+        f"<h2>{words.title(prediction)}</h2><p class='sure'>{words.subtitle(prediction)}</p></div></section>"
+    )
+
+
+def doubts(prediction: Prediction, sure_from: float) -> str:
+    """Every doubt as an item: what was found, and what would help."""
+    pairs = words.doubts(prediction, sure_from)
+    items = "".join(f"<li><b>{escape(found)}</b> <span>{escape(helps)}</span></li>" for found, helps in pairs)
+    return f'<ul class="doubts">{items}</ul>'
+
+
+def scales(prediction: Prediction) -> str:
+    """Two scales: between a male and a female voice, and how intense it is.
+
+    Empty for a model that does not say, and where the recording says little.
+    """
+    if words.unnamed(prediction):
+        return ""
+    drawn = []
+    if prediction.sex is not None:
+        sounds, likely = words.sex(prediction.sex)
+        drawn.append(_scale("between", f"Voice {sounds}", likely, prediction.sex["female"], ("male", "female")))
+    if prediction.intensity is not None:
+        share = percent(prediction.intensity)
+        drawn.append(_scale("amount", "Intensity", share, prediction.intensity, ("normal", "strong")))
+    return f'<div class="scales">{"".join(drawn)}</div>' if drawn else ""
+
+
+def _scale(kind: str, name: str, value: str, at: float, ends: tuple[str, str]) -> str:
+    return (
+        f'<div class="scale {kind}" role="meter" aria-label="{name}" aria-valuemin="0" aria-valuemax="100" '
+        f'aria-valuenow="{100 * at:.0f}" aria-valuetext="{value}" style="--at:{100 * at:.0f}%">'
+        f'<p class="reading"><span>{name}</span><b>{value}</b></p><div class="track"><i></i></div>'
+        f'<p class="ends"><span>{ends[0]}</span><span>{ends[1]}</span></p></div>'
+    )
 
 
 def bars(prediction: Prediction, *, muted: bool = False) -> go.Figure:

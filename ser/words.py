@@ -9,6 +9,7 @@ from ser.types import MIN_USED_S, Prediction
 
 SURENESS = ((0.9, "very sure"), (0.6, "fairly sure"), (0.0, "not very sure"))
 CLOSE = 0.5  # of the best fit: a runner-up above this share is named beside it
+TELLING = 0.6  # from this probability on a voice is said to sound female or male
 
 
 def percent(probability: float) -> str:
@@ -34,6 +35,19 @@ def used_s(prediction: Prediction) -> float:
 def ranked(prediction: Prediction) -> list[tuple[str, float]]:
     """Emotions with their probabilities, the most likely first."""
     return sorted(prediction.probabilities.items(), key=lambda item: -item[1])
+
+
+def unnamed(prediction: Prediction) -> bool:
+    """Whether the doubt is so grave that the numbers mean little and no emotion is named."""
+    return any(reason in TITLES for reason in prediction.reasons)
+
+
+def sex(probabilities: dict[str, float]) -> tuple[str, str]:
+    """How a voice sounds, and how likely that is: ("sounds female", "96 %")."""
+    likelier = max(probabilities, key=probabilities.__getitem__)
+    if probabilities[likelier] < TELLING:
+        return "could be either", f"{likelier} {percent(probabilities[likelier])}"
+    return f"sounds {likelier}", percent(probabilities[likelier])
 
 
 def title(prediction: Prediction) -> str:

@@ -1,52 +1,87 @@
-"""Writes the figures of README.md from the manifest of `dense105` and the reports: python -m tools.readme."""
+"""Writes the figures of README.md from the manifest of the default model and the reports: python -m tools.readme."""
 
 from __future__ import annotations
 
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from ser.artifact import find, read_manifest
-from ser.card import score_table, seeds_line
+from ser.card import robustness_table, score_table, sections, seeds_line
 
 ROOT = Path(__file__).resolve().parent.parent
-OTHERS = {"emodb": "EMO-DB (German)", "nemo": "nEMO, half of it (Polish)", "table": "emotiontts open db (Korean)"}
+CORPORA = {
+    "ravdess": "RAVDESS (English)",
+    "emodb": "EMO-DB (German)",
+    "nemo": "nEMO, half of it (Polish)",
+    "table": "emotiontts open db (Korean)",
+}
 
 
 def figures() -> dict[str, str]:
     """The text between each pair of markers."""
-    manifest = read_manifest(find("dense105"))
-    scores = f"{score_table(manifest)}\n\n{seeds_line(manifest['metrics']['folds'])}"
-    return {"scores": scores.strip(), "others": others(), "speed": speed()}
+    manifest = read_manifest(find("voice"))
+    scores = f"{score_table(manifest)}\n\n{seeds_line(manifest['metrics']['folds'])}".strip()
+    small = f"{score_table(read_manifest(find('dense105')))}"
+    return {
+        "scores": f"{scores}\n\n{confidence(manifest)}",
+        "small": small,
+        "others": others(manifest["metrics"]["left_out"]),
+        "answers": answers(manifest["metrics"]),
+        "lines": robustness_table(report("robustness")),
+        "speed": speed(),
+    }
 
 
-def others() -> str:
-    """The shipped network on corpora that it was not trained on, from the reports of `evaluate --protocol all`."""
-    lines = ["| corpus not trained on | UAR | accuracy | labels |", "|---|---|---|---|"]
-    for corpus in ("emodb", "nemo", "table"):
-        report = json.loads((ROOT / "reports" / f"dense105_{corpus}_all.json").read_text(encoding="utf-8"))
-        scores = f"{100 * report['uar']:.1f} % | {100 * report['accuracy']:.1f} % | {len(report['labels'])}"
-        lines.append(f"| {OTHERS[corpus]} | {scores} |")
+def report(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((ROOT / "reports" / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def confidence(manifest: dict[str, Any]) -> str:
+    """How far the confidence can be relied on, in a sentence."""
+    scores = manifest["metrics"]
+    return (
+        f"Of the surest half of the answers {100 * scores['accuracy_at_half']:.1f} % are right; the calibration error "
+        f"is {100 * scores['folds']['calibration_error']:.1f} %."
+    )
+
+
+def others(left_out: dict[str, Any]) -> str:
+    """Each corpus as answered by networks that never heard any of it."""
+    lines = ["| corpus never heard | UAR | accuracy | labels |", "|---|---|---|---|"]
+    for corpus, scores in left_out.items():
+        figures = f"{100 * scores['uar']:.1f} % | {100 * scores['accuracy']:.1f} % | {len(scores['labels'])}"
+        lines.append(f"| {CORPORA.get(corpus, corpus)} | {figures} |")
     return "\n".join(lines)
+
+
+def answers(scores: dict[str, Any]) -> str:
+    """Sex, intensity, and what a few clips of a voice are worth."""
+    parts = sections({key: scores[key] for key in ("sex", "intensity", "calibrated") if key in scores})
+    return re.sub(r"^## .*\n\n", "", parts, flags=re.MULTILINE).strip()
 
 
 def speed() -> str:
     """What `benchmarks/predict.py` found, in three sentences."""
-    report = json.loads((ROOT / "reports" / "predict_benchmark.json").read_text(encoding="utf-8"))
-    warm, fresh, memory = report["warm"]["48000"], report["fresh"], report["memory"]
+    found = report("predict_benchmark")
+    warm, fresh, memory = found["warm"]["48000"], found["fresh"], found["memory"]
     return (
-        f"An answer to 3.5 s of 48 kHz sound, from bytes, takes {warm['ours']:.1f} ms on one thread; the plain chain "
-        f"of librosa and `model.predict` takes {warm['chain']:.0f} ms. A fresh process answers after "
-        f"{fresh['ours']:.2f} s and {memory['ours']:.0f} MB, the chain after {fresh['chain']:.1f} s "
-        f"and {memory['chain']:.0f} MB (`python benchmarks/predict.py`, [report](reports/predict_benchmark.md))."
+        f"An answer of `{found.get('model', 'dense105')}` to 3.5 s of 48 kHz sound, from bytes, takes "
+        f"{warm['ours']:.1f} ms on one thread; the plain chain of librosa and `model.predict` takes "
+        f"{warm['chain']:.0f} ms. A fresh process answers after {fresh['ours']:.2f} s and {memory['ours']:.0f} MB, the "
+        f"chain after {fresh['chain']:.1f} s and {memory['chain']:.0f} MB "
+        "(`python benchmarks/predict.py`, [report](reports/predict_benchmark.md))."
     )
 
 
 def filled(text: str) -> str:
     """The README with every marked block written anew."""
     for name, block in figures().items():
-        pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
-        text = re.sub(pattern, lambda found, block=block: f"{found[1]}{block}\n{found[2]}", text, flags=re.DOTALL)
+        before, rest = text.split(f"<!-- {name} -->\n", 1)
+        _, after = rest.split(f"<!-- /{name} -->", 1)
+        text = f"{before}<!-- {name} -->\n{block}\n<!-- /{name} -->{after}"
     return text
 
 
