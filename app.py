@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,7 +18,8 @@ import ser
 from ser import view, words
 from ser.audio import load_waveform
 from ser.metrics import HUMAN
-from ser.types import COLOURS, EMOJI, ArtifactError, AudioError, Prediction
+from ser.own_voice import FEWEST, MOST, OwnVoice, enrolled
+from ser.types import EMOJI, ArtifactError, AudioError, Prediction
 
 HERE = Path(__file__).parent
 SAMPLES = sorted((HERE / "samples").glob("*.flac"))
@@ -32,7 +34,7 @@ EXAMPLE = Prediction(
     model="example",
 )
 TABS = (":material/upload: Upload", ":material/mic: Record", ":material/graphic_eq: Samples")
-UNNAMED = set(words.TITLES)  # doubts under which the numbers mean little
+VOICE_MB = 5  # of a recording of the visitor's voice
 
 
 @st.cache_resource(show_spinner="Loading the model …")
@@ -51,9 +53,12 @@ def main() -> None:
     header()
     with st.container(border=True, key="input"):
         sounds = inputs()
-    with st.container(key="result"):
-        listen(model, sounds)
-        result(model)
+    shown = st.container(key="result")
+    own = own_voice(model)
+    with shown:
+        asked = adjusted(model, own)
+        listen(asked, sounds)
+        result(asked)
     footer(model)
 
 
@@ -137,6 +142,7 @@ def named(data: bytes | None, name: str) -> io.BytesIO | None:
 def listen(model: ser.Recognizer, sounds: dict[str, io.BytesIO | None]) -> None:
     """Judge the sound that has just arrived, if one has; drop the answer whose sound was taken away."""
     state = st.session_state
+    ask_again(model)
     seen = state.setdefault("seen", {})
     for source, file in sounds.items():
         arrival = mark(file) if file else None
@@ -148,6 +154,14 @@ def listen(model: ser.Recognizer, sounds: dict[str, io.BytesIO | None]) -> None:
                 state.source, state.result = source, judge(model, file)
         elif source != "sample" and state.get("source") == source:
             state.source = state.result = None
+
+
+def ask_again(model: ser.Recognizer) -> None:
+    """Answer the sound that is shown once more where another recogniser is to be asked than before."""
+    state = st.session_state
+    if isinstance(state.get("result"), view.Judged) and state.asked is not model:
+        state.result = replace(state.result, prediction=model.predict(state.result.waveform))
+    state.asked = model
 
 
 def mark(file: io.BytesIO) -> str:
@@ -181,41 +195,19 @@ def answer(found: view.Judged, sure_from: float) -> None:
     with st.container(border=True, key="answer"):
         left, right = st.columns([1.45, 1], gap="medium", vertical_alignment="center")
         with left:
-            st.html(headline(prediction))
+            st.html(view.headline(prediction))
         with right:
             st.html(f'<p class="file">{escape(found.name)}<span>{words.seconds(prediction.duration_s)}</span></p>')
             st.audio(found.wav, format="audio/wav")
         if prediction.reasons:
-            st.html(doubt_list(prediction, sure_from))
+            st.html(view.doubts(prediction, sure_from))
         if "silent" not in prediction.reasons:
             emotions(prediction)
             the_sound(found)
 
 
-def headline(prediction: Prediction) -> str:
-    """Face, title and how sure: the answer at a glance."""
-    (first, _), (second, _) = words.ranked(prediction)[:2]
-    if prediction.uncertain:
-        colours = ("#8A8F98",) * 2 if UNNAMED & set(prediction.reasons) else (COLOURS[first], COLOURS[second])
-        face = f'<span class="face unsure" style="--a:{colours[0]};--b:{colours[1]}" aria-hidden="true">?</span>'
-        eyebrow = "No clear answer"
-    else:
-        face = f'<span class="face" style="--a:{COLOURS[first]}" role="img" aria-label="{first}">{EMOJI[first]}</span>'
-        eyebrow = "This voice sounds"
-    return (
-        f'<section class="headline" role="status">{face}<div><p class="eyebrow">{eyebrow}</p>'
-        f"<h2>{words.title(prediction)}</h2><p class='sure'>{words.subtitle(prediction)}</p></div></section>"
-    )
-
-
-def doubt_list(prediction: Prediction, sure_from: float) -> str:
-    doubts = words.doubts(prediction, sure_from)
-    items = "".join(f"<li><b>{escape(found)}</b> <span>{escape(helps)}</span></li>" for found, helps in doubts)
-    return f'<ul class="doubts">{items}</ul>'
-
-
 def emotions(prediction: Prediction) -> None:
-    muted = bool(UNNAMED & set(prediction.reasons))
+    muted = words.unnamed(prediction)
     st.html("<h3>All emotions</h3>" + ('<p class="how">For completeness; here they say little.</p>' if muted else ""))
     spoken = ", ".join(f"{emotion} {words.percent(p)}" for emotion, p in words.ranked(prediction))
     st.plotly_chart(
@@ -224,6 +216,8 @@ def emotions(prediction: Prediction) -> None:
         key="bars",
         alt=f"Probability of every emotion: {spoken}",
     )
+    if scales := view.scales(prediction):
+        st.html(scales)
 
 
 @st.fragment
@@ -242,7 +236,7 @@ def the_sound(found: view.Judged) -> None:
 def example() -> None:
     with st.container(border=True, key="example"):
         st.html('<p class="eyebrow">An answer looks like this</p>')
-        st.html(headline(EXAMPLE).replace('role="status"', 'aria-hidden="true"'))
+        st.html(view.headline(EXAMPLE).replace('role="status"', 'aria-hidden="true"'))
         st.plotly_chart(view.bars(EXAMPLE, muted=True), config=view.CONFIG, key="bars", alt="Example of an answer")
 
 
@@ -250,6 +244,65 @@ def notice(title: str, *sentences: str) -> None:
     """A problem as plain text: nothing that a visitor's file says is read as markup."""
     text = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
     st.html(f'<div class="notice" role="alert"><b>{escape(title)}</b>{text}</div>')
+
+
+def own_voice(model: ser.Recognizer) -> OwnVoice | None:
+    """Where a visitor gives recordings of one speaker; what they gave, if anything."""
+    if "own_voice" not in model.artifact.manifest:
+        return None
+    state = st.session_state
+    with st.expander("Your own voice", key="own-voice"):
+        st.html(f'<p class="how">{about_voices(model)}</p>')
+        files = st.file_uploader(
+            f"{FEWEST} to {MOST} recordings of one speaker, in different moods",
+            accept_multiple_files=True,
+            max_upload_size=VOICE_MB,
+            key="voice",
+        )
+        arrived = [mark(file) for file in files]
+        if arrived != state.get("voice_files", []):
+            state.voice_files = arrived
+            with st.spinner("Listening to the voice …"):
+                state.own_voice = enrolled(model, files) if files else None
+        own: OwnVoice | None = state.get("own_voice")
+        if own:
+            told(own)
+    return own
+
+
+def about_voices(model: ser.Recognizer) -> str:
+    """What calibration does and, from the model's own scores, what it is worth."""
+    scores = model.artifact.manifest["metrics"].get("calibrated")
+    worth = (
+        f" On actors that it had never heard, five recordings took the share of rightly named emotions from "
+        f"{100 * scores['without']:.1f} to {100 * scores['with']:.1f}&nbsp;%."
+        if scores
+        else ""
+    )
+    return (
+        "One person's everyday voice is another's sad one. Give a few recordings of one speaker, and every answer is "
+        f"measured against that voice, until you remove them or leave.{worth} They stay in memory."
+    )
+
+
+def told(own: OwnVoice) -> None:
+    """How far the recordings of a voice got."""
+    if own.model:
+        st.html(f'<p class="ready">{own.usable} recordings of this voice are in use.</p>')
+    elif own.usable > MOST:
+        notice("Too many recordings", f"These are {own.usable}. Remove some until {MOST} are left.")
+    else:
+        st.html(f'<p class="how">{own.usable} so far; at least {FEWEST} are needed, five do well.</p>')
+    if own.refused:
+        notice("Left out", *own.refused)
+
+
+def adjusted(model: ser.Recognizer, own: OwnVoice | None) -> ser.Recognizer:
+    """The recogniser to ask: that of the visitor's voice, where there is one and it is switched on."""
+    if own is None or own.model is None:
+        return model
+    label = f"Adjusted to your voice, from {own.usable} recordings"
+    return own.model if st.toggle(label, value=True, key="use-voice") else model
 
 
 def below_the_page(card: str) -> str:

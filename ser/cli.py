@@ -171,16 +171,14 @@ def _print_csv(rows: list[dict[str, Any]], labels: tuple[str, ...]) -> None:
     writer = csv.DictWriter(sys.stdout, fields, extrasaction="ignore")
     writer.writeheader()
     for row in rows:
-        told = {"reasons": " ".join(row.get("reasons", [])), **_sex(row)}
+        sex, likely = _sex(row)
+        told = {"reasons": " ".join(row.get("reasons", [])), "sex": sex, "sex_confidence": likely}
         writer.writerow({**row, **row.get("probabilities", {}), **told})
 
 
-def _sex(row: dict[str, Any]) -> dict[str, Any]:
-    """The likelier sex of the voice with its probability; nothing where the model does not say."""
-    if not row.get("sex"):
-        return {"sex": None, "sex_confidence": None}
-    likelier = max(row["sex"], key=row["sex"].__getitem__)
-    return {"sex": likelier, "sex_confidence": row["sex"][likelier]}
+def _sex(row: dict[str, Any]) -> tuple[str, float] | tuple[None, None]:
+    """The likelier sex of a voice with its probability, where the model says one."""
+    return max(row["sex"].items(), key=lambda item: item[1]) if row.get("sex") else (None, None)
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
@@ -221,7 +219,10 @@ def _cells(row: dict[str, Any], more: list[str]) -> tuple[Any, ...]:
 def _head(row: dict[str, Any], heading: str) -> str:
     if row[heading] is None:
         return ""
-    return f"{row[heading]:.0%}" if heading == "intensity" else "{sex} {sex_confidence:.0%}".format(**_sex(row))
+    if heading == "intensity":
+        return f"{row['intensity']:.0%}"
+    sex, likely = _sex(row)
+    return f"{sex} {likely:.0%}"
 
 
 def _words(reason: str) -> str:

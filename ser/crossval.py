@@ -247,4 +247,6 @@ def _kept(folder: Path) -> Fitted:
     done = json.loads((folder / "done.json").read_text())
     with np.load(folder / "scaler.npz", allow_pickle=False) as stored:
         scaler = Scaler(stored["mean"], stored["variance"])
-    return Fitted(keras.saving.load_model(folder / "network.keras"), scaler, done["history"], done["epochs"])
+    # Uncompiled: it learns no more, and Keras does not find a loss that is a function of ours.
+    network = keras.saving.load_model(folder / "network.keras", compile=False)
+    return Fitted(network, scaler, done["history"], done["epochs"])

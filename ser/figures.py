@@ -84,6 +84,8 @@ def training_curves(curves: Sequence[History]) -> Figure:
     figure, panels = _figure(8.6, 3.2, columns=2)
     for axes, quantity in zip(panels, ("loss", "accuracy"), strict=True):
         for key, colour, name in ((quantity, "#8A8F98", "training"), (f"val_{quantity}", "#3969AC", "inner speakers")):
+            if key not in curves[0]:  # networks that nobody watched
+                continue
             lines = np.array([curve[key] for curve in curves])
             epochs = np.arange(1, lines.shape[1] + 1)
             axes.plot(epochs, lines.T, color=colour, alpha=0.25, linewidth=0.8)
