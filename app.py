@@ -292,7 +292,7 @@ def told(own: OwnVoice) -> None:
     elif own.usable > MOST:
         notice("Too many recordings", f"These are {own.usable}. Remove some until {MOST} are left.")
     else:
-        st.html(f'<p class="how">{own.usable} so far; at least {FEWEST} are needed, five do well.</p>')
+        st.html(f'<p class="how">{own.usable} of at least {FEWEST} so far; five do well.</p>')
     if own.refused:
         notice("Left out", *own.refused)
 

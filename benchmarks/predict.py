@@ -1,7 +1,8 @@
 """Times an answer, warm and from a fresh process, against the plain chain of `benchmarks/chain.py`, in one run.
 
 `python benchmarks/predict.py` on an idle machine prints a table; `--write` also puts it into `reports/`. Every figure
-comes from a process of its own. Ours gets one thread, the chain the threads that its libraries choose.
+comes from a process of its own. Ours gets one thread, the chain the threads that its libraries choose. The chain can
+hold only a model like `dense105`; beside that, the default model is timed alone.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ TARGETS = (
     ("fresh process, peak memory", ("memory", "ours"), 200, "MB"),
     ("features, share of the tolerance", ("agreement", "features"), 1, "of it"),
     ("probabilities, largest difference", ("agreement", "probabilities"), 1e-3, ""),
+    ("the default model, warm", ("default", "warm"), 30, "ms"),
+    ("the default model, peak memory of a fresh process", ("default", "memory"), 250, "MB"),
+    ("the default model, its graphs", ("default", "size"), 10, "MB"),
 )
 # Largest difference over the block's largest value.
 TOLERANCES = {"mfcc_delta": 1e-3, "mfcc_mean": 1e-4, "mfcc_std": 1e-4, "mel_db": 1e-4, "centroid": 1e-4}
@@ -59,7 +63,7 @@ def main() -> None:
     if options.child:
         print(json.dumps(child(options.child, options.model, options.clips, options.runs)))
         return
-    report = measure(options.model, options.runs, options.starts)
+    report = measure(options.model, options.default, options.runs, options.starts)
     print(table(report))
     if options.write:
         options.write.mkdir(parents=True, exist_ok=True)
@@ -69,11 +73,12 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--model", help="a model's name or folder; default: the best")
+    parser.add_argument("--model", default="dense105", help="one branch of `voice105-v1`, for both; default: dense105")
+    parser.add_argument("--default", help="a model's name or folder, timed alone; default: the best")
     parser.add_argument("--runs", type=int, default=50, help="warm answers to take the median of")
     parser.add_argument("--starts", type=int, default=7, help="fresh processes to take the median of")
     parser.add_argument("--write", type=Path, nargs="?", const=ROOT / "reports", help="folder; default: reports/")
-    parser.add_argument("--child", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--child", choices=(*SIDES, "alone"), help=argparse.SUPPRESS)
     parser.add_argument("--clips", type=Path, nargs="*", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -94,7 +99,7 @@ def speech_like(sample_rate: int) -> bytes:
 # --- In the parent: one process a figure ---
 
 
-def measure(model: str | None, runs: int, starts: int) -> dict[str, Any]:
+def measure(model: str, default: str | None, runs: int, starts: int) -> dict[str, Any]:
     """Everything the report holds."""
     sys.path.insert(0, str(ROOT))
     from ser.artifact import find
@@ -107,6 +112,7 @@ def measure(model: str | None, runs: int, starts: int) -> dict[str, Any]:
         warm = {side: _warm(side, folder, clips, runs, work) for side in SIDES}
         fresh = {side: [_start(side, folder, clips[0], work) for _ in range(starts)] for side in SIDES}
         empty = {side: [_start(side, folder, clips[0], tempfile.mkdtemp(dir=work))] for side in SIDES}
+        alone = _alone(find(default), clips[0], runs, starts, work)
     report = {
         "machine": _machine(load_before),
         "model": Path(folder).name,
@@ -117,6 +123,7 @@ def measure(model: str | None, runs: int, starts: int) -> dict[str, Any]:
         "fresh_empty_caches": _pair({side: [seconds for seconds, _ in empty[side]] for side in SIDES}),
         "memory": {side: max(megabytes for _, megabytes in fresh[side]) for side in SIDES},
         "agreement": agreement(warm["ours"], warm["chain"]),
+        "default": alone,
     }
     return {**report, "targets": [_judged(report, *target) for target in TARGETS]}
 
@@ -127,10 +134,26 @@ def _pair(values: dict[str, list[float]]) -> dict[str, float]:
     return {**medians, "ratio": medians["chain"] / medians["ours"]}
 
 
+def _alone(folder: Path, clip: Path, runs: int, starts: int, work: str) -> dict[str, Any]:
+    """What an answer of one model takes: ms warm, seconds and peak MB of a fresh process; and the MB of its graphs."""
+    from ser.artifact import read_manifest
+
+    manifest = read_manifest(folder)
+    graphs = [*manifest["branches"], *([manifest["own_voice"]] if "own_voice" in manifest else [])]
+    fresh = [_start("ours", str(folder), clip, work) for _ in range(starts)]
+    return {
+        "model": folder.name,
+        "warm": median(_warm("alone", str(folder), [clip], runs, work)["ms"][0]),
+        "fresh": median(seconds for seconds, _ in fresh),
+        "memory": max(megabytes for _, megabytes in fresh),
+        "size": sum((folder / graph["file"]).stat().st_size for graph in graphs) / 1e6,
+    }
+
+
 def _environment(side: str, caches: str) -> dict[str, str]:
-    """Ours gets one thread, the chain what its libraries choose; numba keeps what it compiles in `caches`."""
+    """The chain gets the threads that its libraries choose, ours one; numba keeps what it compiles in `caches`."""
     inherited = {name: value for name, value in os.environ.items() if name not in THREADS}
-    threads = dict.fromkeys(THREADS, "1") if side == "ours" else {}
+    threads = {} if side == "chain" else dict.fromkeys(THREADS, "1")
     return {**inherited, **threads, "NUMBA_CACHE_DIR": caches, "PYTHONPATH": str(ROOT)}
 
 
@@ -208,7 +231,7 @@ def _machine(load_before: float) -> dict[str, Any]:
 def child(side: str, model: str, clips: list[Path], runs: int) -> dict[str, Any]:
     """Milliseconds of warm answers to each clip, and what was computed for the first one."""
     data = [clip.read_bytes() for clip in clips]
-    answer, computed = (_ours if side == "ours" else _chain)(model)
+    answer, computed = {"ours": _ours, "chain": _chain, "alone": _just_ours}[side](model)
     return {"ms": [_times(answer, one, runs) for one in data], **computed(data[0])}
 
 
@@ -229,6 +252,12 @@ def _ours(model: str) -> tuple[Callable[[bytes], Any], Callable[[bytes], dict[st
         }
 
     return recognizer.predict, computed
+
+
+def _just_ours(model: str) -> tuple[Callable[[bytes], Any], Callable[[bytes], dict[str, Any]]]:
+    import ser
+
+    return ser.load(model).predict, lambda data: {}
 
 
 def _chain(model: str) -> tuple[Callable[[bytes], Any], Callable[[bytes], dict[str, Any]]]:
@@ -264,7 +293,7 @@ def table(report: dict[str, Any]) -> str:
         ("fresh process", "s", report["fresh"]),
         ("fresh process, empty caches", "s", report["fresh_empty_caches"]),
     ]
-    memory = report["memory"]
+    memory, alone = report["memory"], report["default"]
     rows.append(("fresh process, peak memory", "MB", {**memory, "ratio": memory["chain"] / memory["ours"]}))
     lines = [
         f"# From {CLIP_S} s of sound to an answer, `{report['model']}`",
@@ -276,6 +305,9 @@ def table(report: dict[str, Any]) -> str:
         "| | ser, one thread | plain chain | ratio |",
         "|---|---:|---:|---:|",
         *(f"| {name} | {_three(p['ours'])} {u} | {_three(p['chain'])} {u} | {p['ratio']:.1f} |" for name, u, p in rows),
+        "",
+        f"The default model, `{alone['model']}` ({alone['size']:.2f} MB), alone: {_three(alone['warm'])} ms warm; "
+        f"{_three(alone['fresh'])} s and {_three(alone['memory'])} MB from a fresh process.",
         "",
         "| target | limit | found | |",
         "|---|---:|---:|---|",

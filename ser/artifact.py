@@ -262,8 +262,12 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def open_graph(artifact: Artifact, file: str) -> Any:
-    """An ONNX Runtime session for one graph of a verified artifact, one thread, output as wide as the labels."""
+def open_graph(artifact: Artifact, file: str, recipe: str | None = None) -> Any:
+    """An ONNX Runtime session for one graph of a verified artifact, one thread.
+
+    Its first output is as wide as the labels, the second as the heads, if there are any; with `recipe` it takes what
+    that gives.
+    """
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -273,10 +277,23 @@ def open_graph(artifact: Artifact, file: str) -> Any:
         session = ort.InferenceSession(str(artifact.path(file)), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own exceptions share no narrower base
         raise ArtifactError(f"{artifact.name}/{file} is not a graph that ONNX Runtime can open: {error}") from error
-    width, expected = (session.get_outputs()[0].shape or [0])[-1], len(artifact.labels)
-    if width != expected:
-        raise ArtifactError(f"{artifact.name}/{file}: expected {expected} outputs, one a label, found {width}.")
+    _check_ends(session, artifact, file, recipe)
     return session
+
+
+def _check_ends(session: Any, artifact: Artifact, file: str, recipe: str | None) -> None:
+    """Hold what a graph takes and gives against recipe, labels and heads."""
+    where, heads = f"{artifact.name}/{file}", artifact.manifest.get("heads", [])
+    width, *more = [(output.shape or [0])[-1] for output in session.get_outputs()]
+    if width != len(artifact.labels):
+        raise ArtifactError(f"{where}: expected {len(artifact.labels)} outputs, one a label, found {width}.")
+    if heads and more[:1] != [len(heads)]:
+        found = more[0] if more else "none"
+        raise ArtifactError(f"{where}: expected a second output of {len(heads)}, {' and '.join(heads)}, found {found}.")
+    taken = session.get_inputs()[0].shape[1:]  # a number, or the name of a free axis
+    given = RECIPES[recipe].shape if recipe else taken
+    if len(taken) != len(given) or any(isinstance(n, int) and n != m for n, m in zip(taken, given, strict=True)):
+        raise ArtifactError(f"{where} does not take what recipe {recipe} gives: expected {given}, found {taken}.")
 
 
 def run_graph(session: Any, features: np.ndarray) -> np.ndarray:

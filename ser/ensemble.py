@@ -42,7 +42,7 @@ class Ensemble:
     own_weight: float
 
 
-ENSEMBLES = {"voice": Ensemble({"sequence": 0.4, "hybrid": 0.4, "statistics": 0.2}, "statistics", 0.6)}
+ENSEMBLES = {"voice": Ensemble({"sequence": 0.5, "statistics": 0.5}, "statistics", 0.5)}
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ def head_scores(team: Team, folds: Sequence[FoldResult], heads: Sequence[np.ndar
             "accuracy": float(np.mean((found[:, 0] >= 0.5) == women, where=known)),
             "clips": int(known.sum()),
         }
-    if graded.any():
+    if len(set(strong[graded])) > 1:
         from sklearn.metrics import roc_auc_score
 
         scores["intensity"] = {

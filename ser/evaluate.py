@@ -6,17 +6,19 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ser.artifact import Artifact, find, verify
-from ser.crossval import FoldResult, out_of_fold, prepare, run_fold, scores
+from ser.crossval import FoldResult, Study, out_of_fold, prepare, run_fold, scores
 from ser.datasets import load_corpus
+from ser.ensemble import CALIBRATING_SHARE, Ensemble, Team, fold_results, team_folds, team_random, train_team
 from ser.fit import Config
 from ser.predict import Recognizer
-from ser.splits import Split, random_split, speaker_folds
+from ser.splits import Split, inner_split, random_split, speaker_folds
 from ser.types import LABEL_SETS, AudioError, Clip, ParameterError
 
 PROTOCOLS = {
@@ -24,6 +26,7 @@ PROTOCOLS = {
     "random": "a random fifth of the clips, inflated by shared speakers",
     "all": "every clip of the corpus, by the shipped network",
 }
+JOBS = 2  # processes that train the networks of an ensemble
 Answers = dict[int, dict[str, float]]  # clip index -> label -> probability
 
 
@@ -132,16 +135,11 @@ def _trained(artifact: Artifact, clips: Sequence[Clip], protocol: str, progress:
 
     Clips of labels that the configuration leaves out are neither learned from nor asked: their answers are empty.
     """
-    from tqdm.auto import tqdm
-
-    config = Config.from_dict(artifact.manifest["training"]["config"])
+    config = artifact.manifest["training"]["config"]
+    taught = [clip for clip in clips if clip.emotion in LABEL_SETS[config.get("labels", "eight")]]
     with tempfile.TemporaryDirectory(prefix="ser-") as work:
-        taught = [clip for clip in clips if clip.emotion in LABEL_SETS[config.labels]]
-        study = prepare(taught, config, Path(work), progress)
-        splits: list[Split] = speaker_folds(study.clips) if protocol == "folds" else [_random(study, config)]
-        total = 2 * len(splits) * config.epochs
-        with tqdm(total=total, desc=f"Training {len(splits)} folds", unit="epoch", disable=not progress) as bar:
-            results: list[FoldResult] = [run_fold(study, split, config.seeds[0], bar.update) for split in splits]
+        train = _team if "branches" in config else _single
+        study, results = train(taught, config, protocol, Path(work), progress)
         index, probabilities = out_of_fold(results)
     places = {clip: place for place, clip in enumerate(clips)}
     answers: Answers = {places[clip]: {} for clip in set(clips) - set(taught)}
@@ -150,8 +148,41 @@ def _trained(artifact: Artifact, clips: Sequence[Clip], protocol: str, progress:
     return answers
 
 
-def _random(study: Any, config: Config) -> Split:
-    return random_split(study.clips, config.seeds[0], duplicates=study.duplicates)
+def _single(
+    clips: Sequence[Clip], stored: dict[str, Any], protocol: str, work: Path, progress: bool
+) -> tuple[Study, list[FoldResult]]:
+    """A network a split, of the configuration that the manifest stores."""
+    from tqdm.auto import tqdm
+
+    config = Config.from_dict(stored)
+    study = prepare(clips, config, work, progress)
+    random = [random_split(study.clips, config.seeds[0], duplicates=study.duplicates)] if protocol == "random" else []
+    splits = random or speaker_folds(study.clips)
+    total = 2 * len(splits) * config.epochs
+    with tqdm(total=total, desc=f"Training {len(splits)} folds", unit="epoch", disable=not progress) as bar:
+        return study, [run_fold(study, split, config.seeds[0], bar.update) for split in splits]
+
+
+def _team(
+    clips: Sequence[Clip], stored: dict[str, Any], protocol: str, work: Path, progress: bool
+) -> tuple[Study, list[FoldResult]]:
+    """The networks of an ensemble a split, of the configurations that the manifest stores."""
+    configs = {name: Config.from_dict(stored["configs"][name]) for name in stored["branches"]}
+    studies = {name: prepare(clips, config, work / name, progress) for name, config in configs.items()}
+    ensemble = Ensemble(stored["branches"], stored["own"], stored["own_weight"])
+    own = studies[ensemble.own]
+    team = Team(ensemble, studies, own, len(own.clips))
+    splits = [_kept_apart(team, team_random(team))] if protocol == "random" else team_folds(team)
+    # Under names for which no voice of one's own is trained: none is asked for here.
+    splits = [(replace(split, name=f"unheard_{split.name}"), kept) for split, kept in splits]
+    train_team(team, [split for split, _ in splits], JOBS, progress)
+    return team.first, fold_results(team, splits)[0]
+
+
+def _kept_apart(team: Team, split: Split) -> tuple[Split, tuple[int, ...]]:
+    """A split without the training clips of a few speakers, and these clips, to fit the temperature on."""
+    kept = inner_split(team.clips, split.train, share=CALIBRATING_SHARE).test
+    return replace(split, train=tuple(sorted(set(split.train) - set(kept)))), kept
 
 
 def _trained_speakers(artifact: Artifact) -> set[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from ser.augment import AUGMENTATIONS, CHANCES, mask_frames, shift_frames
 from ser.features import RECIPES
 from ser.frames import alter_frames
-from ser.models import ARCHITECTURES, build
+from ser.models import ARCHITECTURES, WHOLE_FRAMES, build
 from ser.scaler import Scaler
 from ser.types import LABEL_SETS, ParameterError
 from ser.voice import N_HEADS
@@ -410,6 +410,8 @@ def _outputs(network: keras.Model, rows: np.ndarray) -> np.ndarray:
     """The network is called directly: `predict` compiles anew for each of many networks."""
     from keras import ops
 
+    if rows.ndim == 3 and network.input_shape[1] is None:
+        rows = np.pad(rows, ((0, 0), (0, -rows.shape[1] % WHOLE_FRAMES), (0, 0)))
     at_once = 1024 if rows.ndim == 2 else 128  # frames and images take a thousand times the memory
     parts = [rows[start : start + at_once] for start in range(0, len(rows), at_once)]
     return np.concatenate([ops.convert_to_numpy(network(part, training=False)) for part in parts])

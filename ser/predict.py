@@ -47,7 +47,7 @@ class Recognizer:
         self.sample_rate = recipe(artifact.branches[0].recipe).sample_rate
         files = variant["files"] if variant else [branch.file for branch in artifact.branches]
         self._branches = [
-            (branch.recipe, open_graph(artifact, file), branch.weight)
+            (branch.recipe, open_graph(artifact, file, branch.recipe), branch.weight)
             for branch, file in zip(artifact.branches, files, strict=True)
         ]
         if variant is None:
@@ -121,6 +121,7 @@ class Recognizer:
         own = copy(self)
         name = self._own[0]
         own._voice = np.mean([one.inputs[name].mean(axis=0) for one in sounding], axis=0).astype(np.float32)
+        own._bias = np.zeros(len(self.labels))  # that of a voice calibrated to before says nothing of this one
         if labels is not None:
             own._bias = own._leaning(heard, labels)
         return own
@@ -140,8 +141,9 @@ class Recognizer:
         return LEANING * (wanted - given).sum(axis=0) / (len(labels) + PRIOR_CLIPS)
 
     def _recipes(self) -> set[str]:
-        novelty = self.artifact.manifest.get("novelty", {})
-        return {name for name, _, _ in self._branches} | ({novelty["recipe"]} if "recipe" in novelty else set())
+        entry = self.artifact.manifest.get("novelty")
+        novelty = {_novelty_recipe(self.artifact, entry)} if entry else set()
+        return {name for name, _, _ in self._branches} | ({self._own[0]} if self._own else set()) | novelty
 
     def _ask(self, heard: Heard) -> tuple[np.ndarray, np.ndarray | None]:
         """Weighted log-probabilities (n_labels,) and the mean of the heads (2,), if there are any."""
@@ -152,11 +154,14 @@ class Recognizer:
         scores = sum(weight * found[0].mean(axis=0) for weight, found in outputs)
         # As sure with one network more as without it: the temperature was fitted for the branches alone.
         scores *= sum(weight for weight, _ in outputs[: len(self._branches)]) / sum(weight for weight, _ in outputs)
-        heads = [found[1].mean(axis=0) for _, found in outputs[: len(self._branches)] if len(found) > 1]
-        weights = [weight for weight, found in outputs[: len(self._branches)] if len(found) > 1]
-        return np.asarray(scores, np.float64) + self._bias, np.average(
-            heads, axis=0, weights=weights
-        ) if heads else None
+        return np.asarray(scores, np.float64) + self._bias, self._heads(outputs[: len(self._branches)])
+
+    def _heads(self, outputs: list[tuple[float, list[np.ndarray]]]) -> np.ndarray | None:
+        """Mean of the heads (2,) over the branches, if the model has them."""
+        if "heads" not in self.artifact.manifest:
+            return None
+        weights, found = zip(*((weight, arrays[1].mean(axis=0)) for weight, arrays in outputs), strict=True)
+        return np.average(found, axis=0, weights=weights)
 
     def _waveform(self, source: Source | Waveform) -> Waveform:
         if not isinstance(source, Waveform):
@@ -201,8 +206,8 @@ class Recognizer:
 
 
 def _novelty(artifact: Artifact, entry: dict[str, Any]) -> Novelty:
-    (width,) = recipe(_novelty_recipe(artifact, entry)).shape
-    return Novelty(*read_arrays(artifact, entry["file"], mean=(width,), whitening=(width, width)))
+    shape = recipe(_novelty_recipe(artifact, entry)).shape
+    return Novelty(*read_arrays(artifact, entry["file"], mean=shape, whitening=(*shape, *shape)))
 
 
 def _novelty_recipe(artifact: Artifact, entry: dict[str, Any]) -> str:
@@ -214,7 +219,8 @@ def _own_voice(artifact: Artifact, variant: dict[str, Any] | None) -> tuple[str,
     entry = artifact.manifest.get("own_voice")
     if entry is None or (variant is not None and "own_voice" not in variant):
         return None
-    return entry["recipe"], open_graph(artifact, variant["own_voice"] if variant else entry["file"]), entry["weight"]
+    file = variant["own_voice"] if variant else entry["file"]
+    return entry["recipe"], open_graph(artifact, file, entry["recipe"]), entry["weight"]
 
 
 def source_name(source: Source | Waveform) -> str | None:

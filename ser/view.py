@@ -83,7 +83,7 @@ def scales(prediction: Prediction) -> str:
 def _scale(kind: str, name: str, value: str, at: float, ends: tuple[str, str]) -> str:
     return (
         f'<div class="scale {kind}" role="meter" aria-label="{name}" aria-valuemin="0" aria-valuemax="100" '
-        f'aria-valuenow="{100 * at:.0f}" aria-valuetext="{value}" style="--at:{100 * at:.0f}%">'
+        f'aria-valuenow="{100 * at:.0f}" aria-valuetext="{value}" style="--at:{at:.2f}">'
         f'<p class="reading"><span>{name}</span><b>{value}</b></p><div class="track"><i></i></div>'
         f'<p class="ends"><span>{ends[0]}</span><span>{ends[1]}</span></p></div>'
     )

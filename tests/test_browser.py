@@ -25,6 +25,7 @@ pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).resolve().parent.parent
 VOICE = ROOT / "samples" / "even.flac"
+SPOKEN = sorted(path for path in VOICE.parent.glob("*.flac") if path.stem != "music")
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 FLAGS = [
     "--no-sandbox",
@@ -59,7 +60,8 @@ LOW_CONTRAST = """
   };
   const shown = [...document.querySelectorAll(
     'h1, h2, h3, .top p, .how, .how b, .sure, .eyebrow, .file, .doubts b, .doubts span, .notice p, .notice b, footer p,'
-    + ' footer b, .version, [role=tab], .stButton p, .stFileUploader label p, .js-plotly-plot text')]
+    + ' footer b, .version, .scale span, .scale b, .ready, .stCheckbox p, summary p,'
+    + ' [role=tab], .stButton p, .stFileUploader label p, .js-plotly-plot text')]
     .filter(node => node.checkVisibility() && node.textContent.trim() && !node.closest('.st-key-example'));
   const ratio = node => {
     const style = getComputedStyle(node);
@@ -147,7 +149,7 @@ def visit(browser, server):
 
 
 def upload(page, path: Path | str) -> None:
-    page.locator("input[type=file]").set_input_files(path)
+    page.locator(".st-key-upload input[type=file]").set_input_files(path)
 
 
 def answered(page, name: str) -> str:
@@ -249,7 +251,7 @@ def test_oversize_file_is_refused(visit, tmp_path):
     large.write_bytes(bytes(26 * 2**20))
     page = visit()
     upload(page, large)
-    page.locator(".stFileUploader").get_by_text("25.0MB or smaller").wait_for()
+    page.locator(".st-key-upload").get_by_text("25.0MB or smaller").wait_for()
     assert not page.locator(".st-key-answer").count()
 
 
@@ -283,6 +285,42 @@ def test_readable_and_named_in_every_state(visit, theme, tmp_path):
             assert page.evaluate(UNNAMED) == []
     assert page.locator("h1").count() == 1
     assert page.evaluate("document.documentElement.lang") == "en"
+
+
+@pytest.mark.parametrize(("viewport", "theme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
+def test_own_voice(visit, viewport, theme, tmp_path):
+    silent = tmp_path / "silent.wav"
+    sf.write(silent, np.zeros(16_000), 16_000)
+    page = visit(viewport, theme)
+    upload(page, VOICE)
+    answered(page, VOICE.name)
+    plain = bars(page)
+    assert page.get_by_role("meter").count() == 2
+    page.get_by_text("Your own voice").click()
+    page.locator(".st-key-voice input[type=file]").set_input_files([*SPOKEN, silent])
+    switch = page.get_by_role("switch", name=f"Adjusted to your voice, from {len(SPOKEN)} recordings")
+    expect(switch).to_be_checked(timeout=WAIT_MS)
+    page.get_by_role("alert").filter(has_text="silent.wav: The recording is 1.0 s long and holds no sound.").wait_for()
+    answered(page, VOICE.name)
+    assert bars(page) != plain
+    assert page.evaluate(LOW_CONTRAST) == [] and page.evaluate(UNNAMED) == []
+    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") == viewport["width"]
+    page.get_by_text("Adjusted to your voice").click()
+    expect(page.locator(".st-key-bars .js-plotly-plot")).to_have_text([plain], timeout=WAIT_MS)
+    expect(switch).not_to_be_checked()
+
+
+def bars(page) -> str:
+    return page.locator(".st-key-bars .js-plotly-plot").text_content()
+
+
+def test_too_large_a_recording_of_a_voice_is_refused(visit, tmp_path):
+    large = tmp_path / "large.wav"
+    large.write_bytes(bytes(6 * 2**20))
+    page = visit()
+    page.get_by_text("Your own voice").click()
+    page.locator(".st-key-voice input[type=file]").set_input_files(large)
+    page.locator(".st-key-voice").get_by_text("5.0MB or smaller").wait_for()
 
 
 def test_nobody_else_is_asked_for_anything(browser, server):

@@ -162,6 +162,60 @@ def test_model_by_name_folder_and_environment(folder, monkeypatch):
     assert isinstance(run("predict", folder / "a.wav").exception, SerError)
 
 
+def test_sex_and_intensity_where_the_model_says_them(folder):
+    expected = ser.load("voice").predict(folder / "a.wav")
+    sex, likely = max(expected.sex.items(), key=lambda item: item[1])
+    asked = ["predict", folder / "a.wav", folder / "broken.wav", "-m", "voice"]
+    good, bad = csv.DictReader(io.StringIO(run(*asked, "-f", "csv").stdout))
+    assert (good["sex"], float(good["sex_confidence"]), float(good["intensity"])) == (sex, likely, expected.intensity)
+    assert bad["sex"] == bad["sex_confidence"] == bad["intensity"] == ""
+    heading, answer, _ = run(*asked).stdout.strip().splitlines()
+    assert heading.split() == ["file", "sounds", "sure", "next", "sex", "intensity", "doubt"]
+    assert f"{sex} {likely:.0%}" in answer and f" {expected.intensity:.0%} " in f"{answer} "
+
+
+def test_neither_column_where_the_model_does_not_say(folder):
+    asked = ["predict", folder / "a.wav", "-m", "dense105"]
+    assert run(*asked).stdout.split("\n")[0].split() == ["file", "sounds", "sure", "next", "doubt"]
+    (row,) = csv.DictReader(io.StringIO(run(*asked, "-f", "csv").stdout))
+    assert row["sex"] == row["sex_confidence"] == row["intensity"] == ""
+
+
+def test_silence_has_no_sex(tmp_path):
+    sf.write(tmp_path / "silent.wav", 0 * voice(1.0), RATE)
+    for format in ("json", "csv", "table"):
+        assert run("predict", tmp_path / "silent.wav", "-m", "voice", "-f", format).exit_code == 0
+
+
+def test_calibrated_to_a_voice(folder):
+    own = [folder / "below" / "b.flac", folder / "a.wav"]
+    (row,) = json.loads(run("predict", folder / "a.wav", "-m", "voice", "-f", "json", *voices(own)).stdout)
+    plain = ser.load("voice")
+    assert row == plain.calibrated(own).predict(folder / "a.wav").to_dict()
+    assert row["probabilities"] != plain.predict(folder / "a.wav").probabilities
+
+
+def voices(paths: list[Path]) -> list[object]:
+    return [word for path in paths for word in ("--voice", path)]
+
+
+@pytest.mark.parametrize(
+    ("model", "own", "sentence"),
+    [
+        ("dense105", ["a.wav"], "dense105 cannot be calibrated to a voice"),
+        ("voice", ["a.wav", "gone.wav"], "gone.wav: no such file"),
+        ("voice", ["a.wav", "broken.wav"], "broken.wav: this is text, not sound"),
+        ("voice", ["silent.wav"], "at least one recording of the voice that is not silent"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and "." not in value else "",
+)
+def test_voices_that_are_refused(monkeypatch, capsys, folder, model, own, sentence):
+    sf.write(folder / "silent.wav", 0 * voice(1.0), RATE)
+    asked = ["predict", folder / "a.wav", "--model", model, *voices([folder / name for name in own])]
+    code, out, err = main(monkeypatch, capsys, *asked)
+    assert code == 2 and out == "" and err.startswith("ser: ") and err.count("\n") == 1 and sentence in err
+
+
 # --- What is refused ---
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from streamlit.testing.v1 import AppTest
 
 import ser
 from ser import view, words
+from ser.audio import load_waveform
+from ser.own_voice import FEWEST, MOST
 from ser.types import EMOJI, EMOTIONS, REASONS, Prediction, Waveform
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,15 +58,39 @@ def voice() -> np.ndarray:
 
 
 def upload(page: AppTest, data: bytes, name: str = "voice.wav") -> AppTest:
-    page.file_uploader[0].set_value((name, data, "audio/wav"))
+    page.file_uploader(key="upload").set_value((name, data, "audio/wav"))
     return page.run()
+
+
+def opened() -> AppTest:
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=30).run()
+    assert not page.exception
+    return page
 
 
 @pytest.fixture
 def page() -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=30).run()
-    assert not page.exception
-    return page
+    """The page as it ships."""
+    return opened()
+
+
+@pytest.fixture
+def nothing_loaded():
+    """The page's model is loaded once a process; here it must be loaded anew, before and after."""
+    st.cache_resource.clear()
+    yield
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def page_of(nothing_loaded, monkeypatch):
+    """The page with a certain model."""
+
+    def named(model: str) -> AppTest:
+        monkeypatch.setenv("SER_MODEL", model)
+        return opened()
+
+    return named
 
 
 def test_before_the_first_sound_a_greyed_example_stands_there(page):
@@ -187,14 +214,6 @@ def test_too_long_names_the_limit(page):
     assert "This could not be heard" in text(page) and "120 s" in text(page)
 
 
-@pytest.fixture
-def nothing_loaded():
-    """The page's model is loaded once a process; here it must be loaded anew, before and after."""
-    st.cache_resource.clear()
-    yield
-    st.cache_resource.clear()
-
-
 @pytest.mark.usefixtures("nothing_loaded")
 def test_broken_artifact_shows_its_sentence_and_nothing_else(tmp_path, monkeypatch):
     (tmp_path / "manifest.json").write_text("{}")
@@ -203,6 +222,125 @@ def test_broken_artifact_shows_its_sentence_and_nothing_else(tmp_path, monkeypat
     assert not page.exception
     assert "The model cannot be loaded" in text(page) and "expected schema" in text(page)
     assert not page.file_uploader and not page.get("plotly_chart") and not page.button
+
+
+# --- Sex and intensity ---
+
+
+def test_sex_and_intensity_stand_under_the_emotions(page_of):
+    page = upload(page_of("voice"), wav(voice()))
+    expected = ser.load("voice").predict(wav(voice()))
+    sounds, likely = words.sex(expected.sex)
+    assert f"Voice {sounds} {likely} male female" in text(page)
+    assert f"Intensity {words.percent(expected.intensity)} normal strong" in text(page)
+    assert html(page).count('role="meter"') == 2
+
+
+@pytest.mark.parametrize("sound", [np.zeros(48_000), voice()[8_000:13_600]], ids=["silence", "too short"])
+def test_where_nothing_is_named_neither_sex_nor_intensity_are(page_of, sound):
+    page = upload(page_of("voice"), wav(sound))
+    assert 'role="meter"' not in html(page) and "Voice sounds" not in text(page)
+
+
+def test_a_model_without_them_shows_neither_them_nor_the_own_voice(page_of):
+    page = upload(page_of("dense105"), wav(voice()))
+    assert words.subtitle(ser.load("dense105").predict(wav(voice()))) in text(page)
+    assert 'role="meter"' not in html(page)
+    assert len(page.file_uploader) == 1 and "Your own voice" not in [expander.label for expander in page.expander]
+
+
+# --- Your own voice ---
+
+SPOKEN = [path for path in SAMPLES if path.stem != "music"]
+
+
+def give(page: AppTest, *files: tuple[str, bytes]) -> AppTest:
+    page.file_uploader(key="voice").set_value([(name, data, "audio/wav") for name, data in files])
+    return page.run()
+
+
+def recordings(n: int) -> list[tuple[str, bytes]]:
+    return [(f"{i}-{SPOKEN[i % len(SPOKEN)].name}", SPOKEN[i % len(SPOKEN)].read_bytes()) for i in range(n)]
+
+
+def shown(page: AppTest) -> Prediction:
+    return page.session_state["result"].prediction
+
+
+def probabilities(model: ser.Recognizer) -> dict[str, float]:
+    return pytest.approx(model.predict(load_waveform(wav(voice()))).probabilities, abs=1e-6)
+
+
+def test_a_voice_changes_the_answers_until_it_is_switched_off_or_taken_away(page_of):
+    page, plain = upload(page_of("voice"), wav(voice())), ser.load("voice")
+    own = plain.calibrated([load_waveform(data) for _, data in recordings(3)])
+    assert shown(page).probabilities == probabilities(plain) and not page.toggle
+    give(page, *recordings(3))
+    assert page.toggle[0].value is True and page.toggle[0].label == "Adjusted to your voice, from 3 recordings"
+    assert "3 recordings of this voice are in use" in text(page)
+    assert shown(page).probabilities == probabilities(own) != probabilities(plain).expected
+    assert words.subtitle(shown(page)) in text(page)
+    page.toggle[0].set_value(False).run()
+    assert shown(page).probabilities == probabilities(plain)
+    page.toggle[0].set_value(True).run()
+    assert shown(page).probabilities == probabilities(own)
+    give(page)
+    assert shown(page).probabilities == probabilities(plain) and not page.toggle
+
+
+def test_a_voice_given_first_holds_for_what_comes_then(page_of):
+    page = give(page_of("voice"), *recordings(4))
+    assert page.toggle[0].value is True and "An answer looks like this" in text(page)
+    upload(page, wav(voice()))
+    own = ser.load("voice").calibrated([load_waveform(data) for _, data in recordings(4)])
+    assert shown(page).probabilities == probabilities(own)
+    assert shown(upload(page_of("voice"), wav(voice()))).probabilities == probabilities(ser.load("voice"))
+
+
+def test_the_own_voice_says_what_it_is_worth(page_of):
+    scores = ser.load("voice").artifact.manifest["metrics"]["calibrated"]
+    assert f"from {100 * scores['without']:.1f} to {100 * scores['with']:.1f}" in text(page_of("voice"))
+
+
+def test_too_few_and_too_many_recordings_of_a_voice(page_of):
+    page = give(page_of("voice"), *recordings(FEWEST - 1))
+    assert "2 of at least 3 so far" in text(page) and not page.toggle
+    give(page, *recordings(MOST + 1))
+    assert "Too many recordings These are 11. Remove some until 10 are left." in text(page) and not page.toggle
+
+
+def test_recordings_that_tell_nothing_of_a_voice_are_left_out_and_named(page_of):
+    useless = [
+        ("<b>evil<b>.wav", b"only words, no sound"),
+        ("silent.wav", wav(np.zeros(32_000))),
+        ("short.wav", wav(voice()[8_000:13_600])),
+        ("music.flac", (ROOT / "samples" / "music.flac").read_bytes()),
+    ]
+    page = give(page_of("voice"), *recordings(2), *useless)
+    assert "2 of at least 3 so far" in text(page) and not page.toggle
+    for sentence in (
+        "<b>evil<b>.wav: this is text, not sound",
+        "silent.wav: The recording is 2.0 s long and holds no sound.",
+        "short.wav: Only 0.3 s of sound; at least 0.5 s is needed.",
+        "music.flac: This does not sound like the speech",
+    ):
+        assert sentence in text(page)
+    assert "<b>evil" not in html(page)
+    give(page, *recordings(3), useless[1])
+    assert page.toggle[0].value is True and "silent.wav" in text(page)
+
+
+def test_a_voice_is_heard_once(page_of, monkeypatch):
+    calls = []
+    real = ser.audio.load_waveform
+    monkeypatch.setattr("ser.own_voice.load_waveform", lambda *args: calls.append(1) or real(*args))
+    page = give(page_of("voice"), *recordings(3))
+    upload(page, wav(voice()))
+    page.toggle[0].set_value(False).run()
+    assert len(calls) == 3
+
+
+# --- Words and pictures ---
 
 
 def prediction(*reasons: str, **probabilities: float) -> Prediction:
@@ -228,6 +366,34 @@ def test_words_of_a_doubtful_answer():
 def test_every_reason_has_its_sentence_and_advice(reason):
     [(found, helps)] = words.doubts(prediction(reason, sad=0.4), 0.6)
     assert found.endswith(".") and helps.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("female", "said"),
+    [
+        (0.96, ("sounds female", "96 %")),
+        (0.02, ("sounds male", "98 %")),
+        (0.55, ("could be either", "female 55 %")),
+        (0.42, ("could be either", "male 58 %")),
+    ],
+)
+def test_words_of_the_sex(female, said):
+    assert words.sex({"male": 1 - female, "female": female}) == said
+
+
+def test_scales_show_what_the_model_says_and_only_that():
+    sure = prediction(happy=0.7)
+    assert view.scales(sure) == ""
+    one = view.scales(replace(sure, intensity=0.62))
+    assert one.count('role="meter"') == 1 and 'aria-valuenow="62"' in one and "--at:0.62" in one and "62 %" in one
+    both = view.scales(replace(sure, sex={"male": 0.04, "female": 0.96}, intensity=0.0))
+    assert both.count('role="meter"') == 2 and "Voice sounds female" in both and "--at:0.96" in both and "0 %" in both
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_scales_are_left_out_where_no_emotion_is_named(reason):
+    told = replace(prediction(reason, sad=0.4), sex={"male": 0.9, "female": 0.1}, intensity=0.5)
+    assert (view.scales(told) == "") is (reason in ("silent", "too_short", "unlike_training"))
 
 
 def test_bars_are_sorted_from_0_to_100_with_names_and_numbers():

@@ -1,0 +1,310 @@
+"""A small ensemble, whole: trained, stopped, gone on with, scored, calibrated, asked again from its folder alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile as sf
+from typer.testing import CliRunner
+
+import ser
+from ser import artifact, cli, crossval, release
+from ser import evaluate as evaluation
+from ser.artifact import HEADS, read_manifest, sha256
+from ser.evaluate import evaluate
+from ser.fit import CONFIGS
+from ser.synthetic import speak, write_corpus
+from ser.types import EMOTIONS, ArtifactError, ParameterError
+
+pytestmark = pytest.mark.slow
+
+ACTORS = (1, 4, 8)  # of three published folds
+STRONG = ("happy", "angry", "fearful")
+BRANCHES = ("sequence", "hybrid", "statistics")
+SMALL: dict[str, dict[str, Any]] = {
+    "sequence": {"channels": (8,)},
+    "hybrid": {"filters": (4, 4, 4), "channels": (8,)},
+    "statistics": {"units": (8,)},
+}
+N_NETWORKS = 4 * (len(ACTORS) + 1) + 3 * (1 + 2)  # with one's own voice: folds, final; without: random, left out
+
+
+@dataclass(frozen=True)
+class Release:
+    """The folder, the corpora, and how many networks the failing and the second run trained."""
+
+    folder: Path
+    home: Path
+    fits: tuple[int, int]
+    left: list[str]  # where the artifact goes, after the run that failed
+
+    @property
+    def clips(self) -> list[Path]:
+        return sorted((self.home / "ravdess").glob("*.wav"))
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        return read_manifest(self.folder)
+
+
+def actors(folder: Path) -> Path:
+    """Synthetic voices under RAVDESS' names; odd actors are men."""
+    folder.mkdir()
+    for actor in ACTORS:
+        for code, emotion in enumerate(EMOTIONS, start=1):
+            for level in (1, 2) if emotion in STRONG else (1,):
+                made = speak(emotion, 120 if actor % 2 else 210, np.random.default_rng([actor, code, level]))
+                name = f"03-01-{code:02d}-{level:02d}-01-01-{actor:02d}.wav"
+                sf.write(folder / name, made.samples, made.sample_rate)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Iterator[Path]:
+    """A place of its own for artifacts and for what training keeps, and networks of a few hundred weights."""
+    import tensorflow as tf
+
+    home = tmp_path_factory.mktemp("home")
+    tf.config.run_functions_eagerly(True)  # for two steps a network it would take longer to compile it
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(artifact, "ARTIFACTS", home / "artifacts")
+        patch.setattr(evaluation, "JOBS", 1)
+        patch.setenv("SER_CACHE", str(home / "cache"))
+        patch.delenv("SER_MODEL", raising=False)
+        for name, options in SMALL.items():
+            copies = int(name == "statistics")
+            small = replace(CONFIGS[name], options=options, copies=copies, epochs=1, steps=2, batch_size=8)
+            patch.setitem(CONFIGS, name, small)
+        yield home
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="module")
+def made(home) -> Release:
+    """Trained once; the run that does it finds the disk full at the end, the next one goes on from there."""
+    corpora = [("ravdess", str(actors(home / "ravdess"))), ("table", str(write_corpus(home / "table", 2, 1)))]
+    fits: list[int] = []
+    real = crossval.fit
+
+    def full(*_: Any, **options: Any) -> None:
+        raise OSError("disk full")
+
+    def run() -> Path:
+        fits.append(0)
+        return release.train_ensemble(corpora, "voice", "tiny", jobs=1, resume=True, progress=False)
+
+    def counted(*args: Any, **options: Any) -> Any:
+        fits[-1] += 1
+        return real(*args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(crossval, "fit", counted)
+        with pytest.MonkeyPatch.context() as broken:
+            broken.setattr(release, "export_onnx", full)
+            with pytest.raises(OSError, match="disk full"):
+                run()
+        left = [path.name for path in home.glob("artifacts/*")]
+        return Release(run(), home, (fits[0], fits[1]), left)
+
+
+@pytest.fixture(scope="module")
+def recognizer(made) -> ser.Recognizer:
+    return ser.load("tiny")
+
+
+@pytest.fixture
+def copied(made, tmp_path) -> Path:
+    return Path(shutil.copytree(made.folder, tmp_path / "copied"))
+
+
+def vector(prediction: ser.Prediction) -> np.ndarray:
+    return np.array(list(prediction.probabilities.values()))
+
+
+# --- From recordings to a model ---
+
+
+def test_a_run_that_fails_leaves_nothing_half_written_and_the_next_goes_on(made):
+    assert made.fits == (N_NETWORKS, 0) and made.left == []
+    assert [path.name for path in made.folder.parent.iterdir()] == ["tiny"]
+    assert list((made.home / "cache" / "work").iterdir()) == []
+    with pytest.raises(ArtifactError, match=r"tiny exists already; choose another --name, or --force"):
+        release.train_ensemble([("ravdess", str(made.home / "ravdess"))], "voice", "tiny", jobs=1, progress=False)
+
+
+def test_the_folder_holds_what_it_should_and_nothing_else(made):
+    files = {path.relative_to(made.folder).as_posix() for path in made.folder.rglob("*") if path.is_file()}
+    networks = {f"{name}.{ending}" for name in (*BRANCHES, "own") for ending in ("onnx", "keras")}
+    folds = {f"folds/fold{k}-{name}.onnx" for k in (1, 2, 3) for name in (*BRANCHES, "own")}
+    random = {f"folds/random-{name}.onnx" for name in BRANCHES}
+    single = {"manifest.json", "golden.npz", "novelty.npz", "metrics.json", "MODEL_CARD.md"}
+    assert {file for file in files if not file.startswith("figures/")} == single | networks | folds | random
+    assert {"figures/confusion.png", "figures/reliability.png"} <= files
+
+
+def test_the_manifest_says_what_was_done(made):
+    manifest = made.manifest
+    assert [branch["recipe"] for branch in manifest["branches"]] == [CONFIGS[name].recipe for name in BRANCHES]
+    assert manifest["heads"] == list(HEADS) and manifest["own_voice"]["file"] == "own.onnx"
+    assert [fold["test"] for fold in manifest["folds"]] == [["ravdess/01"], ["ravdess/04"], ["ravdess/08"]]
+    assert [fold["own_voice"] for fold in manifest["folds"]] == [f"folds/fold{k}-own.onnx" for k in (1, 2, 3)]
+    assert "own_voice" not in manifest["random"] and set(manifest["training"]["corpora"]) == {"ravdess", "table"}
+    assert set(manifest["training"]["config"]["configs"]) == set(BRANCHES) and manifest["training"]["minutes"] > 0
+    assert str(made.home) not in json.dumps(manifest)  # no place of this machine
+    assert json.loads((made.folder / "metrics.json").read_text()) == manifest["metrics"]
+
+
+def test_everything_is_scored(made):
+    found, n = made.manifest["metrics"], len(made.clips)
+    assert (found["folds"]["clips"], found["folds"]["speakers"]) == (n, 3)
+    assert {corpus: scored["clips"] for corpus, scored in found["left_out"].items()} == {"ravdess": n, "table": 16}
+    assert found["sex"]["clips"] == n and 0 <= found["sex"]["accuracy"] <= 1
+    assert found["intensity"]["clips"] == n - len(ACTORS) and 0 <= found["intensity"]["auc"] <= 1
+    assert found["calibrated"].keys() >= {"with", "without", "interval"}
+    assert len(found["coverage"]["accuracy"]) == 100 and sum(found["reliability"]["count"]) == n
+    assert "inflated" in found["random"]["note"]
+
+
+# --- Answers ---
+
+
+def test_sex_and_intensity_are_answered(made, recognizer):
+    assert recognizer.labels == EMOTIONS and ser.load().name == "tiny"
+    for clip in made.clips[::5]:
+        found = recognizer.predict(clip)
+        assert sum(found.probabilities.values()) == pytest.approx(1)
+        assert list(found.sex) == ["male", "female"] and sum(found.sex.values()) == pytest.approx(1)
+        assert 0 <= found.intensity <= 1 and 0 <= found.sex["male"] <= 1
+    silent = recognizer.predict(ser.types.Waveform(np.zeros(16_000, np.float32), 16_000))
+    assert silent.reasons == ("silent",) and silent.sex is None and silent.intensity is None
+
+
+def test_branches_are_weighted_and_heads_averaged(made, recognizer):
+    """By hand, from the graphs and the manifest."""
+    heard, manifest = recognizer.features(made.clips[0]), made.manifest
+    assert set(heard.inputs) == {"voice-frames-v1", "functionals-v1", "voice105-v1"}  # the last for novelty
+    scores, heads = np.zeros(8), np.zeros(2)
+    for branch in manifest["branches"]:
+        session = artifact.open_graph(recognizer.artifact, branch["file"], branch["recipe"])
+        found, told = (array.mean(axis=0) for array in artifact.run_outputs(session, heard.inputs[branch["recipe"]]))
+        scores, heads = scores + branch["weight"] * found, heads + branch["weight"] * told
+    powers = np.exp(scores / manifest["temperature"])
+    answer = recognizer.predict(made.clips[0])
+    np.testing.assert_allclose(vector(answer), powers / powers.sum(), atol=1e-6)
+    assert [answer.sex["female"], answer.intensity] == pytest.approx(heads, abs=1e-6)
+
+
+# --- A voice of one's own ---
+
+
+def test_calibration_leaves_the_original_untouched(made, recognizer):
+    own, other = made.clips[:5], made.clips[7]
+    before = recognizer.predict(other)
+    calibrated = recognizer.calibrated(own)
+    found = calibrated.predict(other)
+    assert recognizer.predict(other) == before
+    assert np.abs(vector(found) - vector(before)).max() > 1e-4
+    assert (found.sex, found.intensity, found.model) == (before.sex, before.intensity, before.model)
+    assert calibrated.calibrated(own).predict(other) == found  # anew, not on top
+
+
+def test_labels_make_answers_lean(made, recognizer):
+    own, other = made.clips[:5], made.clips[7]
+    plain, leaning = recognizer.calibrated(own), recognizer.calibrated(own, ["disgust"] * 5)
+    assert leaning.predict(other).probabilities["disgust"] > plain.predict(other).probabilities["disgust"]
+    again = leaning.calibrated(own)  # another speaker's labels say nothing of this voice
+    assert again.predict(other) == plain.predict(other)
+
+
+def test_calibration_that_cannot_be(made, recognizer):
+    clips, silence = made.clips[:2], ser.types.Waveform(np.zeros(16_000, np.float32), 16_000)
+    for own in ([], [silence, silence]):
+        with pytest.raises(ParameterError, match="at least one recording of the voice that is not silent"):
+            recognizer.calibrated(own)
+    with pytest.raises(ParameterError, match=r"one label a clip from neutral, .*found 'bored'"):
+        recognizer.calibrated(clips, ["happy", "bored"])
+    with pytest.raises(ParameterError, match=r"one label a clip from neutral, .*found 1 labels for 2 clips"):
+        recognizer.calibrated(clips, ["happy"])
+
+
+# --- Scores from recordings ---
+
+
+@pytest.mark.parametrize("protocol", ["folds", "random"])
+def test_evaluate_recomputes_the_scores(made, protocol):
+    stored = made.manifest["metrics"][protocol]
+    found = evaluate("ravdess", made.home / "ravdess", "tiny", protocol, progress=False)
+    assert found["clips"] == stored["clips"] and found["confusion"] == stored["confusion"]
+    assert found["uar"] == stored["uar"] and found["errors"] == []
+    assert found["calibration_error"] == pytest.approx(stored["calibration_error"], abs=1e-4)
+
+
+@pytest.mark.parametrize("protocol", ["folds", "random"])
+def test_evaluate_trains_the_ensemble_for_speakers_it_does_not_know(made, tmp_path, protocol):
+    other = write_corpus(tmp_path / "table", 3, 1, seed=5)
+    before = (made.folder / "manifest.json").read_bytes()
+    found = evaluate("table", other, "tiny", protocol, progress=False)
+    n = 24 if protocol == "folds" else len(EMOTIONS)  # one clip an emotion stays out of a random split's training
+    assert (found["clips"], np.sum(found["confusion"]), found["errors"]) == (n, n, [])
+    assert found["labels"] == list(EMOTIONS) and not found["seen_in_training"]
+    assert (made.folder / "manifest.json").read_bytes() == before
+
+
+def test_evaluate_says_who_was_heard(made):
+    found = evaluate("table", made.home / "table", "tiny", "all", progress=False)
+    assert found["seen_in_training"] and found["clips"] == 16
+
+
+# --- Damage ---
+
+
+def rehash(folder: Path, file: str) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][file] = sha256(folder / file)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("file", ["folds/fold2-hybrid.onnx", "folds/fold2-own.onnx", "own.onnx", "golden.npz"])
+def test_a_damaged_file_is_refused(made, copied, file):
+    data = bytearray((copied / file).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copied / file).write_bytes(data)
+    for refused in (ser.load, lambda folder: evaluate("ravdess", made.home / "ravdess", folder, progress=False)):
+        with pytest.raises(ArtifactError, match=f"copied/{file} is not the file of this model: expected SHA-256"):
+            refused(copied)
+
+
+@pytest.mark.parametrize(
+    ("file", "other", "match"),
+    [
+        ("folds/fold2-hybrid.onnx", "golden.npz", "is not a graph that ONNX Runtime can open"),
+        ("folds/fold2-hybrid.onnx", "statistics.onnx", "does not take what recipe voice-frames-v1 gives"),
+        ("folds/fold2-own.onnx", "sequence.onnx", "does not take what recipe functionals-v1 gives"),
+    ],
+)
+def test_a_fold_graph_that_is_another_file_is_refused(made, copied, file, other, match):
+    shutil.copy(copied / other, copied / file)
+    rehash(copied, file)
+    with pytest.raises(ArtifactError, match=f"tiny/{file} {match}"):
+        evaluate("ravdess", made.home / "ravdess", copied, progress=False)
+
+
+# --- Other formats ---
+
+
+def test_export_by_command(made, tmp_path):
+    places = ["--out", str(tmp_path / "out"), "--check", str(made.home / "table" / "01")]
+    result = CliRunner().invoke(cli.app, ["export", "--model", "tiny", "--format", "onnx", *places])
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
+        f"tiny-{name}.onnx" for name in BRANCHES
+    )
+    for name in BRANCHES:
+        assert (tmp_path / "out" / f"tiny-{name}.onnx").read_bytes() == (made.folder / f"{name}.onnx").read_bytes()
