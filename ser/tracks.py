@@ -16,6 +16,7 @@ from ser.spectra import SAMPLE_RATE, mel_power, mfcc, stft_power
 HOP_LENGTH = 256
 N_FFT = 512  # 32 ms: formants rather than harmonics
 PITCH_FFT = 1024  # 64 ms: four periods of a low voice
+CORRELATION_FFT = 1296  # frame and longest lag fit in without wrapping round; a product of twos and threes
 N_MELS = 64
 N_MFCC = 14
 FLOOR_DB = 60.0
@@ -142,7 +143,7 @@ def _pitch(samples: np.ndarray, n_frames: int) -> tuple[np.ndarray, np.ndarray]:
     """
     shortest, longest = (int(FINER * SAMPLE_RATE / hz) for hz in reversed(PITCH_HZ))
     window, correlation_of_window = _pitch_window()
-    spectrum = rfft(_frames(samples, PITCH_FFT, n_frames) * window, 2 * PITCH_FFT)
+    spectrum = rfft(_frames(samples, PITCH_FFT, n_frames) * window, CORRELATION_FFT)
     correlation = _correlation(spectrum.real**2 + spectrum.imag**2)[:, : longest + 2]
     correlation = correlation / (correlation[:, :1] + 1e-9) / correlation_of_window[: longest + 2]
     lags = np.arange(shortest, longest)
@@ -156,7 +157,7 @@ def _pitch(samples: np.ndarray, n_frames: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _correlation(power: np.ndarray) -> np.ndarray:
     """Autocorrelation at every half sample of lag, from the power spectrum: a bright voice's peaks are that sharp."""
-    return FINER * irfft(power, FINER * 2 * PITCH_FFT)
+    return FINER * irfft(power, FINER * CORRELATION_FFT)
 
 
 def _frames(samples: np.ndarray, length: int, n_frames: int) -> np.ndarray:
@@ -195,5 +196,5 @@ def _frequencies() -> np.ndarray:
 def _pitch_window() -> tuple[np.ndarray, np.ndarray]:
     """Hann window, and its autocorrelation over that at lag 0."""
     window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(PITCH_FFT) / PITCH_FFT)).astype(np.float32)
-    correlation = _correlation(np.abs(rfft(window, 2 * PITCH_FFT)) ** 2)[: FINER * PITCH_FFT]
+    correlation = _correlation(np.abs(rfft(window, CORRELATION_FFT)) ** 2)[: FINER * PITCH_FFT]
     return window, (correlation / correlation[0]).astype(np.float32)

@@ -64,14 +64,14 @@ def answers(scores: dict[str, Any]) -> str:
 
 
 def speed() -> str:
-    """What `benchmarks/predict.py` found, in three sentences."""
+    """What `benchmarks/predict.py` found, in four sentences."""
     found = report("predict_benchmark")
-    warm, fresh, memory = found["warm"]["48000"], found["fresh"], found["memory"]
+    warm, fresh, memory, own = found["warm"]["48000"], found["fresh"], found["memory"], found["default"]
     return (
-        f"An answer of `{found.get('model', 'dense105')}` to 3.5 s of 48 kHz sound, from bytes, takes "
-        f"{warm['ours']:.1f} ms on one thread; the plain chain of librosa and `model.predict` takes "
-        f"{warm['chain']:.0f} ms. A fresh process answers after {fresh['ours']:.2f} s and {memory['ours']:.0f} MB, the "
-        f"chain after {fresh['chain']:.1f} s and {memory['chain']:.0f} MB "
+        f"From bytes, on one thread, `{own['model']}` answers 3.5 s of sound in {own['warm']:.0f} ms, in a fresh process "
+        f"of {own['memory']:.0f} MB. `dense105` takes {warm['ours']:.1f} ms at 48 kHz; the plain chain of librosa and "
+        f"`model.predict` takes {warm['chain']:.0f} ms. A fresh process of `dense105` answers after {fresh['ours']:.2f} s "
+        f"and {memory['ours']:.0f} MB, the chain after {fresh['chain']:.1f} s and {memory['chain']:.0f} MB "
         "(`python benchmarks/predict.py`, [report](reports/predict_benchmark.md))."
     )
 
