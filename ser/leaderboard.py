@@ -130,7 +130,7 @@ def _artifact_row(artifact: Artifact, clips: Sequence[Clip]) -> dict[str, Any]:
         **_parameters(keras.saving.load_model(file, compile=False) for file in sorted(artifact.folder.glob("*.keras"))),
         bytes=sum(file.stat().st_size for file in files),
         ms=answer_ms(Recognizer(artifact), clips),
-        minutes=training.get("minutes"),
+        minutes=training.get("minutes_a_fold"),
         epochs=training["epochs"],
         ended=_ways(fold.get("ended") for fold in manifest.get("folds", [])),
     )

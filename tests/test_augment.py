@@ -185,7 +185,7 @@ def test_masked_rows_lose_one_stretch():
 
 
 def test_every_chance_belongs_to_a_transform():
-    assert CHANCES.keys() == AUGMENTATIONS.keys()
+    assert CHANCES.keys() <= AUGMENTATIONS.keys()
     assert all(0 < chance <= 1 for chance in CHANCES.values())
 
 
