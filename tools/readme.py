@@ -68,10 +68,11 @@ def speed() -> str:
     found = report("predict_benchmark")
     warm, fresh, memory, own = found["warm"]["48000"], found["fresh"], found["memory"], found["default"]
     return (
-        f"From bytes, on one thread, `{own['model']}` answers 3.5 s of sound in {own['warm']:.0f} ms, in a fresh process "
-        f"of {own['memory']:.0f} MB. `dense105` takes {warm['ours']:.1f} ms at 48 kHz; the plain chain of librosa and "
-        f"`model.predict` takes {warm['chain']:.0f} ms. A fresh process of `dense105` answers after {fresh['ours']:.2f} s "
-        f"and {memory['ours']:.0f} MB, the chain after {fresh['chain']:.1f} s and {memory['chain']:.0f} MB "
+        f"From bytes, on one thread, `{own['model']}` answers 3.5 s of sound in {own['warm']:.0f} ms, in a fresh "
+        f"process of {own['memory']:.0f} MB. `dense105` takes {warm['ours']:.1f} ms at 48 kHz; the plain chain of "
+        f"librosa and `model.predict` takes {warm['chain']:.0f} ms. A fresh process of `dense105` answers after "
+        f"{fresh['ours']:.2f} s and {memory['ours']:.0f} MB, the chain after {fresh['chain']:.1f} s and "
+        f"{memory['chain']:.0f} MB "
         "(`python benchmarks/predict.py`, [report](reports/predict_benchmark.md))."
     )
 
