@@ -296,7 +296,7 @@ def test_own_voice(visit, viewport, theme, tmp_path):
     answered(page, VOICE.name)
     plain = bars(page)
     assert page.get_by_role("meter").count() == 2
-    page.get_by_text("Your own voice").click()
+    page.locator("summary").get_by_text("Your own voice").click()
     page.locator(".st-key-voice input[type=file]").set_input_files([*SPOKEN, silent])
     switch = page.get_by_role("switch", name=f"Adjusted to your voice, from {len(SPOKEN)} recordings")
     expect(switch).to_be_checked(timeout=WAIT_MS)
@@ -318,7 +318,7 @@ def test_too_large_a_recording_of_a_voice_is_refused(visit, tmp_path):
     large = tmp_path / "large.wav"
     large.write_bytes(bytes(6 * 2**20))
     page = visit()
-    page.get_by_text("Your own voice").click()
+    page.locator("summary").get_by_text("Your own voice").click()
     page.locator(".st-key-voice input[type=file]").set_input_files(large)
     page.locator(".st-key-voice").get_by_text("5.0MB or smaller").wait_for()
 
