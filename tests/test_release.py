@@ -18,6 +18,7 @@ import ser
 from ser import artifact, cli, crossval, release
 from ser import evaluate as evaluation
 from ser.artifact import HEADS, read_manifest, sha256
+from ser.ensemble import ENSEMBLES, Ensemble
 from ser.evaluate import evaluate
 from ser.fit import CONFIGS
 from ser.synthetic import speak, write_corpus
@@ -82,6 +83,8 @@ def home(tmp_path_factory) -> Iterator[Path]:
             copies = int(name == "statistics")
             small = replace(CONFIGS[name], options=options, copies=copies, epochs=1, steps=2, batch_size=8)
             patch.setitem(CONFIGS, name, small)
+        three = Ensemble(dict(zip(BRANCHES, (0.4, 0.4, 0.2), strict=True)), "statistics", 0.6)
+        patch.setitem(ENSEMBLES, "voice", three)
         yield home
     tf.config.run_functions_eagerly(False)
 
