@@ -411,7 +411,7 @@ def _outputs(network: keras.Model, rows: np.ndarray) -> np.ndarray:
     from keras import ops
 
     if rows.ndim == 3 and network.input_shape[1] is None:
-        rows = np.pad(rows, ((0, 0), (0, -rows.shape[1] % WHOLE_FRAMES), (0, 0)))
+        rows = np.pad(rows, ((0, 0), (0, WHOLE_FRAMES - 1), (0, 0)))  # as the exported graph does
     at_once = 1024 if rows.ndim == 2 else 128  # frames and images take a thousand times the memory
     parts = [rows[start : start + at_once] for start in range(0, len(rows), at_once)]
     return np.concatenate([ops.convert_to_numpy(network(part, training=False)) for part in parts])

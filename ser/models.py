@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 Shape = tuple[int, ...]
-# Frames over a free time axis are padded to a multiple of this: three halvings then fall on the same frames as those of
-# the crops in training, which are such a multiple.
+# Rows over a free time axis are one frame longer than a multiple of this. Padded to the next one, three halvings fall
+# on the same frames as in the crops of training, which are such a multiple.
 WHOLE_FRAMES = 8
 
 
@@ -167,7 +167,7 @@ def with_scaler(network: keras.Model, mean: np.ndarray, variance: np.ndarray) ->
     else:
         x = scaler(features) * _heard(features)
         if features.shape[1] is None:
-            x = layers.ZeroPadding1D((0, WHOLE_FRAMES - 1))(x)  # right for every length that is 1 more than a multiple
+            x = layers.ZeroPadding1D((0, WHOLE_FRAMES - 1))(x)
     scaler.set_weights([mean.ravel(), variance.ravel()])
     names = {layer.name for layer in network.layers}
     read = ["logits", *(["heads"] if "heads" in names else [])]

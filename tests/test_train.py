@@ -380,9 +380,9 @@ def test_no_fit_hears_the_test_side(study, monkeypatch):
     given = []
     real = crossval.fit
 
-    def spy(config, rows, targets, unaltered, seed, epochs=None, validation=None, on_epoch=lambda: None):
+    def spy(config, rows, targets, unaltered, seed, epochs=None, validation=None, *rest, **named):
         given.append((rows, unaltered, validation))
-        return real(config, rows, targets, unaltered, seed, epochs, validation, on_epoch)
+        return real(config, rows, targets, unaltered, seed, epochs, validation, *rest, **named)
 
     monkeypatch.setattr(crossval, "fit", spy)
     split = splits.speaker_folds(study.clips)[0]
