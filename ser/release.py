@@ -44,6 +44,7 @@ from ser.train import (
     LIBRARIES,
     check_clips,
     export_onnx,
+    heard_corpora,
     index_hash,
     pooled_temperature,
     save_network,
@@ -226,15 +227,7 @@ def _manifest(
         "folds": [_variant(team, fold) for fold in released.folds],
         "random": _variant(team, released.chance),
         "training": {
-            "corpora": {
-                listing.corpus: {
-                    "clips": len(listing.clips),
-                    "speakers": listing.speakers,
-                    "excluded": listing.excluded,
-                    "licence": find_corpus(listing.corpus).licence,
-                }
-                for listing in listings
-            },
+            "corpora": heard_corpora(listings),
             "clips": len(team.clips),
             "config": {**_described(ensemble), "name": ensemble_name, "architecture": architecture}
             | {"copies": config.copies, "seeds": list(config.seeds)},

@@ -199,15 +199,7 @@ def _manifest(
         "folds": [variant(study, fold) for fold in folds],
         "random": variant(study, trained.chance),
         "training": {
-            "corpora": {
-                listing.corpus: {
-                    "clips": len(listing.clips),
-                    "speakers": listing.speakers,
-                    "excluded": listing.excluded,
-                    "licence": find_corpus(listing.corpus).licence,
-                }
-                for listing in listings
-            },
+            "corpora": heard_corpora(listings),
             "clips": len(study.clips),
             "config": {"name": config_name, **study.config.to_dict()},
             "epochs": trained.shipped.epochs,
@@ -215,6 +207,19 @@ def _manifest(
         },
         "metrics": _scores(study, trained),
         "versions": {"ser": ser.__version__, **{library: version(library) for library in LIBRARIES}},
+    }
+
+
+def heard_corpora(listings: Sequence[Listing]) -> dict[str, Any]:
+    """What the manifest says of each corpus that a model was trained on."""
+    return {
+        listing.corpus: {
+            "clips": len(listing.clips),
+            "speakers": listing.speakers,
+            "excluded": listing.excluded,
+            "licence": find_corpus(listing.corpus).licence,
+        }
+        for listing in listings
     }
 
 

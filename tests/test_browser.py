@@ -207,14 +207,14 @@ def test_denied_microphone_says_how_to_allow_it(launch, server):
     page.get_by_role("button", name="Record", exact=True).click()
     page.locator(".stAudioInput").get_by_text("allow access").wait_for()
     page.get_by_text("The microphone does not start?").click()
-    page.get_by_text("If it was denied before").wait_for()
+    expect(page.get_by_text("If it was denied before")).to_be_visible(timeout=WAIT_MS)
 
 
 def test_address_without_microphone_says_so(launch, server):
     page = launch("--host-resolver-rules=MAP voice.test 127.0.0.1").new_page()
     page.goto(server.url.replace("localhost", "voice.test"))
     page.get_by_role("tab", name="Record").click()
-    page.get_by_role("alert").filter(has_text="No microphone on this address").wait_for()
+    expect(page.get_by_role("alert").filter(has_text="No microphone on this address")).to_be_visible(timeout=WAIT_MS)
 
 
 def test_samples_in_place_of_a_microphone(visit):
@@ -320,7 +320,7 @@ def test_too_large_a_recording_of_a_voice_is_refused(visit, tmp_path):
     page = visit()
     page.locator("summary").get_by_text("Your own voice").click()
     page.locator(".st-key-voice input[type=file]").set_input_files(large)
-    page.locator(".st-key-voice").get_by_text("5.0MB or smaller").wait_for()
+    expect(page.locator(".st-key-voice").get_by_text("5.0MB or smaller")).to_be_visible(timeout=WAIT_MS)
 
 
 def test_nobody_else_is_asked_for_anything(browser, server):
