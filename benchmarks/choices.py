@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ser import metrics
 from ser.datasets import load_corpus

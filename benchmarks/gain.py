@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 import ser
 from ser.audio import load_waveform
 from ser.datasets import load_corpus

@@ -27,6 +27,10 @@ REVERB_LEVEL = (0.05, 0.35)
 LOW_LIMIT_HZ = (20.0, 320.0)
 HIGH_LIMIT_HZ = (3200.0, 7500.0)
 BAND_SLOPE_DB = 60.0  # per octave outside the band
+CALL_LOW_HZ = (150.0, 400.0)
+CALL_HIGH_HZ = (3200.0, 4000.0)
+CALL_LOW_SLOPE_DB = (18.0, 60.0)  # per octave below the band
+CALL_HIGH_SLOPE_DB = 600.0  # per octave: nothing is left of what a rate of 8 kHz cannot hold
 
 Transform = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 
@@ -53,7 +57,7 @@ def speed(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np
 
 
 def add_noise(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Steady noise, white to brown, 12 to 40 dB below the recording's mean power."""
+    """Steady noise, white to brown, 12 to 50 dB below the recording's mean power."""
     tilt = rng.uniform(*NOISE_TILT_DB)
     white = rng.standard_normal(len(samples), np.float32)
     noise = _filtered(white, sample_rate, lambda hz: tilt * np.log2(np.maximum(hz, 50) / 50))
@@ -105,6 +109,20 @@ def band_limit(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) 
     )
 
 
+def telephone(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """A call: only what lies between about 300 and 3,400 Hz is left, with a hard end above."""
+    low, high = rng.uniform(*CALL_LOW_HZ), rng.uniform(*CALL_HIGH_HZ)
+    slope = rng.uniform(*CALL_LOW_SLOPE_DB)
+    return _filtered(
+        samples,
+        sample_rate,
+        lambda hz: (
+            -slope * np.maximum(np.log2(low / np.maximum(hz, 1)), 0)
+            - CALL_HIGH_SLOPE_DB * np.maximum(np.log2(hz / high + 1e-9), 0)
+        ),
+    )
+
+
 AUGMENTATIONS: dict[str, Transform] = {
     "time_stretch": time_stretch,
     "pitch_shift": pitch_shift,
@@ -115,6 +133,7 @@ AUGMENTATIONS: dict[str, Transform] = {
     "equalise": equalise,
     "reverberate": reverberate,
     "band_limit": band_limit,
+    "telephone": telephone,
 }
 # Probability that a copy goes through each transform, in this order.
 CHANCES = {

@@ -217,11 +217,18 @@ def _head_targets(study: Study) -> np.ndarray:
 
 
 def _balanced(study: Study, rows: np.ndarray) -> np.ndarray:
-    """Chances by which every emotion of every speaker is drawn as often, and every clip and copy within."""
+    """Chances by which every emotion of every speaker is drawn as often, and every clip and copy within.
+
+    The first corpus of the study gets its configured share of all draws, if others stand beside it.
+    """
     clips = [study.clips[origin] for origin in study.table.origin[rows]]
     keys = [(clip.speaker, clip.emotion) for clip in clips]
     counts = Counter(keys)
-    return np.array([1 / counts[key] for key in keys]) / len(counts)
+    chances = np.array([1 / counts[key] for key in keys])
+    home, share = np.array([clip.corpus == study.clips[0].corpus for clip in clips]), study.config.home_share
+    if share and home.any() and not home.all():
+        chances *= np.where(home, share / chances[home].sum(), (1 - share) / chances[~home].sum())
+    return chances / chances.sum()
 
 
 def stage(study: Study, name: str, make: Callable[[], Fitted]) -> Fitted:

@@ -42,7 +42,7 @@ class Ensemble:
     own_weight: float
 
 
-ENSEMBLES = {"voice": Ensemble({"sequence": 0.5, "statistics": 0.5}, "statistics", 0.5)}
+ENSEMBLES = {"voice": Ensemble({"sequence": 0.5, "statistics": 0.5}, "statistics", 1.0)}
 
 
 @dataclass(frozen=True)

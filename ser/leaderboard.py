@@ -10,7 +10,7 @@ import statistics
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
@@ -23,7 +23,7 @@ from ser import standings
 from ser.artifact import Artifact, find, known, verify
 from ser.audio import load_waveform
 from ser.claims import ANCHORS, DESIGNS, LISTENERS
-from ser.crossval import Study, prepare, run_fold, scores
+from ser.crossval import FoldResult, Study, clip_log_probabilities, prepare, run_fold, scores, train_on
 from ser.datasets import load_corpus
 from ser.fit import CONFIGS
 from ser.metrics import softmax
@@ -251,12 +251,11 @@ def _fit(place: int, study: Study, split: Split, program: int) -> int:
     if not _outcome(study, split).exists():
         for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
             os.environ.setdefault(variable, "1")
-        fold = run_fold(study, split, study.config.seeds[0], stop_if_orphaned)
+        fold = _trained(study, split, stop_if_orphaned)
         if split.note:
             export_onnx(fold.fitted, study.work / GRAPH)
         found = {
             "log_probabilities": fold.log_probabilities.tolist(),
-            "temperature": fold.temperature,
             "epochs": fold.fitted.epochs,
             "minutes": fold.inner_history["minutes"][-1] + fold.fitted.history["minutes"][-1],
             "ended": ended_by(study.config, fold),
@@ -266,6 +265,19 @@ def _fit(place: int, study: Study, split: Split, program: int) -> int:
         for folder in study.work.glob(f"{split.name}-*"):
             shutil.rmtree(folder)
     return place
+
+
+def _trained(study: Study, split: Split, on_epoch: Callable[[], None]) -> FoldResult:
+    """One fit of a split, and before it another where that chooses the number of epochs.
+
+    No temperature is fitted for its own sake: it changes no figure of the board.
+    """
+    config, seed = study.config, study.config.seeds[0]
+    if config.choose_epochs:
+        return run_fold(study, split, seed, on_epoch)
+    fitted = train_on(study, split.train, seed, config.epochs, on_epoch)
+    answers = clip_log_probabilities(study, fitted, split.test)
+    return FoldResult(split, fitted, 1.0, {"minutes": [0.0]}, answers)
 
 
 def _outcome(study: Study, split: Split) -> Path:
@@ -296,9 +308,7 @@ def _trained_row(entry: _Entry) -> dict[str, Any]:
 
 def _scores(study: Study, splits: Sequence[Split], found: dict[str, dict[str, Any]]) -> dict[str, Any]:
     index = np.array([clip for split in splits for clip in split.test])
-    answers = [
-        softmax(np.array(found[split.name]["log_probabilities"]) / found[split.name]["temperature"]) for split in splits
-    ]
+    answers = [softmax(np.array(found[split.name]["log_probabilities"])) for split in splits]
     return scores(study.truth[index], np.concatenate(answers), study.speakers[index], study.labels)
 
 

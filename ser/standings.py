@@ -65,8 +65,8 @@ recording lies twice, as in the copy that most people download; a random split t
 were trained on. Listeners could answer neutral for calm and calm for neutral, which is the score beside theirs."""
 
 _ABOUT_COSTS = """\
-An answer: from the waveform in memory to the label, on one thread, the median over clips of all actors. Training: both
-fits of a fold, the one on inner actors (epochs, temperature) and the one that is scored. Epochs: the median fold."""
+An answer: from the waveform in memory to the label, on one thread, the median over clips of all actors. Training: all
+fits of a fold, which are two where the epochs are chosen on inner actors (D). Epochs: the median fold."""
 
 
 def scores_table(board: dict[str, Any]) -> str:
