@@ -136,7 +136,7 @@ def _pair(values: dict[str, list[float]]) -> dict[str, float]:
 
 def _alone(folder: Path, clip: Path, runs: int, starts: int, work: str) -> dict[str, Any]:
     """What an answer of one model takes: ms warm, seconds and peak MB of a fresh process; and the MB of its graphs."""
-    from ser.artifact import read_manifest
+    from ser.manifest import read_manifest
 
     manifest = read_manifest(folder)
     graphs = [*manifest["branches"], *([manifest["own_voice"]] if "own_voice" in manifest else [])]

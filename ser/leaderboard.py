@@ -35,6 +35,7 @@ from ser.types import LABEL_SETS, Clip, ParameterError
 CORPUS = "ravdess"
 RANDOM = "random"
 GRAPH = "model.onnx"
+ONE_OUT = "one_out.json"
 TIMED_CLIPS = 24
 DOUBLED_DESIGN = "design_e"  # the one whose claim comes from "2,880 audio samples"
 KEPT = ("uar", "uar_interval", "uar_mean_of_seeds", "accuracy", "macro_f1", "neutral_calm_merged", "clips", "speakers")
@@ -58,7 +59,7 @@ def leaderboard(
     """
     names = _names(models)
     clips = load_corpus(CORPUS, os.fspath(data)).clips
-    header = _header(clips)
+    header = {**_header(clips), "one_out": _one_out(Path(out))}
     rows = _standing_rows(Path(out), header)
     there = [verify(find(name)) for name in names if name in known()]
     entries = _entries([name for name in names if name not in known()], clips, resume, progress)
@@ -89,6 +90,12 @@ def _header(clips: Sequence[Clip]) -> dict[str, Any]:
         "listeners": LISTENERS,
         "anchors": ANCHORS,
     }
+
+
+def _one_out(out: Path) -> dict[str, Any]:
+    """What `benchmarks/one_out.py` wrote beside the board."""
+    file = out / ONE_OUT
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def _standing_rows(out: Path, header: dict[str, Any]) -> list[dict[str, Any]]:

@@ -160,9 +160,26 @@ def anchors_table(board: dict[str, Any]) -> str:
         ]
         for anchor in board["anchors"]
     ]
+    rows = [*_one_out_rows(board), *rows]
     who = [listeners["title"], NONE, NONE, _percent(listeners["accuracy"]), NONE]
     rows.append([*who, listeners["protocol"], listeners["source"]])
     return _table(("system", "pre-trained", "UAR", "accuracy", "UAR, random split", "protocol", "source"), rows)
+
+
+def _one_out_rows(board: dict[str, Any]) -> list[list[str]]:
+    """Our models by the protocol of most anchors."""
+    return [
+        [
+            f"**{name}**",
+            "no",
+            _with_interval(found["uar"], found["uar_interval"]),
+            _percent(found["accuracy"]),
+            NONE,
+            "leave one actor out",
+            "`benchmarks/one_out.py`",
+        ]
+        for name, found in board.get("one_out", {}).items()
+    ]
 
 
 def _section(title: str, table: str) -> str:

@@ -21,6 +21,7 @@ from ser import artifact, metrics
 from ser.crossval import FoldResult, Study, out_of_fold, prepare, run_fold, train_on
 from ser.datasets import Listing, find_corpus, load_corpus
 from ser.fit import LEAST_ROUNDED, Config, Fitted, ended, find_config
+from ser.manifest import SCHEMA
 from ser.models import with_scaler
 from ser.novelty import Novelty, usual_distance
 from ser.splits import Split, inner_split, random_split, speaker_folds
@@ -187,7 +188,7 @@ def _manifest(
 ) -> dict[str, Any]:
     folds = trained.folds[0]
     return {
-        "schema": artifact.SCHEMA,
+        "schema": SCHEMA,
         "name": name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "labels": list(study.labels),

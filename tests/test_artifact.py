@@ -19,7 +19,8 @@ from golden.make import RATE, voice
 
 import ser
 from ser import artifact
-from ser.artifact import ARTIFACTS, MANIFEST, read_manifest, sha256, verify
+from ser.artifact import ARTIFACTS, sha256, verify
+from ser.manifest import FIELDS, HEADS, MANIFEST, read_manifest
 from ser.types import EMOTIONS, ArtifactError, ParameterError, Waveform
 
 SHIPPED = ARTIFACTS / "dense105"
@@ -109,14 +110,14 @@ def test_shipped_model_and_its_copy_load(folder):
 # --- The manifest ---
 
 
-@pytest.mark.parametrize("field", [name for name in artifact.FIELDS if not name.endswith("?")])
+@pytest.mark.parametrize("field", [name for name in FIELDS if not name.endswith("?")])
 def test_missing_field(folder, field):
     put(folder, (field,), ...)
     with pytest.raises(ArtifactError, match=rf"manifest\.json: expected '?{field}.* found None"):
         ser.load(folder)
 
 
-@pytest.mark.parametrize(("name", "shape"), artifact.FIELDS.items(), ids=artifact.FIELDS)
+@pytest.mark.parametrize(("name", "shape"), FIELDS.items(), ids=FIELDS)
 def test_field_of_a_wrong_type(folder, name, shape):
     field = name.removesuffix("?")
     for value in NONSENSE:
@@ -289,7 +290,7 @@ def test_nonsense_anywhere_is_refused_or_harmless(tmp_path, monkeypatch):
     folder.mkdir()
     slim = with_value(SHIPPED_MANIFEST, ("random", "test"), ["a"])
     slim = with_value(slim, ("folds",), [{**slim["folds"][0], "own_voice": "folds/fold1.onnx"}])
-    slim |= {"own_voice": OWN_VOICE, "heads": list(artifact.HEADS), "reduce_noise": False}
+    slim |= {"own_voice": OWN_VOICE, "heads": list(HEADS), "reduce_noise": False}
     taken = set()
     for place in places(slim):
         for value in (None, float("nan"), 0, "x", [[]], {"": 0}):

@@ -119,6 +119,14 @@ def test_equaliser_stays_within_its_decibels():
         assert np.abs(np.percentile(response, [1, 99])).max() <= augment.EQUALISER_DB + 0.2
 
 
+def test_telephone_keeps_the_band_of_a_call():
+    for seed in range(10):
+        tones = {hz: tone(pitch_hz=hz) for hz in (60, 1000, 3000, 5000)}
+        kept = {hz: rms(altered_by("telephone", sound, seed)) / rms(sound) for hz, sound in tones.items()}
+        assert kept[1000] > 0.99 and kept[3000] > 0.99
+        assert kept[60] < 0.3 and kept[5000] < 1e-3
+
+
 def test_room_leaves_a_tail():
     click = np.zeros(RATE, np.float32)
     click[1000] = 1

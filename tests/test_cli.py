@@ -21,6 +21,7 @@ from ser import artifact, cli
 from ser.artifact import ARTIFACTS
 from ser.cli import app
 from ser.evaluate import evaluate
+from ser.manifest import read_manifest
 from ser.types import EMOTIONS, SerError
 
 ROOT = ARTIFACTS.parent
@@ -330,7 +331,7 @@ def test_info():
 
 def test_info_of_a_model_without_scores(tmp_path, monkeypatch):
     monkeypatch.setattr(artifact, "ARTIFACTS", tmp_path)
-    manifest = artifact.read_manifest(ARTIFACTS / "dense105")
+    manifest = read_manifest(ARTIFACTS / "dense105")
     (tmp_path / "young").mkdir()
     (tmp_path / "young" / "manifest.json").write_text(
         json.dumps({**manifest, "name": "young", "labels": list(EMOTIONS[2:6]), "metrics": {}})
@@ -367,7 +368,7 @@ def table(folder: Path, *speakers: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def six(tmp_path_factory) -> tuple[Result, Path]:
+def six(tmp_path_factory, eager) -> tuple[Result, Path]:
     """A training with noise reduction on six labels, to which one of the corpus' three does not belong; its model."""
     home = tmp_path_factory.mktemp("home")
     corpus = f"table={table(home / 'heard', 'ana', 'ben', 'cleo')}"
@@ -382,7 +383,7 @@ def six(tmp_path_factory) -> tuple[Result, Path]:
 def test_train_takes_labels_and_noise_reduction(six):
     result, model = six
     assert result.exit_code == 0, result.exception
-    manifest = artifact.read_manifest(model)
+    manifest = read_manifest(model)
     config = manifest["training"]["config"]
     assert (config["labels"], config["reduce_noise"]) == ("six", True) and manifest["reduce_noise"] is True
     assert manifest["labels"] == ["neutral", "happy"] and manifest["training"]["clips"] == 12

@@ -149,7 +149,7 @@ def test_what_ships_hears_everything_and_a_voice_of_ones_own_is_not_trained_ever
 
 def test_every_emotion_of_every_speaker_is_drawn_as_often():
     listed = clips("ravdess", 3) + clips("nemo", 2, EMOTIONS[:2], takes=7)
-    made = study(listed)
+    made = study(listed, home_share=0.0)
     rows = made.table.side(range(len(listed)), copies=True)[5:]  # some have fewer rows than others
     chances = crossval._balanced(made, rows)
     mass = defaultdict(float)
@@ -158,6 +158,21 @@ def test_every_emotion_of_every_speaker_is_drawn_as_often():
     assert chances.shape == rows.shape and (chances > 0).all() and chances.sum() == pytest.approx(1)
     assert len(mass) == 3 * 4 + 2 * 2
     np.testing.assert_allclose(list(mass.values()), 1 / len(mass))
+
+
+def test_the_first_corpus_gets_its_share_of_the_draws():
+    listed = clips("ravdess", 3) + clips("nemo", 2, EMOTIONS[:2], takes=7)
+    home = np.array([clip.corpus == "ravdess" for clip in listed])
+    made = study(listed, home_share=0.8)
+    rows = made.table.side(range(len(listed)), copies=True)
+    at_home = home[made.table.origin[rows]]
+    chances = crossval._balanced(made, rows)
+    assert chances.sum() == pytest.approx(1) and chances[at_home].sum() == pytest.approx(0.8)
+    assert len({round(chance, 9) for chance in chances[at_home]}) == 1  # all clips of this list are as rare
+    for part in (rows[at_home], rows[~at_home]):  # a side of one corpus has nothing to share with
+        np.testing.assert_allclose(
+            crossval._balanced(made, part), crossval._balanced(study(listed, home_share=0.0), part)
+        )
 
 
 def test_targets_of_the_heads():

@@ -26,18 +26,21 @@ ROWS = (
     ("features", "augment", "scaler", "metrics", "novelty", "readers", "duplicates", "synthetic", "words"),
     ("datasets", "distort", "voice"),
     ("splits", "download", "frames"),
-    ("models", "artifact"),  # store
+    ("manifest", "models"),  # store
+    ("artifact",),
     ("predict", "view"),  # inference
     ("own_voice",),
     ("table", "fit", "card", "figures", "claims", "standings", "enrolment"),  # work
     ("crossval",),
     ("train", "ensemble", "robustness", "export", "story"),
     ("leaderboard", "release", "evaluate"),
-    ("cli", "app"),  # doors
+    ("printed",),
+    ("workbench",),  # doors
+    ("cli", "app"),
     ("__main__",),
 )
 SOUND = {"decode", "audio", "spectra", "published", "tracks", "functionals", "features"}
-ANSWERING = {"__init__", "types", *SOUND, "metrics", "novelty", "artifact", "predict", "own_voice"}
+ANSWERING = {"__init__", "types", *SOUND, "metrics", "novelty", "manifest", "artifact", "predict", "own_voice"}
 ANSWERING |= {"words", "view", "app"}
 HEAVY = {"tensorflow", "keras", "librosa", "numba", "sklearn"}
 LATE = HEAVY | {"noisereduce"}  # which models with noise reduction load, and no others

@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ser.artifact import find, read_manifest
+from ser.artifact import find
 from ser.card import robustness_table, score_table, sections, seeds_line
+from ser.manifest import read_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 CORPORA = {

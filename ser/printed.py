@@ -1,0 +1,125 @@
+"""How the command line prints: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from enum import StrEnum
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ser.types import EMOJI, REASONS
+
+out = Console()
+err = Console(stderr=True)
+
+
+class Format(StrEnum):
+    """How results are printed."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+class Scores(StrEnum):
+    """How scores are printed."""
+
+    table = "table"
+    json = "json"
+
+
+def print_rows(rows: list[dict[str, Any]], format: Format, labels: tuple[str, ...]) -> None:
+    if format is Format.json:
+        print(json.dumps(rows, indent=1))
+    elif format is Format.csv:
+        _print_csv(rows, labels)
+    else:
+        _print_table(rows)
+
+
+def _print_csv(rows: list[dict[str, Any]], labels: tuple[str, ...]) -> None:
+    fields = ["file", "label", "confidence", *labels, "uncertain", "reasons"]
+    fields += ["sex", "sex_confidence", "intensity", "duration_s", "model", "error"]
+    writer = csv.DictWriter(sys.stdout, fields, extrasaction="ignore")
+    writer.writeheader()
+    for row in rows:
+        sex, likely = _sex(row)
+        told = {"reasons": " ".join(row.get("reasons", [])), "sex": sex, "sex_confidence": likely}
+        writer.writerow({**row, **row.get("probabilities", {}), **told})
+
+
+def _sex(row: dict[str, Any]) -> tuple[str, float] | tuple[None, None]:
+    """The likelier sex of a voice with its probability, where the model says one."""
+    return max(row["sex"].items(), key=lambda item: item[1]) if row.get("sex") else (None, None)
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    """One line a recording; the sentence behind each doubt stands once, on stderr."""
+    table = Table(box=None, header_style="dim")
+    table.add_column("file", overflow="fold")
+    more = [heading for heading in ("sex", "intensity") if any(row.get(heading) is not None for row in rows)]
+    for heading in ("sounds", "sure", "next", *more, "doubt"):
+        table.add_column(heading, no_wrap=heading != "doubt")
+    for row in rows:
+        table.add_row(Text(row["file"]), *(_failed(row, more) if "error" in row else _cells(row, more)))
+    out.print(table)
+    doubts = {reason for row in rows for reason in row.get("reasons", ())}
+    for reason, sentence in REASONS.items():
+        if reason in doubts:
+            err.print(f"{_words(reason)}: {sentence}", style="dim", highlight=False)
+
+
+def _failed(row: dict[str, Any], more: list[str]) -> tuple[Any, ...]:
+    return "", "", "", *("" for _ in more), Text(row["error"], style="red")
+
+
+def _cells(row: dict[str, Any], more: list[str]) -> tuple[Any, ...]:
+    """Cells of one answer; `more` names the columns that only some models fill."""
+    ranked = sorted(row["probabilities"].items(), key=lambda item: -item[1])
+    (label, confidence), (following, chance) = ranked[:2]
+    doubt = Text(", ".join(map(_words, row["reasons"])), style="yellow")
+    heads = (_head(row, heading) for heading in more)
+    return f"{EMOJI[label]} {label}", f"{confidence:.0%}", f"{following} {chance:.0%}", *heads, doubt
+
+
+def _head(row: dict[str, Any], heading: str) -> str:
+    if row[heading] is None:
+        return ""
+    if heading == "intensity":
+        return f"{row['intensity']:.0%}"
+    sex, likely = _sex(row)
+    return f"{sex} {likely:.0%}"
+
+
+def _words(reason: str) -> str:
+    return reason.replace("_", " ")
+
+
+def print_report(report: dict[str, Any]) -> None:
+    low, high = report["uar_interval"]
+    merged = report["neutral_calm_merged"]
+    summary = Table.grid(padding=(0, 2))
+    for name, value in (
+        ("model, corpus", f"{report['model']} on {report['corpus']}"),
+        ("protocol", f"{report['protocol']}: {report['note']}"),
+        ("clips", f"{report['clips']} of {report['speakers']} speakers"),
+        ("UAR", f"{report['uar']:.1%}  (95 % interval over speakers {low:.1%} to {high:.1%})"),
+        ("accuracy", f"{report['accuracy']:.1%}"),
+        ("macro F1", f"{report['macro_f1']:.1%}"),
+        ("calibration error", f"{report['calibration_error']:.1%}"),
+        ("neutral = calm", f"accuracy {merged['accuracy']:.1%}, UAR {merged['uar']:.1%}  (as listeners were scored)"),
+        ("left out", ", ".join(f"{count} {label}" for label, count in report["excluded"].items()) or "nothing"),
+        ("errors", str(len(report["errors"]))),
+    ):
+        summary.add_row(name, value)
+    out.print(summary, highlight=False)
+    table = Table("meant \\ answered", *report["labels"], "recall", box=None, header_style="dim")
+    for label, counts in zip(report["labels"], report["confusion"], strict=True):
+        recall = report["recall"][label]
+        table.add_row(label, *map(str, counts), "no clips" if recall is None else f"{recall:.0%}")
+    out.print(table, highlight=False)
