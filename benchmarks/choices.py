@@ -20,8 +20,9 @@ from tqdm.auto import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ser import metrics
+from ser.configs import CONFIGS, Config
 from ser.datasets import load_corpus
-from ser.fit import CONFIGS, Config, fit
+from ser.fit import fit
 from ser.splits import speaker_folds
 from ser.table import FeatureTable, feature_table
 from ser.types import EMOTIONS, Clip

@@ -18,10 +18,10 @@ from tqdm.auto import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from ser.configs import CONFIGS, find_config
 from ser.crossval import prepare, run_fold, scores
 from ser.datasets import load_corpus
 from ser.ensemble import ENSEMBLES, answers, assemble, train_team
-from ser.fit import CONFIGS, find_config
 from ser.metrics import softmax
 from ser.splits import Split
 from ser.train import work_folder

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from ser import metrics
+from ser.configs import Config
 from ser.duplicates import check_duplicates, find_duplicates
-from ser.fit import Config, Fitted, Scaler, fit
+from ser.fit import Fitted, Scaler, fit
 from ser.splits import DOUBLED, Split, check_split, inner_split, shared_labels
 from ser.table import FeatureTable, feature_table
 from ser.types import EMOTIONS, Clip

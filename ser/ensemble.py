@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from ser import metrics
+from ser.configs import CONFIGS
 from ser.crossval import FoldResult, Study, clip_heads, clip_log_probabilities, guard, prepare, stage, train_on
-from ser.fit import CONFIGS, Fitted
+from ser.fit import Fitted
 from ser.splits import Split, corpus_splits, inner_split, random_split, speaker_folds
 from ser.table import FeatureTable
 from ser.types import Clip

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from ser.artifact import Artifact, find, verify
+from ser.configs import Config
 from ser.crossval import FoldResult, Study, out_of_fold, prepare, run_fold, scores
 from ser.datasets import load_corpus
 from ser.ensemble import CALIBRATING_SHARE, Ensemble, Team, fold_results, team_folds, team_random, train_team
-from ser.fit import Config
 from ser.predict import Recognizer
 from ser.splits import Split, inner_split, random_split, speaker_folds
 from ser.types import LABEL_SETS, AudioError, Clip, ParameterError

@@ -23,9 +23,9 @@ from ser import standings
 from ser.artifact import Artifact, find, known, verify
 from ser.audio import load_waveform
 from ser.claims import ANCHORS, DESIGNS, LISTENERS
+from ser.configs import CONFIGS
 from ser.crossval import FoldResult, Study, clip_log_probabilities, prepare, run_fold, scores, train_on
 from ser.datasets import load_corpus
-from ser.fit import CONFIGS
 from ser.metrics import softmax
 from ser.predict import Recognizer
 from ser.splits import DOUBLED, Split, doubled, doubled_split, random_split, speaker_folds

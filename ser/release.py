@@ -17,6 +17,7 @@ import numpy as np
 import ser
 from ser import artifact, metrics
 from ser.card import write_card
+from ser.configs import CONFIGS, Config
 from ser.crossval import FoldResult, Study, left_out_scores, out_of_fold
 from ser.datasets import Listing, find_corpus, load_corpus
 from ser.enrolment import enrolment
@@ -36,7 +37,6 @@ from ser.ensemble import (
     train_team,
 )
 from ser.figures import write_figures
-from ser.fit import CONFIGS, Config
 from ser.manifest import HEADS, SCHEMA
 from ser.novelty import Novelty, usual_distance
 from ser.splits import Split

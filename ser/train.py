@@ -18,9 +18,10 @@ import numpy as np
 
 import ser
 from ser import artifact, metrics
+from ser.configs import Config, find_config
 from ser.crossval import FoldResult, Study, out_of_fold, prepare, run_fold, train_on
 from ser.datasets import Listing, find_corpus, load_corpus
-from ser.fit import LEAST_ROUNDED, Config, Fitted, ended, find_config
+from ser.fit import LEAST_ROUNDED, Fitted, ended
 from ser.manifest import SCHEMA
 from ser.models import with_scaler
 from ser.novelty import Novelty, usual_distance

@@ -46,7 +46,7 @@ class Labels(StrEnum):
 def train(
     corpus: Annotated[list[str], typer.Option(help="NAME=DIR, e.g. ravdess=../data; may be repeated.")],
     config: Annotated[
-        str, typer.Option(help="How to train: a name from ser.fit.CONFIGS or ser.ensemble.ENSEMBLES.")
+        str, typer.Option(help="How to train: a name from ser.configs.CONFIGS or ser.ensemble.ENSEMBLES.")
     ] = "dense105",
     name: Annotated[str | None, typer.Option(help="The artifact's name; default: that of the configuration.")] = None,
     labels: Annotated[

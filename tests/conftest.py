@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-# Before NumPy is imported: two threads on two busy cores wait for each other more than they work.
+# Before NumPy is imported: pytest has a process for each core, so more threads only wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")
 
 import numpy as np
+
+# The files that take longest, longest first: what is begun last leaves a core idle at the end.
+LONGEST = ("notebook", "browser", "train", "cli", "benchmarks", "leaderboard", "models", "export", "release")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 def _need(name: str, reason: str) -> None:
@@ -41,3 +53,13 @@ def chromium() -> str:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20261121)
+
+
+@pytest.fixture(scope="module")
+def eager() -> Iterator[None]:
+    """Training without compiled graphs: for the few steps of a test, compiling takes ten times as long as learning."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ser.configs import Config
 from ser.crossval import FoldResult, Study, guard, left_out_scores
-from ser.fit import Config
 from ser.splits import corpus_splits, doubled, doubled_split
 from ser.table import FeatureTable
 from ser.types import Clip, ParameterError

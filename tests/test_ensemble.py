@@ -13,6 +13,7 @@ import soundfile as sf
 from golden.make import RATE, voice
 
 from ser import artifact, crossval
+from ser.configs import CONFIGS
 from ser.crossval import FoldResult, Study, guard
 from ser.ensemble import (
     CALIBRATING_SHARE,
@@ -28,7 +29,6 @@ from ser.ensemble import (
     team_left_out,
     team_random,
 )
-from ser.fit import CONFIGS
 from ser.release import find_ensemble, train_ensemble
 from ser.splits import RAVDESS_FOLDS, Split
 from ser.table import FeatureTable

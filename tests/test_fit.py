@@ -11,14 +11,13 @@ import pytest
 
 from ser import fit as fitting
 from ser.artifact import ARTIFACTS, read_manifest
+from ser.configs import CONFIGS, PUBLISHED, SCHEDULES, Config, find_config
 from ser.features import recipe
-from ser.fit import CONFIGS, Config, Scaler, ended, find_config, fit
+from ser.fit import Scaler, ended, fit
 from ser.types import LABEL_SETS, ParameterError
 
 # Quick to train and without chance: no copies, no noise, no dropout.
-PLAIN = replace(
-    fitting.PUBLISHED, architecture="dense180", options={"dropout": (0.0, 0.0, 0.0)}, minutes=0.0, batch_size=20
-)
+PLAIN = replace(PUBLISHED, architecture="dense180", options={"dropout": (0.0, 0.0, 0.0)}, minutes=0.0, batch_size=20)
 
 
 def blobs(n: int = 60, n_labels: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -259,7 +258,7 @@ def test_the_rate_is_halved_on_a_plateau():
 
 @pytest.mark.slow
 def test_schedules():
-    rates = {name: fitting._learning_rate(replace(PLAIN, schedule=name, epochs=10), 20) for name in fitting.SCHEDULES}
+    rates = {name: fitting._learning_rate(replace(PLAIN, schedule=name, epochs=10), 20) for name in SCHEDULES}
     assert rates["constant"] == rates["plateau"] == PLAIN.learning_rate
     course = [float(rates["one_cycle"](step)) for step in range(200)]
     assert int(np.argmax(course)) == 20 and max(course) == pytest.approx(1e-3) and course[-1] < 1e-6

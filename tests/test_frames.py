@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ser import frames
+from ser.configs import CONFIGS
 from ser.features import N_FRAMES
-from ser.fit import CONFIGS
 from ser.frames import alter_frames
 from ser.tracks import NAMES
 from ser.voice import N_MELS

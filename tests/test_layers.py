@@ -30,7 +30,8 @@ ROWS = (
     ("artifact",),
     ("predict", "view"),  # inference
     ("own_voice",),
-    ("table", "fit", "card", "figures", "claims", "standings", "enrolment"),  # work
+    ("configs", "table", "card", "figures", "claims", "standings", "enrolment"),  # work
+    ("fit",),
     ("crossval",),
     ("train", "ensemble", "robustness", "export", "story"),
     ("leaderboard", "release", "evaluate"),

@@ -21,7 +21,7 @@ from ser import artifact, leaderboard, standings
 from ser.artifact import known
 from ser.claims import ANCHORS, DESIGNS, LISTENERS
 from ser.cli import app
-from ser.fit import CONFIGS
+from ser.configs import CONFIGS
 from ser.leaderboard import merged
 from ser.types import EMOTIONS, LABEL_SETS, ParameterError
 
@@ -209,7 +209,7 @@ def home(tmp_path, monkeypatch) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.data
-def test_a_killed_run_goes_on_where_it_was(few, home, monkeypatch):
+def test_a_killed_run_goes_on_where_it_was(few, home, eager, monkeypatch):
     run = subprocess.Popen(
         [sys.executable, "-c", RUN, str(few), str(home / "out")],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -15,13 +15,15 @@ from ser.artifact import ARTIFACTS
 
 NOTEBOOK = Path(__file__).resolve().parent.parent / "notebooks" / "train.ipynb"
 PICTURES = 10
+EAGER = "import tensorflow as tf; tf.config.run_functions_eagerly(True)"
 
 
-def execute(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Any:
-    """The executed notebook; nothing it makes outlives the test."""
+def execute(monkeypatch: pytest.MonkeyPatch, cache: Path, first: str = "") -> Any:
+    """The executed notebook, after a cell with the code `first`; nothing it makes outlives the test."""
     monkeypatch.setenv("SER_CACHE", str(cache))
     monkeypatch.setenv("TMPDIR", str(cache))
     notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(first))
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
     return notebook
 
@@ -54,7 +56,7 @@ def imported(sources: list[str]) -> set[str]:
 def test_it_runs_on_synthetic_voices(monkeypatch, tmp_path):
     monkeypatch.delenv("SER_DATA", raising=False)
     before = sorted(ARTIFACTS.iterdir())
-    notebook = execute(monkeypatch, tmp_path)
+    notebook = execute(monkeypatch, tmp_path, EAGER)  # a few steps, for which compiling would take longer
     said = printed(notebook)
     assert "table: 64 clips, 4 speakers, 8 emotions" in said
     assert "128 rows of 105 features" in said

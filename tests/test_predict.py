@@ -19,9 +19,9 @@ from golden.make import RATE, chords, noise, tone, voice
 import ser
 from ser.artifact import ARTIFACTS, find, open_graph, run_graph, verify
 from ser.audio import load_waveform
+from ser.configs import Config
 from ser.crossval import Study, clip_log_probabilities
 from ser.features import RECIPES
-from ser.fit import Config
 from ser.table import FeatureTable
 from ser.types import EMOTIONS, REASONS, ArtifactError, AudioError, Clip, ParameterError, Waveform
 
@@ -122,7 +122,7 @@ def test_a_waveform_at_another_rate_is_refused(recognizer):
         recognizer.predict(Waveform(voice(), 48_000))
 
 
-@pytest.mark.parametrize("source", [None, 5, io.StringIO("text"), [0.0, 1.0]], ids=repr)
+@pytest.mark.parametrize("source", [None, 5, io.StringIO("text"), [0.0, 1.0]], ids=lambda source: type(source).__name__)
 def test_other_kinds_of_source_are_refused(recognizer, source):
     with pytest.raises(ParameterError, match="must be a path, bytes or a file"):
         recognizer.predict(source)

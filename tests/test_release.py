@@ -18,9 +18,9 @@ import ser
 from ser import artifact, cli, crossval, release
 from ser import evaluate as evaluation
 from ser.artifact import HEADS, read_manifest, sha256
+from ser.configs import CONFIGS
 from ser.ensemble import ENSEMBLES, Ensemble
 from ser.evaluate import evaluate
-from ser.fit import CONFIGS
 from ser.synthetic import speak, write_corpus
 from ser.types import EMOTIONS, ArtifactError, ParameterError
 
@@ -68,12 +68,9 @@ def actors(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Iterator[Path]:
+def home(tmp_path_factory, eager) -> Iterator[Path]:
     """A place of its own for artifacts and for what training keeps, and networks of a few hundred weights."""
-    import tensorflow as tf
-
     home = tmp_path_factory.mktemp("home")
-    tf.config.run_functions_eagerly(True)  # for two steps a network it would take longer to compile it
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(artifact, "ARTIFACTS", home / "artifacts")
         patch.setattr(evaluation, "JOBS", 1)
@@ -86,7 +83,6 @@ def home(tmp_path_factory) -> Iterator[Path]:
         three = Ensemble(dict(zip(BRANCHES, (0.4, 0.4, 0.2), strict=True)), "statistics", 0.6)
         patch.setitem(ENSEMBLES, "voice", three)
         yield home
-    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from ser import models
+from ser.configs import CONFIGS
 from ser.features import N_FRAMES, RECIPES
-from ser.fit import CONFIGS, Fitted, rounded
+from ser.fit import Fitted, rounded
 from ser.scaler import Scaler
 from ser.tracks import NAMES
 from ser.train import export_onnx
