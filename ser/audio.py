@@ -75,6 +75,8 @@ def open_recording(source: Source, *, max_s: float = MAX_PREDICT_S, max_bytes: i
 class Recording:
     """An open recording. `format` as people say it ("WAV"), `sample_rate` in Hz and `channels` of the source.
 
+    `length_s` is how long the file says that it is, None where it does not tell.
+
     `clipped` and `cut_off` (see `Waveform`) hold once the blocks have been read. Closed by `with`, by `close()`,
     and by the end of the blocks.
     """
@@ -82,6 +84,7 @@ class Recording:
     def __init__(self, decoder: Decoder, label: str, max_s: float, stack: ExitStack) -> None:
         self.format, self.sample_rate, self.channels = decoder.format, decoder.sample_rate, decoder.channels
         self.label = label
+        self.length_s = decoder.length_s
         self.cut_off = False
         self._decoder, self._max_s, self._stack = decoder, max_s, stack
         self._meter = _ClipMeter()

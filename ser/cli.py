@@ -13,8 +13,9 @@ from typing import Annotated, Any
 import typer
 
 import ser
+from ser.cli_timeline import timeline
 from ser.printed import Format, Scores, err, out, print_rows
-from ser.types import EMOTIONS, SerError
+from ser.types import EMOTIONS, ParameterError, SerError
 from ser.workbench import ModelOption, commands
 
 app = typer.Typer(
@@ -109,6 +110,22 @@ def _sources(file: str) -> Iterator[tuple[Any, str]]:
         yield file, file
 
 
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one, named in the log.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes; one a core.")] = 1,
+    model: ModelOption = None,
+) -> None:
+    """Answer over HTTP until told to stop; /docs describes it. SER_API_KEY sets a key."""
+    try:
+        from ser.serve import serve as run
+    except ModuleNotFoundError as error:
+        raise ParameterError(f"serve needs {error.name}: pip install 'voice-ser[api]'.") from None
+    run(host, port, workers, model)
+
+
+app.command()(timeline)
 app.add_typer(commands)
 
 

@@ -1,7 +1,7 @@
 """Our own model: several networks on different views of a voice, trained apart and asked together.
 
 Folds are made of the first corpus' speakers. All other corpora stand on every training side, and a few speakers of
-each training side are kept from its networks, to fit the temperature on.
+each training side are kept from its networks, to choose their weights on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ser.splits import Split, corpus_splits, inner_split, random_split, speaker_
 from ser.table import FeatureTable
 from ser.types import Clip
 
-CALIBRATING_SHARE = 0.1  # of a training side's speakers, whom its networks never hear
+INNER_SHARE = 0.1  # of a training side's speakers, whom its networks never hear
 OWN_CLIPS = 5  # of a speaker, that a voice is described by in training
 OWN_DRAWS = 2  # rows of each window, each described by other clips
 FINAL = "final"
@@ -43,7 +43,7 @@ class Ensemble:
     own_weight: float
 
 
-ENSEMBLES = {"voice": Ensemble({"sequence": 0.5, "statistics": 0.5}, "statistics", 1.0)}
+ENSEMBLES = {"voice": Ensemble({"sequence": 0.7, "statistics": 0.3}, "statistics", 1.0)}
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _others(rng: np.random.Generator, own: np.ndarray, clip: int) -> np.ndarray:
 
 
 def team_folds(team: Team) -> list[tuple[Split, tuple[int, ...]]]:
-    """Folds over the speakers of the home corpus, each with the clips of the speakers kept for its temperature."""
+    """Folds over the speakers of the home corpus, each with the clips of the speakers kept for choices."""
     return [_kept_apart(team, split) for split in speaker_folds(team.clips[: team.home])]
 
 
@@ -141,7 +141,7 @@ def team_final(team: Team) -> Split:
 
 
 def _kept_apart(team: Team, split: Split) -> tuple[Split, tuple[int, ...]]:
-    kept = inner_split(team.clips[: team.home], split.train, share=CALIBRATING_SHARE).test
+    kept = inner_split(team.clips[: team.home], split.train, share=INNER_SHARE).test
     train = (*sorted(set(split.train) - set(kept)), *range(team.home, len(team.clips)))
     return replace(split, train=train), kept
 
@@ -210,16 +210,22 @@ def answers(team: Team, split: Split, clips: Sequence[int]) -> Answers:
 def fold_results(
     team: Team, folds: Iterable[tuple[Split, tuple[int, ...]]]
 ) -> tuple[list[FoldResult], list[np.ndarray]]:
-    """Each fold's answers on its test side with the temperature of its kept speakers, and what its heads say there."""
-    results, heads = [], []
+    """Each fold's answers on its test side, with a temperature of its own, and what its heads say there.
+
+    The temperature is that of the speakers of the fold's training side, each answered in the fold that never heard
+    it; a split that stands alone has the speakers kept apart for it.
+    """
+    folds = list(folds)
+    tested = {split.name: answers(team, split, split.test) for split, _ in folds}
+    results = []
     for split, kept in folds:
-        inner = answers(team, split, kept)
-        temperature = metrics.temperature(inner.log_probabilities, team.first.truth[list(kept)])
-        tested = answers(team, split, split.test)
-        network = fitted(team, next(iter(team.studies)), split)
-        results.append(FoldResult(split, network, temperature, network.history, tested.log_probabilities))
-        heads.append(tested.heads)
-    return results, heads
+        asked = [(tested[other.name], other.test) for other, _ in folds if other.name != split.name]
+        asked = asked or [(answers(team, split, kept), kept)]
+        inner = np.concatenate([found.log_probabilities for found, _ in asked])
+        temperature = metrics.temperature(inner, team.first.truth[[clip for _, clips in asked for clip in clips]])
+        network, scores = fitted(team, next(iter(team.studies)), split), tested[split.name].log_probabilities
+        results.append(FoldResult(split, network, temperature, network.history, scores))
+    return results, [tested[split.name].heads for split, _ in folds]
 
 
 def head_scores(team: Team, folds: Sequence[FoldResult], heads: Sequence[np.ndarray]) -> dict[str, Any]:

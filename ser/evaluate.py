@@ -16,7 +16,7 @@ from ser.artifact import Artifact, find, verify
 from ser.configs import Config
 from ser.crossval import FoldResult, Study, out_of_fold, prepare, run_fold, scores
 from ser.datasets import load_corpus
-from ser.ensemble import CALIBRATING_SHARE, Ensemble, Team, fold_results, team_folds, team_random, train_team
+from ser.ensemble import INNER_SHARE, Ensemble, Team, fold_results, team_folds, team_random, train_team
 from ser.predict import Recognizer
 from ser.splits import Split, inner_split, random_split, speaker_folds
 from ser.types import LABEL_SETS, AudioError, Clip, ParameterError
@@ -181,7 +181,7 @@ def _team(
 
 def _kept_apart(team: Team, split: Split) -> tuple[Split, tuple[int, ...]]:
     """A split without the training clips of a few speakers, and these clips, to fit the temperature on."""
-    kept = inner_split(team.clips, split.train, share=CALIBRATING_SHARE).test
+    kept = inner_split(team.clips, split.train, share=INNER_SHARE).test
     return replace(split, train=tuple(sorted(set(split.train) - set(kept)))), kept
 
 

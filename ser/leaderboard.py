@@ -269,8 +269,8 @@ def _fit(place: int, study: Study, split: Split, program: int) -> int:
             **_parameters([fold.fitted.network]),
         }
         standings.replace(_outcome(study, split), json.dumps(found))
-        for folder in study.work.glob(f"{split.name}-*"):
-            shutil.rmtree(folder)
+    for folder in study.work.glob(f"{split.name}-*"):  # a run that was killed just here has left some
+        shutil.rmtree(folder)
     return place
 
 

@@ -18,7 +18,18 @@ os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")
 import numpy as np
 
 # The files that take longest, longest first: what is begun last leaves a core idle at the end.
-LONGEST = ("notebook", "browser", "train", "cli", "benchmarks", "leaderboard", "models", "export", "release")
+LONGEST = (
+    "notebook",
+    "browser",
+    "api_service",
+    "train",
+    "cli",
+    "benchmarks",
+    "leaderboard",
+    "models",
+    "export",
+    "release",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,6 +58,15 @@ def chromium() -> str:
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
         _need("browser", "Chromium is not installed (Debian: apt-get install chromium)")
+    return str(found)
+
+
+@pytest.fixture(scope="session")
+def prometheus() -> str:
+    """Path of the Prometheus program."""
+    found = shutil.which("prometheus")
+    if found is None:
+        _need("service", "Prometheus is not installed (Debian: apt-get install prometheus)")
     return str(found)
 
 

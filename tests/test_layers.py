@@ -23,26 +23,37 @@ ROWS = (
     ("spectra",),  # rooms
     ("published", "tracks"),
     ("functionals",),
-    ("features", "augment", "scaler", "metrics", "novelty", "readers", "duplicates", "synthetic", "words"),
+    ("features", "speech", "augment", "scaler", "metrics", "novelty", "readers", "duplicates", "synthetic", "words"),
     ("datasets", "distort", "voice"),
     ("splits", "download", "frames"),
     ("manifest", "models"),  # store
     ("artifact",),
     ("predict", "view"),  # inference
-    ("own_voice",),
+    ("own_voice", "timeline"),
+    ("writers",),
     ("configs", "table", "card", "figures", "claims", "standings", "enrolment"),  # work
     ("fit",),
     ("crossval",),
     ("train", "ensemble", "robustness", "export", "story"),
     ("leaderboard", "release", "evaluate"),
     ("printed",),
+    ("refusals", "drift", "stream"),  # service
+    ("gate", "workers", "meters", "answers"),
+    ("upload", "access"),
+    ("service",),
+    ("live", "serve"),
+    ("api",),
     ("workbench",),  # doors
+    ("cli_timeline",),
     ("cli", "app"),
     ("__main__",),
 )
 SOUND = {"decode", "audio", "spectra", "published", "tracks", "functionals", "features"}
 ANSWERING = {"__init__", "types", *SOUND, "metrics", "novelty", "manifest", "artifact", "predict", "own_voice"}
+ANSWERING |= {"speech", "timeline", "writers"}
 ANSWERING |= {"words", "view", "app"}
+SERVING = {"refusals", "drift", "stream", "gate", "workers", "meters", "answers", "upload", "access", "service"}
+ANSWERING |= SERVING | {"live", "api", "serve"}
 HEAVY = {"tensorflow", "keras", "librosa", "numba", "sklearn"}
 LATE = HEAVY | {"noisereduce"}  # which models with noise reduction load, and no others
 UNPICKLERS = {"pickle", "joblib", "dill", "shelve"}

@@ -1,0 +1,135 @@
+"""The command `timeline`: how a recording of any length sounds over time, on the screen or as a file for others."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from ser.printed import err, out
+from ser.types import EMOJI, REASONS, ParameterError
+from ser.workbench import ModelOption
+
+if TYPE_CHECKING:
+    from ser.timeline import Segment, Timeline
+
+
+class Format(StrEnum):
+    """How a timeline is printed: a table for people, or one of `ser.writers.WRITERS`."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+    srt = "srt"
+    vtt = "vtt"
+    audacity = "audacity"
+    textgrid = "textgrid"
+
+
+def timeline(
+    file: Annotated[str, typer.Argument(help="A recording of up to four hours.")],
+    model: ModelOption = None,
+    format: Annotated[
+        Format | None, typer.Option("--format", "-f", help="Default: what --out ends in, else table.")
+    ] = None,
+    place: Annotated[Path | None, typer.Option("--out", help="A file to write instead of standard output.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file of this name.")] = False,
+) -> None:
+    """Say how a long recording sounds over time: its speech in segments, and the share of each emotion."""
+    from ser.writers import write
+
+    chosen = _format(format, place)
+    if place is not None:
+        _check_free(place, force=force)
+    found = _with_progress(file, model)
+    if chosen is Format.table:
+        _print_table(found)
+    elif place is None:
+        print(write(found, chosen), end="")
+    else:
+        _save(write(found, chosen), place)
+    _print_doubts(found)
+
+
+def _format(format: Format | None, place: Path | None) -> Format:
+    """The format asked for, or the one that a file's name ends in."""
+    from ser.writers import WRITERS
+
+    endings = {writer.ending.lower(): Format(name) for name, writer in WRITERS.items()}
+    if format is None and place is not None and place.suffix.lower() not in endings:
+        raise ParameterError(f"{place.name}: which --format? Known endings: {', '.join(endings)}.")
+    chosen = format or (endings[place.suffix.lower()] if place else Format.table)
+    if chosen is Format.table and place is not None:
+        raise ParameterError(f"A table is for the screen; for a file choose --format {', '.join(WRITERS)}.")
+    return chosen
+
+
+def _check_free(place: Path, *, force: bool) -> None:
+    """Before the work, not after it: a name that is taken, or a folder that is not there."""
+    if place.exists() and not (force and place.is_file()):
+        raise ParameterError(f"{place} exists already; choose another --out, or --force to replace a file.")
+    if not place.parent.is_dir():
+        raise ParameterError(f"{place}: there is no folder {place.parent}. Make it, or choose another --out.")
+
+
+def _with_progress(file: str, model: str | None) -> Timeline:
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    from ser.predict import load
+    from ser.timeline import timeline as find
+
+    recognizer = load(model)
+    columns = (TextColumn("Listening"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        return find(
+            file, recognizer, progress=lambda done_s, whole_s: bar.update(task, completed=done_s, total=whole_s)
+        )
+
+
+def _save(text: str, place: Path) -> None:
+    """Written beside and renamed, so that a full disk leaves what was there."""
+    beside = place.with_name(f".{place.name}.part")
+    try:
+        beside.write_text(text, encoding="utf-8", newline="")
+        beside.replace(place)
+    except OSError as error:
+        if beside.exists():
+            beside.unlink()
+        raise ParameterError(f"{place} cannot be written ({error.strerror}). Choose another --out.") from error
+    err.print(f"Written to {place}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_table(found: Timeline) -> None:
+    from ser.writers import clock
+
+    table = Table("from", "to", "sounds", "sure", "doubt", box=None, header_style="dim")
+    for segment in found.segments:
+        table.add_row(*_cells(segment))
+    if found.segments:
+        out.print(table)
+    shares = sorted(((share, label) for label, share in found.share.items() if share), reverse=True)
+    told = ", ".join(f"{label} {share:.0%}" for share, label in shares)
+    spoken = f"{clock(found.speech_s)} of speech in {clock(found.duration_s)}"
+    out.print(f"{spoken}: {told}" if told else f"No speech was found in {clock(found.duration_s)}.", highlight=False)
+
+
+def _cells(segment: Segment) -> tuple[str | Text, ...]:
+    from ser.writers import clock
+
+    doubt = Text(", ".join(reason.replace("_", " ") for reason in segment.reasons), style="yellow")
+    sounds = f"{EMOJI[segment.label]} {segment.label}"
+    return clock(segment.start_s), clock(segment.end_s), sounds, f"{segment.confidence:.0%}", doubt
+
+
+def _print_doubts(found: Timeline) -> None:
+    """The sentence behind each doubt, once."""
+    reasons = {reason for segment in found.segments for reason in segment.reasons}
+    reasons |= {"cut_off"} if found.cut_off else set()
+    for reason, sentence in REASONS.items():
+        if reason in reasons:
+            err.print(f"{reason.replace('_', ' ')}: {sentence}", style="dim", highlight=False, soft_wrap=True)

@@ -1,0 +1,66 @@
+"""How far the answers of today are from those on unseen speakers at training: the population stability index.
+
+What was expected stands in a model's manifest: how often each label was answered, how sure, and how often speech was
+unlike that of the training. Under 0.1 nothing has moved, over 0.25 much has [Siddiqi 2006].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ser.novelty import KEPT_PERCENT
+
+CONFIDENCE_BINS = 5  # equal; a multiple of them are the bins of `ser.metrics.reliability`
+LEAST_SHARE = 1e-3  # of a bin without answers, whose logarithm would be infinite
+FEWEST_ANSWERS = 100  # below, chance alone moves the index by (bins - 1) / answers
+
+
+def expected(manifest: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Share of each bin of each quantity on speakers that the networks had not heard, as far as it was measured."""
+    metrics, found = manifest["metrics"], {}
+    if "confusion" in metrics.get("folds", {}):
+        answered = [sum(column) for column in zip(*metrics["folds"]["confusion"], strict=True)]
+        found["label"] = _shares(dict(zip(manifest["labels"], answered, strict=True)))
+    if "reliability" in metrics:
+        found["confidence"] = _shares(_confidences(**metrics["reliability"]))
+    if "novelty" in manifest:
+        found["features"] = {"usual": KEPT_PERCENT / 100, "unlike_training": 1 - KEPT_PERCENT / 100}
+    return found
+
+
+def bins(label: str, confidence: float, reasons: Sequence[str]) -> dict[str, str]:
+    """The bin of each quantity that an answer falls into; none for silence, which says nothing of who speaks."""
+    if "silent" in reasons:
+        return {}
+    features = "unlike_training" if "unlike_training" in reasons else "usual"
+    return {"label": label, "confidence": _confidence_bin(confidence), "features": features}
+
+
+def stability_index(shares: Mapping[str, float], counts: Mapping[str, float]) -> float | None:
+    """Population stability index of counted answers against expected shares; None for fewer than 100 answers."""
+    total = sum(counts.get(name, 0) for name in shares)
+    if total < FEWEST_ANSWERS:
+        return None
+    then = [max(share, LEAST_SHARE) for share in shares.values()]
+    now = [max(counts.get(name, 0) / total, LEAST_SHARE) for name in shares]
+    return sum((p - q) * math.log(p / q) for p, q in zip(now, then, strict=True))
+
+
+def _confidences(confidence: Sequence[float], count: Sequence[int], **_: Any) -> dict[str, int]:
+    """Answers in each of our bins, from the mean confidence and count of finer ones."""
+    counts = {_confidence_bin((i + 0.5) / CONFIDENCE_BINS): 0 for i in range(CONFIDENCE_BINS)}
+    for mean, n in zip(confidence, count, strict=True):
+        counts[_confidence_bin(mean)] += n
+    return counts
+
+
+def _confidence_bin(confidence: float) -> str:
+    low = min(int(confidence * CONFIDENCE_BINS), CONFIDENCE_BINS - 1) / CONFIDENCE_BINS
+    return f"{low:.1f}-{low + 1 / CONFIDENCE_BINS:.1f}"
+
+
+def _shares(counts: dict[str, int]) -> dict[str, float]:
+    total = sum(counts.values())
+    return {name: count / total for name, count in counts.items()}

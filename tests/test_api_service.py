@@ -1,0 +1,272 @@
+"""The service as it runs: processes of its own, real sockets, clients that misbehave, Prometheus."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from golden.make import RATE, voice
+from websockets.sync.client import connect
+
+import ser
+from ser.stream import wav_header
+from ser.upload import UPLOAD_S
+
+pytestmark = pytest.mark.service
+ROOT = Path(ser.__file__).resolve().parents[1]
+RUN = "from ser.serve import serve; serve('127.0.0.1', 0, {workers}, 'dense105')"
+START_S = 60
+
+
+@dataclass
+class Running:
+    """A service that runs: its first process, its port, what its log said before it listened."""
+
+    process: subprocess.Popen
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
+        """Status and body, on a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def workers(self) -> list[psutil.Process]:
+        """Its worker processes; multiprocessing also starts one that only tidies up."""
+        children = psutil.Process(self.process.pid).children()
+        alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+        return [child for child in alive if "spawn_main" in " ".join(child.cmdline())]
+
+
+@contextmanager
+def running(log: Path, workers: int, **options: object) -> Iterator[Running]:
+    """A service on a free port, told to stop at the end, which it must do by itself."""
+    with log.open("wb") as errors:
+        command = [sys.executable, "-c", RUN.format(workers=workers)]
+        process = subprocess.Popen(command, cwd=ROOT, stderr=errors, **options)
+    try:
+        service = Running(process, wait_for(lambda: port_in(log), process))
+        wait_for(lambda: is_ready(service), process)
+        yield service
+        process.terminate()
+        assert process.wait(START_S) in (0, -signal.SIGTERM)
+    finally:
+        for one in [*psutil.Process(process.pid).children(), process] if process.poll() is None else []:
+            one.kill()
+        process.wait()
+
+
+def wait_for(found: Callable[[], object], process: subprocess.Popen | None = None) -> object:
+    """What `found` gives as soon as it gives something."""
+    until = time.monotonic() + START_S
+    while time.monotonic() < until:
+        if value := found():
+            return value
+        assert process is None or process.poll() is None, "the service ended"
+        time.sleep(0.05)
+    raise AssertionError(f"nothing within {START_S} s")
+
+
+def port_in(log: Path) -> int | None:
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    return next((int(line["url"].rsplit(":", 1)[1]) for line in lines if line["event"] == "listening"), None)
+
+
+def is_ready(service: Running) -> bool:
+    try:
+        return service.ask("GET", "/health/ready")[0] == 200
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Two workers."""
+    with running(tmp_path_factory.mktemp("service") / "log", workers=2) as service:
+        yield service
+
+
+PCM = (voice(3.5) * 2**15).astype("<i2").tobytes()
+CLIP = wav_header(RATE, 1, len(PCM)) + PCM
+SOUND = {"Content-Type": "audio/wav"}
+
+
+def counted(service: Running, name: str) -> float:
+    """Sum over labels of one series."""
+    lines = service.ask("GET", "/metrics")[1].decode().splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"{name}{{"))
+
+
+def test_answers_equal_those_of_the_core(service):
+    told = ser.load("dense105").predict(CLIP).to_dict()
+    status, body = service.ask("POST", "/predict", CLIP, **SOUND)
+    found = json.loads(body)
+    assert status == 200 and {key: found[key] for key in told} == told
+    with connect(f"ws://127.0.0.1:{service.port}/stream") as socket:
+        socket.send(PCM)
+        socket.send(json.dumps({"end": True}))
+        *running, last = [json.loads(message) for message in socket]
+    assert len(running) == 14 and last.pop("t_s") == 3.5 and last == found
+
+
+def test_counts_add_up_over_workers(service):
+    assert len(wait_for(lambda: len(service.workers()) == 2 and service.workers())) == 2
+    before = counted(service, "ser_answers_total")
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(lambda _: service.ask("POST", "/predict", CLIP, **SOUND)[0], range(40)))
+    assert statuses == [200] * 40
+    assert {counted(service, "ser_answers_total") - before for _ in range(10)} == {40}
+
+
+def test_clients_that_stall_or_leave_hold_up_nobody(service):
+    """Forty that send half a body and stop, forty that leave with half an answer, and one that wants an answer."""
+    head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(CLIP)}\r\n\r\n".encode()
+    stalled = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(40)]
+    for one in stalled:
+        one.sendall(head + CLIP[: len(CLIP) // 2])
+    for _ in range(40):
+        with socket.create_connection(("127.0.0.1", service.port)) as leaving:
+            leaving.sendall(head + CLIP)
+    began = time.monotonic()
+    assert service.ask("POST", "/predict", CLIP, **SOUND)[0] == 200
+    assert time.monotonic() - began < UPLOAD_S / 2  # for as long the stalled ones would hold up whoever waits for them
+    for one in stalled:
+        one.close()
+    assert wait_for(lambda: counted(service, "ser_in_hand") == 1)  # the one that asks
+
+
+def test_a_killed_worker_costs_no_other_request(service):
+    """Eight clients ask without a pause while one of two workers is killed: each loses at most what it had in hand."""
+    before = counted(service, "ser_answers_total")
+    lost, statuses = Counter(), []
+
+    def keep_asking(client: int) -> None:
+        for _ in range(12):
+            try:
+                statuses.append(service.ask("POST", "/predict", CLIP, **SOUND)[0])
+            except (OSError, http.client.HTTPException):
+                lost[client] += 1
+
+    with ThreadPoolExecutor(8) as pool:
+        asking = [pool.submit(keep_asking, client) for client in range(8)]
+        wait_for(lambda: len(statuses) > 20)
+        service.workers()[0].kill()
+        [one.result() for one in asking]
+    assert statuses == [200] * (96 - lost.total()) and max(lost.values(), default=0) <= 1
+    assert wait_for(lambda: len(service.workers()) == 2)
+    assert counted(service, "ser_answers_total") - before >= len(statuses)  # its counts outlive it
+    assert wait_for(lambda: counted(service, "ser_in_hand") == 1)
+
+
+def test_it_answers_where_it_cannot_write_a_byte():
+    """A process that may not write to any file takes 20 MB of recording each way in."""
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); {RUN.format(workers=1)}"
+    command = [sys.executable, "-c", limited]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            lines = (json.loads(line) for line in process.stderr)
+            url = next(line["url"] for line in lines if line["event"] == "listening")
+            service = Running(process, int(url.rsplit(":", 1)[1]))
+            wait_for(lambda: is_ready(service), process)
+            big = wav_header(96_000, 1, 20_000_000) + bytes(20_000_000)
+            part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+            multipart = part + big + b"\r\n--x--\r\n"
+            for sent, kind in ((multipart, "multipart/form-data; boundary=x"), (big, "audio/wav")):
+                status, answer = service.ask("POST", "/predict", sent, **{"Content-Type": kind})
+                assert status == 200 and json.loads(answer)["reasons"] == ["silent"]
+        finally:
+            process.terminate()
+
+
+def test_it_leaves_nothing_behind(tmp_path):
+    """The folder of counts is there while it runs and gone afterwards."""
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with running(tmp_path.with_suffix(".log"), workers=2, env=environment) as service:
+        service.ask("POST", "/predict", CLIP, **SOUND)
+        (folder,) = tmp_path.iterdir()
+        assert folder.name.startswith("ser-metrics-") and list(folder.glob("counter_*.db"))
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- Prometheus ---
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return one.getsockname()[1]
+
+
+def test_prometheus_scrapes_it(service, prometheus, tmp_path):
+    service.ask("POST", "/predict", CLIP, **SOUND)
+    job = {"job_name": "ser", "static_configs": [{"targets": [f"127.0.0.1:{service.port}"]}]}
+    config = {"global": {"scrape_interval": "200ms", "scrape_timeout": "200ms"}, "scrape_configs": [job]}
+    (tmp_path / "prometheus.yml").write_text(json.dumps(config))  # JSON is YAML
+    port = free_port()
+    command = [prometheus, f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data"]
+    command += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"]
+
+    def value_of(query: str) -> float | None:
+        url = f"http://127.0.0.1:{port}/api/v1/query?query={urllib.parse.quote(query)}"
+        try:
+            with urllib.request.urlopen(url, timeout=5) as response:
+                found = json.load(response)["data"]["result"]
+        except OSError:
+            return None
+        return float(found[0]["value"][1]) if found else None
+
+    with subprocess.Popen(command) as process:
+        try:
+            assert wait_for(lambda: value_of('up{job="ser"}') == 1, process)
+            assert wait_for(lambda: value_of("sum(ser_answers_total)")) == counted(service, "ser_answers_total")
+            assert value_of('sum(ser_expected_share{quantity="label"})') == pytest.approx(1)
+        finally:
+            process.terminate()
+
+
+def test_prometheus_own_tool_finds_no_fault_with_the_metrics(service, prometheus):
+    tool = Path(prometheus).with_name("promtool")
+    text = service.ask("GET", "/metrics")[1]
+    checked = subprocess.run([tool, "check", "metrics"], input=text, capture_output=True, check=False)
+    assert (checked.returncode, checked.stderr + checked.stdout) == (0, b"")
+
+
+# --- The contract ---
+
+
+def test_the_service_keeps_to_its_description(tmp_path):
+    """schemathesis asks what OpenAPI allows and what it forbids; a service with a key is never without one."""
+    environment = {**os.environ, "SER_API_KEY": "a key for the test"}
+    hooks = {"SCHEMATHESIS_HOOKS": str(Path(__file__).with_name("api_hooks.py")), "PYTHONPATH": f"{ROOT}:{ROOT}/tests"}
+    with running(tmp_path / "log", workers=1, env=environment) as service:
+        program = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"]
+        options = ["--max-examples=10", "--seed=1", "--no-color", "--header=Authorization: Bearer a key for the test"]
+        command = [*program, f"{service.url}/openapi.json", *options]
+        found = subprocess.run(
+            command, cwd=tmp_path, env=os.environ | hooks, capture_output=True, check=False, text=True
+        )
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert "Tested: 7" in found.stdout

@@ -1,0 +1,128 @@
+"""The command `timeline`: what is printed where, what is written, and what is refused before the work."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+import srt
+from golden.make import RATE
+from typer.testing import CliRunner, Result
+
+from ser.artifact import ARTIFACTS
+from ser.cli import app
+from ser.cli_timeline import Format
+from ser.timeline import timeline
+from ser.types import ParameterError
+from ser.writers import WRITERS, write
+
+SHARP = ARTIFACTS.parent / "samples" / "sharp.flac"
+MODEL = ("--model", "dense105")
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch):
+    """A wide terminal without colours."""
+    monkeypatch.setenv("COLUMNS", "240")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(app, ["timeline", *map(str, words), *MODEL])
+
+
+@pytest.fixture(scope="module")
+def found():
+    from ser.predict import load
+
+    return timeline(str(SHARP), load("dense105"))
+
+
+def test_the_table_says_when_and_how(found):
+    ran = run(SHARP)
+    assert ran.exit_code == 0
+    first = found.segments[0]
+    assert f"00:00:00.{round(1000 * first.start_s):03d}" in ran.stdout
+    assert f" {first.label} " in ran.stdout and f"{first.confidence:.0%}" in ran.stdout
+    assert "of speech in 00:00:04.643: " in ran.stdout
+    assert ("close call: No emotion fits" in ran.stderr) is any("close_call" in one.reasons for one in found.segments)
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_every_format_is_what_the_writer_writes_and_nothing_else(found, format):
+    ran = run(SHARP, "--format", format)
+    assert ran.exit_code == 0 and ran.stdout == write(found, format)
+
+
+def test_the_formats_are_the_table_and_all_writers():
+    assert [one.value for one in Format] == ["table", *WRITERS]
+
+
+def test_a_file_is_written_in_the_format_of_its_ending(found, tmp_path):
+    place = tmp_path / "talk.srt"
+    ran = run(SHARP, "--out", place)
+    assert ran.exit_code == 0 and ran.stdout == "" and f"Written to {place}" in ran.stderr
+    assert len(list(srt.parse(place.read_text(encoding="utf-8")))) == len(found.segments)
+    assert [path.name for path in tmp_path.iterdir()] == ["talk.srt"]
+
+
+def test_the_named_format_wins_over_the_ending(found, tmp_path):
+    assert run(SHARP, "--out", tmp_path / "talk.srt", "-f", "json").exit_code == 0
+    assert json.loads((tmp_path / "talk.srt").read_text(encoding="utf-8")) == found.to_dict()
+
+
+def test_a_file_is_replaced_only_when_told_to(tmp_path):
+    place = tmp_path / "talk.csv"
+    place.write_text("mine")
+    ran = run(SHARP, "--out", place)
+    assert isinstance(ran.exception, ParameterError) and "exists already" in str(ran.exception)
+    assert place.read_text() == "mine"
+    assert run(SHARP, "--out", place, "--force").exit_code == 0
+    assert place.read_text().startswith("file,start_s,end_s,label")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--out", "talk.mp3"), r"talk\.mp3: which --format\? Known endings: \.json"),
+        (("--out", "talk.txt", "--format", "table"), "A table is for the screen"),
+        (("--out", "nowhere/talk.csv"), "there is no folder nowhere"),
+        (("--out", ".", "--force", "-f", "csv"), "exists already"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_the_work(tmp_path, monkeypatch, words, says):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ParameterError, match=says):
+        CliRunner().invoke(app, ["timeline", "not-even-looked-at.wav", *words], catch_exceptions=False)
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
+    place = tmp_path / "talk.csv"
+    place.write_text("mine")
+
+    def full(path: Path, *args: object, **kwargs: object) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    ran = run(SHARP, "--out", place, "--force")
+    assert "cannot be written (No space left on device)" in str(ran.exception)
+    assert place.read_bytes() == b"mine" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_without_speech_it_says_so(tmp_path):
+    sf.write(tmp_path / "quiet.wav", np.zeros(2 * RATE), RATE)
+    assert "No speech was found in 00:00:02.000." in run(tmp_path / "quiet.wav").stdout
+
+
+def test_a_damaged_file_says_so_beside_its_first_part(tmp_path):
+    whole = SHARP.read_bytes()
+    (tmp_path / "half.flac").write_bytes(whole[: len(whole) // 2])
+    ran = run(tmp_path / "half.flac", "-f", "json")
+    assert "cut off: The file is damaged" in ran.stderr
+    assert json.loads(ran.stdout)["segments"][-1]["uncertain"] is True
