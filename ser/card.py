@@ -39,7 +39,7 @@ Hears speech and gives a probability for each of {len(manifest["labels"])} emoti
 ## How well it does on speakers it has never heard
 
 {folds["speakers"]} speakers in folds: each is answered by a network that was trained without them, its epochs and
-temperature chosen on other speakers still. The shipped network is trained on all of them; its score is the
+temperature chosen on {_chosen_on(training)}. The shipped network is trained on all of them; its score is the
 cross-validated one below.{_home(training)}
 
 {score_table(manifest)}
@@ -74,6 +74,13 @@ The weights were trained on recordings under licences that do not allow commerci
 They may therefore be used for non-commercial purposes only, with these sources named. The code that made them is
 under the MIT licence.
 """
+
+
+def _chosen_on(training: dict[str, Any]) -> str:
+    """Whose answers set a fold's temperature; that of an ensemble has the speakers of the other folds."""
+    if "branches" in training["config"]:
+        return "others (a fold's temperature on the answers in the other folds)"
+    return "other speakers still"
 
 
 def _home(training: dict[str, Any]) -> str:
