@@ -17,7 +17,7 @@ from golden.make import RATE, noise, voice
 from typer.testing import CliRunner, Result
 
 import ser
-from ser import artifact, cli
+from ser import artifact, cli, printed
 from ser.artifact import ARTIFACTS
 from ser.cli import app
 from ser.evaluate import evaluate
@@ -25,7 +25,7 @@ from ser.manifest import read_manifest
 from ser.types import EMOTIONS, SerError
 
 ROOT = ARTIFACTS.parent
-COMMANDS = ("predict", "train", "evaluate", "leaderboard", "export", "download", "info")
+COMMANDS = ("predict", "timeline", "serve", "train", "evaluate", "leaderboard", "export", "download", "info")
 WAV = io.BytesIO()
 sf.write(WAV, voice(2.0), RATE, format="WAV")
 
@@ -33,7 +33,8 @@ sf.write(WAV, voice(2.0), RATE, format="WAV")
 @pytest.fixture(autouse=True)
 def plain(monkeypatch):
     """A wide terminal without colours, and no model named by the environment."""
-    monkeypatch.setenv("COLUMNS", "240")
+    monkeypatch.setenv("COLUMNS", "400")  # for programs; paths of temporary folders are long
+    monkeypatch.setattr(printed.out, "width", 400)  # what stood in COLUMNS at the import holds for good
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.delenv("SER_MODEL", raising=False)

@@ -16,9 +16,9 @@ from ser import artifact, crossval
 from ser.configs import CONFIGS
 from ser.crossval import FoldResult, Study, guard
 from ser.ensemble import (
-    CALIBRATING_SHARE,
     ENSEMBLES,
     FINAL,
+    INNER_SHARE,
     OWN_DRAWS,
     Ensemble,
     Team,
@@ -97,7 +97,7 @@ def test_networks_never_hear_tested_and_kept_speakers(whole):
         assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
         assert set(split.train) | set(split.test) | set(kept) == home | others
         assert others < set(split.train) and set(kept) < home
-        assert len(sides[2]) == round(CALIBRATING_SHARE * 20)
+        assert len(sides[2]) == round(INNER_SHARE * 20)
         assert {whole.clips[index].sex for index in kept} == set(SEXES)
 
 

@@ -17,10 +17,11 @@ from typer.testing import CliRunner
 import ser
 from ser import artifact, cli, crossval, release
 from ser import evaluate as evaluation
-from ser.artifact import HEADS, read_manifest, sha256
+from ser.artifact import sha256
 from ser.configs import CONFIGS
 from ser.ensemble import ENSEMBLES, Ensemble
 from ser.evaluate import evaluate
+from ser.manifest import HEADS, read_manifest
 from ser.synthetic import speak, write_corpus
 from ser.types import EMOTIONS, ArtifactError, ParameterError
 
