@@ -66,7 +66,8 @@ were trained on. Listeners could answer neutral for calm and calm for neutral, w
 
 _ABOUT_COSTS = """\
 An answer: from the waveform in memory to the label, on one thread, the median over clips of all actors. Training: all
-fits of a fold, which are two where the epochs are chosen on inner actors (D). Epochs: the median fold."""
+fits of a fold, which are two where the epochs are chosen on inner actors (D; A and B were measured so, too). Epochs:
+the median fold."""
 
 
 def scores_table(board: dict[str, Any]) -> str:
