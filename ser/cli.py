@@ -13,6 +13,8 @@ from typing import Annotated, Any
 import typer
 
 import ser
+from ser.cli_history import KeepOption, open_history
+from ser.cli_history import commands as history
 from ser.cli_timeline import timeline
 from ser.printed import Format, Scores, err, out, print_rows
 from ser.types import EMOTIONS, ParameterError, SerError
@@ -69,13 +71,17 @@ def predict(
         list[str] | None,
         typer.Option(help="A recording of the same speaker to calibrate with; may be repeated, five do well."),
     ] = None,
+    keep: KeepOption = False,
 ) -> None:
     """Say how recordings sound. A file that fails stays in the list; the exit code is then 2."""
+    kept = open_history().open() if keep else None
     recognizer = ser.load(model)
     if voice:
         recognizer = recognizer.calibrated(voice)
     rows = list(_rows(recognizer, files))
     print_rows(rows, format, recognizer.labels)
+    if kept:
+        kept.keep(row for row in rows if "error" not in row)
     if any("error" in row for row in rows):
         raise typer.Exit(REFUSED)
 
@@ -127,6 +133,7 @@ def serve(
 
 app.command()(timeline)
 app.add_typer(commands)
+app.add_typer(history, name="history")
 
 
 @app.command()

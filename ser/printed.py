@@ -37,13 +37,14 @@ def print_rows(rows: list[dict[str, Any]], format: Format, labels: tuple[str, ..
     if format is Format.json:
         print(json.dumps(rows, indent=1))
     elif format is Format.csv:
-        _print_csv(rows, labels)
+        print_csv(rows, labels)
     else:
         _print_table(rows)
 
 
-def _print_csv(rows: list[dict[str, Any]], labels: tuple[str, ...]) -> None:
-    fields = ["file", "label", "confidence", *labels, "uncertain", "reasons"]
+def print_csv(rows: list[dict[str, Any]], labels: tuple[str, ...], first: tuple[str, ...] = ()) -> None:
+    """Answers, and errors, as CSV; `first` names what stands before them."""
+    fields = [*first, "file", "label", "confidence", *labels, "uncertain", "reasons"]
     fields += ["sex", "sex_confidence", "intensity", "duration_s", "model", "error"]
     writer = csv.DictWriter(sys.stdout, fields, extrasaction="ignore")
     writer.writeheader()
@@ -72,6 +73,16 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     for reason, sentence in REASONS.items():
         if reason in doubts:
             err.print(f"{_words(reason)}: {sentence}", style="dim", highlight=False)
+
+
+def print_shares(answer: dict[str, Any]) -> None:
+    """The probability of every emotion of one answer, the likeliest first, and why it may be in doubt."""
+    table = Table.grid(padding=(0, 2))
+    for label, share in sorted(answer["probabilities"].items(), key=lambda item: -item[1]):
+        table.add_row(f"{EMOJI[label]} {label}", f"{share:.1%}")
+    out.print(table, highlight=False)
+    for reason in answer["reasons"]:
+        err.print(f"{_words(reason)}: {REASONS[reason]}", style="dim", highlight=False)
 
 
 def _failed(row: dict[str, Any], more: list[str]) -> tuple[Any, ...]:

@@ -30,7 +30,7 @@ ROWS = (
     ("artifact",),
     ("predict", "view"),  # inference
     ("own_voice", "timeline"),
-    ("writers",),
+    ("writers", "history"),
     ("configs", "table", "card", "figures", "claims", "standings", "enrolment"),  # work
     ("fit",),
     ("crossval",),
@@ -44,7 +44,7 @@ ROWS = (
     ("live", "serve"),
     ("api",),
     ("workbench",),  # doors
-    ("cli_timeline",),
+    ("cli_timeline", "cli_history"),
     ("cli", "app"),
     ("__main__",),
 )
