@@ -6,7 +6,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ser.predict import Recognizer, load
+    from ser.types import Prediction, SerError
 
 __version__ = "0.1.0"
 __all__ = ["Prediction", "Recognizer", "SerError", "load"]

@@ -22,7 +22,8 @@ from ser.types import EMOTIONS, ArtifactError, ParameterError
 # Read when ONNX Runtime is first imported: else it leaves an identifier and a log in the user's home and sends them on.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-ARTIFACTS = Path(__file__).resolve().parent.parent / "artifacts"
+INSTALLED = Path(__file__).resolve().parent / "artifacts"  # where the wheel puts them
+ARTIFACTS = INSTALLED if INSTALLED.is_dir() else INSTALLED.parent.parent / "artifacts"
 GOLDEN_TOLERANCE = 1e-4  # between a stored log-probability and the one that this machine computes
 
 
@@ -60,7 +61,7 @@ class Artifact:
 
 
 def known() -> dict[str, Path]:
-    """Name and folder of every artifact that lies in the project's `artifacts/`; hidden ones are half written."""
+    """Name and folder of every artifact of the project or the installation; hidden ones are half written."""
     return {path.parent.name: path.parent for path in sorted(ARTIFACTS.glob(f"[!.]*/{MANIFEST}"))}
 
 
@@ -204,6 +205,11 @@ def check_golden(artifact: Artifact, sessions: list[Any]) -> None:
                 f"{artifact.name}/{branch.file} does not give its stored answer ({file}): expected a difference of at "
                 f"most {GOLDEN_TOLERANCE}, found {difference:.3g}."
             )
+
+
+def home(name: str) -> Path:
+    """Where a newly trained model goes: beside the others, or in the working folder where `ser` is installed."""
+    return (Path("artifacts") if ARTIFACTS == INSTALLED else ARTIFACTS) / name
 
 
 def check_name(name: str) -> str:

@@ -16,8 +16,9 @@ import ser
 from ser.cli_history import KeepOption, open_history
 from ser.cli_history import commands as history
 from ser.cli_timeline import timeline
+from ser.extras import needs
 from ser.printed import Format, Scores, err, out, print_rows
-from ser.types import EMOTIONS, ParameterError, SerError
+from ser.types import EMOTIONS, SerError
 from ser.workbench import ModelOption, commands
 
 app = typer.Typer(
@@ -124,10 +125,8 @@ def serve(
     model: ModelOption = None,
 ) -> None:
     """Answer over HTTP until told to stop; /docs describes it. SER_API_KEY sets a key."""
-    try:
+    with needs("api", "serve"):
         from ser.serve import serve as run
-    except ModuleNotFoundError as error:
-        raise ParameterError(f"serve needs {error.name}: pip install 'voice-ser[api]'.") from None
     run(host, port, workers, model)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -17,6 +18,7 @@ from ser.configs import Config
 from ser.crossval import FoldResult, Study, out_of_fold, prepare, run_fold, scores
 from ser.datasets import load_corpus
 from ser.ensemble import INNER_SHARE, Ensemble, Team, fold_results, team_folds, team_random, train_team
+from ser.extras import needs
 from ser.predict import Recognizer
 from ser.splits import Split, inner_split, random_split, speaker_folds
 from ser.types import LABEL_SETS, AudioError, Clip, ParameterError
@@ -88,28 +90,28 @@ def _answers(
 ) -> tuple[Answers, list[dict[str, str]]]:
     if protocol == "all":
         return _ask(Recognizer(artifact), clips, range(len(clips)), progress)
-    stored = _stored(artifact, clips, protocol)
-    if not stored:
-        return _trained(artifact, clips, protocol, progress), []
+    suited = _suited(artifact, clips, protocol)
+    away = not all(artifact.path(file).is_file() for variant, _ in suited for file in variant["files"])
+    if away or not suited:
+        return _anew(artifact, clips, protocol, progress, away=away), []
     answers: Answers = {}
     errors: list[dict[str, str]] = []
-    for variant, tested in stored:
+    for variant, tested in suited:
         found, failed = _ask(Recognizer(artifact, variant), clips, tested, progress)
         answers |= found
         errors += failed
     return answers, errors
 
 
-def _stored(artifact: Artifact, clips: Sequence[Clip], protocol: str) -> list[tuple[dict[str, Any], list[int]]]:
-    """The stored networks that never heard some of the clips, each with those clips; empty where clips are left."""
+def _suited(artifact: Artifact, clips: Sequence[Clip], protocol: str) -> list[tuple[dict[str, Any], list[int]]]:
+    """The model's networks that never heard some of the clips, each with those clips; empty where clips are left."""
     if protocol == "random":
         variants = [artifact.manifest["random"]] if "random" in artifact.manifest else []
         keys = [f"{clip.speaker}/{Path(clip.path).stem}" for clip in clips]
     else:
         variants = artifact.manifest.get("folds", [])
         keys = [clip.speaker for clip in clips]
-    there = [variant for variant in variants if all(artifact.path(file).is_file() for file in variant["files"])]
-    tested = [(variant, [i for i, key in enumerate(keys) if key in set(variant["test"])]) for variant in there]
+    tested = [(variant, [i for i, key in enumerate(keys) if key in set(variant["test"])]) for variant in variants]
     covered = sum(len(indices) for _, indices in tested)
     enough = covered == len(clips) if protocol == "folds" else covered > 0
     return [(variant, indices) for variant, indices in tested if indices] if enough else []
@@ -128,6 +130,20 @@ def _ask(
         except AudioError as error:
             errors.append({"file": clips[index].path, "error": str(error)})
     return answers, errors
+
+
+def _anew(artifact: Artifact, clips: Sequence[Clip], protocol: str, progress: bool, *, away: bool) -> Answers:
+    """Answers of networks trained here; with `away` because those of the model are only in the repository."""
+    what = f"{artifact.name}: training networks for the protocol {protocol!r}"
+    if away:
+        what = f"{artifact.name}: the networks of its {protocol!r} protocol come with the repository, not with the "
+        what += "installed package; training them anew"
+    with needs("train", what):
+        from tqdm.auto import tqdm
+
+        if away and progress:
+            tqdm.write(f"{what}.", file=sys.stderr)
+        return _trained(artifact, clips, protocol, progress)
 
 
 def _trained(artifact: Artifact, clips: Sequence[Clip], protocol: str, progress: bool) -> Answers:

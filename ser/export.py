@@ -112,7 +112,7 @@ def find_format(name: str) -> Format:
     missing = [library for library in FORMATS[name].needs if find_spec(library) is None]
     if missing:
         found = f"{name} needs {', '.join(missing)}, which this installation lacks"
-        raise ParameterError(f"{found}; pip install -r requirements-dev.txt.")
+        raise ParameterError(f"{found}; pip install 'voice-ser[export]'.")
     return FORMATS[name]
 
 

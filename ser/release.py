@@ -92,7 +92,7 @@ def train_ensemble(
     """
     ensemble = find_ensemble(ensemble_name)
     name = artifact.check_name(name or ensemble_name)
-    folder = artifact.ARTIFACTS / name
+    folder = artifact.home(name)
     artifact.check_free(folder, force=force)
     listings = [load_corpus(find_corpus(corpus).name, data) for corpus, data in corpora]
     clips = [clip for listing in listings for clip in listing.clips]

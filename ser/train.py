@@ -54,7 +54,7 @@ def train(
     config = find_config(config_name)
     config = replace(config, labels=labels or config.labels, reduce_noise=reduce_noise or config.reduce_noise)
     name = artifact.check_name(name or config_name)
-    folder = artifact.ARTIFACTS / name
+    folder = artifact.home(name)
     artifact.check_free(folder, force=force)
     listings = [_within(load_corpus(find_corpus(corpus).name, data), config.labels) for corpus, data in corpora]
     clips = [clip for listing in listings for clip in listing.clips]

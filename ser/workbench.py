@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from ser.extras import needs
 from ser.printed import Scores, err, out, print_report
 from ser.types import ParameterError
 
@@ -66,15 +67,14 @@ def train(
     from ser.release import train_ensemble
     from ser.train import train as run
 
-    if config in ENSEMBLES:
-        if labels or reduce_noise:
-            raise ParameterError(f"--labels and --reduce-noise are for single networks; {config} is an ensemble.")
-        folder = train_ensemble(_corpora(corpus), config, name, resume=resume, force=force, jobs=jobs)
-    else:
-        chosen = labels and labels.value
-        folder = run(
-            _corpora(corpus), config, name, labels=chosen, reduce_noise=reduce_noise, resume=resume, force=force
-        )
+    pairs, chosen = _corpora(corpus), labels and labels.value
+    if config in ENSEMBLES and (labels or reduce_noise):
+        raise ParameterError(f"--labels and --reduce-noise are for single networks; {config} is an ensemble.")
+    with needs("train", "train"):
+        if config in ENSEMBLES:
+            folder = train_ensemble(pairs, config, name, resume=resume, force=force, jobs=jobs)
+        else:
+            folder = run(pairs, config, name, labels=chosen, reduce_noise=reduce_noise, resume=resume, force=force)
     out.print(score_table(read_manifest(folder)), markup=False, highlight=False, soft_wrap=True)
     err.print(f"Written to {folder}", markup=False, highlight=False)
 
@@ -99,7 +99,8 @@ def evaluate(
     """Score a model from recordings; by default on speakers that its networks have not heard."""
     from ser.evaluate import evaluate as run
 
-    report = run(corpus, data, model, protocol.value, labels.value)
+    with needs("train", "evaluate"):
+        report = run(corpus, data, model, protocol.value, labels.value)
     if report["seen_in_training"]:
         err.print("ser: the model was trained on these speakers; this is not a score on unseen people.")
     if format is Scores.json:
@@ -123,7 +124,8 @@ def leaderboard(
     from ser.leaderboard import leaderboard as run
     from ser.standings import scores_table
 
-    print(scores_table(run(data, models or (), resume=resume, out=out, jobs=jobs)))
+    with needs("train", "leaderboard"):
+        print(scores_table(run(data, models or (), resume=resume, out=out, jobs=jobs)))
     err.print(f"Written to {out}", markup=False, highlight=False)
 
 
@@ -156,4 +158,5 @@ def download(
     """Fetch a corpus from its publisher, checked by its checksum."""
     from ser.download import download as run
 
-    print(run(corpus, folder))
+    with needs("train", "download"):
+        print(run(corpus, folder))

@@ -23,6 +23,7 @@ LONGEST = (
     "browser",
     "api_service",
     "train",
+    "package",
     "cli",
     "benchmarks",
     "leaderboard",

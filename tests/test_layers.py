@@ -18,7 +18,7 @@ FILES = {path.stem: path for path in [*sorted((ROOT / "ser").glob("*.py")), ROOT
 # From the bottom to the top; a file imports only from rows below its own.
 ROWS = (
     ("__init__", "types"),  # leaf: values, vocabulary, errors
-    ("decode",),  # sound
+    ("decode", "extras"),  # sound, and what an installation may lack
     ("audio",),
     ("spectra",),  # rooms
     ("published", "tracks"),
@@ -79,8 +79,11 @@ def imports(name: str, *, inside: bool) -> set[str]:
 
 
 def within(name: str) -> set[str]:
-    """The files of this project that a file imports, anywhere in it."""
-    parts = [found.split(".") for found in imports(name, inside=True)]
+    """The files of this project that a file imports, anywhere in it.
+
+    The package itself names its types for type checkers, and loads nothing before it is asked for.
+    """
+    parts = [found.split(".") for found in imports(name, inside=name != "__init__")]
     return {part[1] if len(part) > 1 and part[1] in FILES else "__init__" for part in parts if part[0] == "ser"}
 
 

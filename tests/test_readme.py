@@ -26,8 +26,28 @@ def test_every_file_of_the_package_is_in_the_table() -> None:
     assert {file for file in files if file not in README} == set()
 
 
+def pinned(name: str) -> set[str]:
+    """What a file of requirements pins, and the files that it names."""
+    lines = (ROOT / name).read_text().splitlines()
+    names = {line.split("==")[0].split("[")[0] for line in lines if "==" in line}
+    return names.union(*(pinned(line.removeprefix("-r ")) for line in lines if line.startswith("-r ")))
+
+
+def named(requirements: list[str]) -> set[str]:
+    """The distributions of some requirements, without those that name our own extras."""
+    return {re.split(r"[\[<>=!~; ]", requirement)[0] for requirement in requirements} - {"voice-ser"}
+
+
 def test_requirements_cover_the_package() -> None:
-    names = {line.split("==")[0] for line in (ROOT / "requirements.txt").read_text().splitlines()}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = {re.split(r"[<>=!~ ]", dependency)[0] for dependency in project["dependencies"]}
-    assert wanted - names == set()
+    assert named(project["dependencies"]) - pinned("requirements.txt") == set()
+    extras = {
+        name: named(wanted) - pinned("requirements-dev.txt")
+        for name, wanted in project["optional-dependencies"].items()
+    }
+    assert {name: lacking for name, lacking in extras.items() if lacking} == {}
+
+
+def test_every_extra_is_in_the_readme() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert {extra for extra in extras if f"| `{extra}` |" not in README} == set()

@@ -160,6 +160,14 @@ def test_evaluate_trains_folds_for_speakers_it_does_not_know(trained, home):
     assert np.sum(found["confusion"]) == 27 and read_manifest(trained) == before
 
 
+@pytest.mark.slow
+def test_evaluate_trains_anew_where_its_networks_were_left_out(trained, table, tmp_path, capfd):
+    installed = shutil.copytree(trained, tmp_path / "smoke", ignore=shutil.ignore_patterns("folds"))
+    found = ser.evaluate.evaluate("table", table, installed, "random")
+    assert found["clips"] == read_manifest(trained)["metrics"]["random"]["clips"] and found["errors"] == []
+    assert "smoke: the networks of its 'random' protocol come with the repository" in capfd.readouterr().err
+
+
 # --- The published designs ---
 
 

@@ -1,0 +1,205 @@
+"""The wheel: what is in it, and that it answers in an environment that holds nothing but its dependencies."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import ser
+from ser.artifact import ARTIFACTS, known
+from ser.extras import needs
+from ser.manifest import needed, read_manifest
+from ser.types import ParameterError
+
+ROOT = Path(__file__).resolve().parent.parent
+MODELS = ("dense105", "voice")
+SAMPLE = ROOT / "samples" / "sharp.flac"
+HEAVY = {"tensorflow", "tensorflow-cpu", "keras", "librosa", "numba", "scikit-learn", "pandas", "streamlit", "fastapi"}
+MAX_BYTES = 10 * 10**6
+PROGRAM = """
+import ser
+
+reveal_type(ser.load().predict("x.wav").label)
+reveal_type(ser.load)
+answer: ser.Prediction = ser.load("voice").calibrated(["a.wav"]).predict(b"RIFF")
+wrong: int = answer.confidence
+"""
+
+
+@dataclass(frozen=True)
+class Built:
+    """Files of `python -m build`: the source distribution, and the wheel that was made of it."""
+
+    sdist: Path
+    wheel: Path
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Built:
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("built")
+    for name in ("ser", "artifacts"):
+        shutil.copytree(ROOT / name, source / name)
+    for name in ("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    (source / "tests").mkdir()
+    shutil.copy(__file__, source / "tests")
+    (source / "artifacts" / "mine").mkdir()  # a model that somebody trained there
+    shutil.copy(ARTIFACTS / "dense105" / "manifest.json", source / "artifacts" / "mine")
+    subprocess.run([sys.executable, "-m", "build", "--outdir", out, source], check=True, capture_output=True)
+    (sdist,), (wheel,) = out.glob("*.tar.gz"), out.glob("*.whl")
+    return Built(sdist, wheel)
+
+
+@pytest.fixture(scope="module")
+def bare(built, tmp_path_factory) -> Path:
+    """A fresh environment with the wheel and its dependencies."""
+    folder = tmp_path_factory.mktemp("bare")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "--disable-pip-version-check", "-q"]
+    pinned = ["--no-compile", "-c", ROOT / "requirements.txt"]
+    subprocess.run([*pip, "install", *pinned, built.wheel], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def run(bare, tmp_path):
+    """Runs a program of that environment in an empty folder, with none of this process' settings."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("SER_", "PYTHON"))}
+
+    def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [bare / "bin" / program, *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=env, check=False, capture_output=True, text=True)
+
+    return run
+
+
+# --- What is in it ---
+
+
+@pytest.mark.service
+def test_wheel_carries_what_answers_and_no_more(built):
+    with zipfile.ZipFile(built.wheel) as file:
+        names = {name for name in file.namelist() if ".dist-info/" not in name}
+    wanted = {f"ser/{path.name}" for path in (ROOT / "ser").glob("*.py")} | {"ser/py.typed", "ser/artifacts/LICENSE"}
+    for model in MODELS:
+        files = needed(read_manifest(ARTIFACTS / model)) | {"manifest.json", "MODEL_CARD.md"}
+        wanted |= {f"ser/artifacts/{model}/{file}" for file in files}
+    assert names == wanted
+    assert built.wheel.stat().st_size < MAX_BYTES and built.wheel.name.startswith("voice_ser-")
+
+
+@pytest.mark.service
+def test_source_distribution_holds_what_the_wheel_is_made_of_and_no_tests(built):
+    with tarfile.open(built.sdist) as file:
+        names = {Path(*Path(name).parts[1:]).as_posix() for name in file.getnames()}
+    assert {"pyproject.toml", "README.md", "LICENSE", "artifacts/LICENSE", "artifacts/voice/sequence.onnx"} <= names
+    assert not [name for name in names if name.startswith(("tests", "artifacts/mine")) or "/folds" in name]
+    assert built.sdist.stat().st_size < MAX_BYTES
+
+
+def test_every_model_of_the_repository_is_packed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    tracked = [name for name in MODELS if f"ser.artifacts.{name}" in project["packages"]]
+    assert tracked == list(MODELS) and set(MODELS) <= set(known())
+    assert set(project["package-data"]) == set(project["packages"])
+
+
+# --- That it works ---
+
+
+@pytest.mark.service
+def test_it_answers_what_the_repository_answers(run, tmp_path):
+    shutil.copy(SAMPLE, tmp_path / "clip.flac")
+    for model in MODELS:
+        found = run("ser", "predict", "clip.flac", "--model", model, "--format", "json")
+        expected = ser.load(model).predict(SAMPLE).to_dict()
+        assert found.returncode == 0, found.stderr
+        assert json.loads(found.stdout) == [{**expected, "file": "clip.flac"}]
+    assert ser.load().name in run("python", "-m", "ser", "info").stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.flac"]
+
+
+@pytest.mark.service
+def test_only_what_answers_is_installed(run):
+    listed = "from importlib.metadata import distributions as d; print(*(x.metadata['Name'].lower() for x in d()))"
+    names = set(run("python", "-c", listed).stdout.split())
+    assert {"voice-ser", "numpy", "onnxruntime", "soundfile"} <= names and not names & HEAVY
+    licence = "from importlib.metadata import metadata as m; print(m('voice-ser')['License-Expression'])"
+    assert run("python", "-c", licence).stdout == "MIT AND CC-BY-NC-SA-4.0\n"
+
+
+@pytest.mark.service
+def test_what_it_lacks_is_named_with_the_extra_that_brings_it(run, tmp_path):
+    clips = [(emotion, speaker, take) for emotion in ("sad", "angry") for speaker in "abcd" for take in "12"]
+    for emotion, speaker, take in clips:
+        shutil.copy(SAMPLE, tmp_path / f"{emotion}-{speaker}-{take}.flac")
+    rows = [f"{emotion}-{speaker}-{take}.flac\t{emotion}\t{speaker}" for emotion, speaker, take in clips]
+    (tmp_path / "table.tsv").write_text("\n".join(["path\temotion\tspeaker", *rows]) + "\n")
+    for arguments, says in (
+        (("serve",), r"serve needs \w+, which this installation lacks; pip install 'voice-ser\[api\]'\."),
+        (("train", "--corpus", "table=."), r"train needs \w+, .*pip install 'voice-ser\[train\]'\."),
+        (("export", "--format", "keras"), r"keras needs keras, joblib, .*pip install 'voice-ser\[export\]'\."),
+        (("export", "--format", "onnx"), "No recordings to check with .*name a folder of them as --check"),
+    ):
+        found = run("ser", *arguments)
+        assert (found.returncode, found.stdout) == (2, ""), arguments
+        assert re.fullmatch(rf"ser: {says}.*\n", found.stderr), found.stderr
+
+
+@pytest.mark.service
+@pytest.mark.data
+def test_scores_by_folds_say_that_their_graphs_are_in_the_repository(run, ser_data):
+    found = run("ser", "evaluate", "--corpus", "ravdess", "--data", str(ser_data), "--protocol", "folds")
+    assert found.returncode == 2 and found.stdout == ""
+    assert "networks of its 'folds' protocol come with the repository, not with the installed package" in found.stderr
+    assert "pip install 'voice-ser[train]'" in found.stderr
+
+
+@pytest.mark.service
+def test_a_new_model_goes_into_the_working_folder(run, tmp_path):
+    found = run("python", "-c", "from ser.artifact import home; print(home('mine'))")
+    assert found.stdout == f"{Path('artifacts', 'mine')}\n"
+    assert ser.artifact.home("mine") == ROOT / "artifacts" / "mine"
+
+
+@pytest.mark.service
+def test_types_reach_the_user(bare, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    options = ["--strict", "--python-executable", bare / "bin" / "python", "--cache-dir", tmp_path / "cache"]
+    found = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, program.name],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    lines = [line.split(": ", 1)[1] for line in found.stdout.splitlines()[:-1]]
+    assert lines[0] == 'note: Revealed type is "str"' and "-> ser.predict.Recognizer" in lines[1], found.stdout
+    assert len(lines) == 3 and "Incompatible types in assignment" in lines[2]
+
+
+# --- The sentence for what is missing ---
+
+
+def test_a_missing_library_is_a_sentence():
+    says = r"flying needs jetpack, which this installation lacks; pip install 'voice-ser\[air\]'\."
+    with pytest.raises(ParameterError, match=says) as raised, needs("air", "flying"):
+        import jetpack.engine  # noqa: F401
+    assert isinstance(raised.value.__cause__, ModuleNotFoundError)
+
+
+def test_a_mistake_of_our_own_is_not_called_a_missing_library():
+    with pytest.raises(ModuleNotFoundError, match=r"ser\.nowhere"), needs("air", "flying"):
+        import ser.nowhere  # noqa: F401
