@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 import ser
 from ser import live, upload
 from ser.access import Access, respond
-from ser.answers import Answer, Failed, Health, Model, answer_dict, failed_dict, problems
+from ser.answers import Answer, Failed, Health, Model, TimelineAnswer, answer_dict, failed_dict, problems
 from ser.artifact import known
 from ser.manifest import read_manifest
 from ser.meters import exposition
@@ -26,6 +27,7 @@ from ser.predict import Recognizer
 from ser.refusals import Refusal
 from ser.service import RecognizerIn, Service, ServiceIn, Settings, VisitIn, check_key, unless_gone
 from ser.types import SerError
+from ser.writers import WRITERS, Writer, find_writer
 
 PROMETHEUS_TEXT = "text/plain; version=1.0.0; charset=utf-8"
 SOUND = {"type": "string", "format": "binary"}
@@ -33,20 +35,33 @@ SOUND = {"type": "string", "format": "binary"}
 ABOUT = """
 How does a voice sound? Send a recording, get one of eight emotions, how sure the answer is, and why it may be wrong.
 
-    curl -F file=@clip.wav http://localhost:8000/predict
-    curl --data-binary @clip.wav -H "Content-Type: audio/wav" http://localhost:8000/predict
-
-Recordings of most formats, up to 25 MB and 120 s, are heard in memory and never stored.
+Recordings of most formats are heard in memory and never stored: up to 25 MB and 120 s for `/predict`, 120 MB and four
+hours for `/timeline`.
 
 **Live sound**: `WS /stream?rate=16000&channels=1` takes 16-bit little-endian PCM in binary messages and answers every
 0.25 s of sound with `{"t_s", ...answer}` on the 3.5 s before. After the text message `{"end": true}` comes one last
 answer, on all the sound sent, and the connection closes. A refusal is `{"code", "message"}` and close code 1008.
+
+```python
+import json
+import soundfile
+from websockets.sync.client import connect
+
+pcm, rate = soundfile.read("clip.wav", dtype="int16")
+with connect(f"ws://localhost:8000/stream?rate={rate}") as socket:
+    socket.send(pcm.tobytes())
+    socket.send(json.dumps({"end": True}))
+    for message in socket:
+        answer = json.loads(message)
+        print(answer["t_s"], answer["label"], answer["confidence"])
+```
 
 If the service has a key (`SER_API_KEY`), send it as `Authorization: Bearer KEY`.
 """
 
 
 REFUSED = problems("body", "model", "slow", "too_large", "audio", "parameter", "too_many", "busy", "overdue")
+WRITTEN = [writer for name, writer in WRITERS.items() if name != "json"]
 guarded, unguarded = APIRouter(), APIRouter()  # behind the key, where there is one; open to all
 
 
@@ -66,7 +81,13 @@ def _body(part: str, schema: dict[str, Any], *, raw: bool = False) -> dict[str, 
 
 @guarded.post("/predict", response_model=Answer, responses=REFUSED, openapi_extra=_body("file", SOUND, raw=True))
 async def predict(request: Request, service: ServiceIn, visit: VisitIn, model: RecognizerIn) -> Response:
-    """How one recording sounds: the part `file` of a multipart body, or the whole body of any other type."""
+    """How one recording sounds: the part `file` of a multipart body, or the whole body of any other type.
+
+    ```
+    curl -F file=@clip.wav http://localhost:8000/predict
+    curl --data-binary @clip.wav -H "Content-Type: audio/wav" "http://localhost:8000/predict?model=voice"
+    ```
+    """
     recording = await upload.one(request, visit, service.settings.upload_s)
     return JSONResponse(answer_dict(await unless_gone(request, service.predict(model, recording))))
 
@@ -82,6 +103,10 @@ async def batch(request: Request, service: ServiceIn, visit: VisitIn, model: Rec
 
     One that cannot be answered stays in the list with its error. They are heard one after the other, so that a batch
     does not hold up the recordings of others.
+
+    ```
+    curl -F files=@clip.wav -F files=@notes.txt http://localhost:8000/batch
+    ```
     """
     recordings = await upload.several(request, visit, service.settings.upload_s)
 
@@ -96,8 +121,44 @@ async def _told(service: Service, model: Recognizer, recording: upload.Upload) -
     try:
         return answer_dict(await service.predict(model, recording))
     except (SerError, Refusal) as error:
-        refusal = error if isinstance(error, Refusal) else Refusal.of(error)
-        return failed_dict(recording.name, refusal.code, refusal.message)
+        return failed_dict(recording.name, error if isinstance(error, Refusal) else Refusal.of(error))
+
+
+async def _writer(
+    format: Annotated[
+        str,
+        Query(description="How the timeline is written.", examples=["srt"], json_schema_extra={"enum": list(WRITERS)}),
+    ] = "json",
+) -> Writer:
+    return find_writer(format)
+
+
+@guarded.post(
+    "/timeline",
+    response_model=TimelineAnswer,
+    responses=REFUSED | {200: {"content": {writer.media_type: {"schema": {"type": "string"}} for writer in WRITTEN}}},
+    openapi_extra=_body("file", SOUND, raw=True),
+)
+async def timeline(
+    request: Request,
+    service: ServiceIn,
+    visit: VisitIn,
+    model: RecognizerIn,
+    writer: Annotated[Writer, Depends(_writer)],
+) -> Response:
+    """How one recording of up to four hours and 120 MB sounds over time: its speech in segments, sent as to `/predict`.
+
+    The answer comes when all of it is heard, within ten minutes; long recordings are heard one at a time. `?format=`
+    also gives tables, subtitles, and labels for Audacity and Praat.
+
+    ```
+    curl -F file=@talk.flac http://localhost:8000/timeline
+    curl --data-binary @talk.flac -H "Content-Type: audio/flac" "http://localhost:8000/timeline?format=srt"
+    ```
+    """
+    recording = await upload.one(request, visit, service.settings.long_upload_s, upload.MAX_LONG_BYTES)
+    found = await unless_gone(request, service.timeline(model, recording))
+    return Response(writer.write(found), media_type=writer.media_type)
 
 
 # --- About the service ---
@@ -105,7 +166,12 @@ async def _told(service: Service, model: Recognizer, recording: upload.Upload) -
 
 @guarded.get("/models", response_model=list[Model])
 async def models(service: ServiceIn) -> Response:
-    """The models that `?model=` may name."""
+    """The models that `?model=` may name.
+
+    ```
+    curl http://localhost:8000/models
+    ```
+    """
     manifests = {manifest["name"]: manifest for manifest in service.manifests()}
     manifests |= {name: read_manifest(folder) for name, folder in known().items() if name not in manifests}
     return JSONResponse([_model(manifest, service) for manifest in manifests.values()])
@@ -120,13 +186,24 @@ def _model(manifest: dict[str, Any], service: Service) -> dict[str, Any]:
 @unguarded.get("/health/live", response_model=Health)
 @unguarded.get("/health", response_model=Health)
 async def alive(service: ServiceIn) -> Response:
-    """That the process runs."""
+    """That the process runs.
+
+    ```
+    curl http://localhost:8000/health
+    curl http://localhost:8000/health/live
+    ```
+    """
     return JSONResponse(_health("live", service))
 
 
 @unguarded.get("/health/ready", response_model=Health, responses=problems("busy"))
 async def ready(service: ServiceIn) -> Response:
-    """That it can answer now; 503 while it starts, or has as much in hand as it takes."""
+    """That it can answer now; 503 while it starts, or has as much in hand as it takes.
+
+    ```
+    curl http://localhost:8000/health/ready
+    ```
+    """
     if service.default is None or service.gate.is_full:
         raise Refusal("busy", "Not ready: the service is starting, or has as much in hand as it takes.")
     return JSONResponse(_health("ready", service))
@@ -142,7 +219,12 @@ def _health(status: str, service: Service) -> dict[str, Any]:
     responses={200: {"content": {PROMETHEUS_TEXT: {"schema": {"type": "string"}}}}},
 )
 async def metrics(service: ServiceIn) -> Response:
-    """Counts for Prometheus, summed over all worker processes."""
+    """Counts for Prometheus, summed over all worker processes.
+
+    ```
+    curl http://localhost:8000/metrics
+    ```
+    """
     return Response(exposition(service.manifests()), headers={"Content-Type": PROMETHEUS_TEXT})
 
 
@@ -157,9 +239,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service.start()
         yield
-        service.workers.close()
+        service.close()
 
-    app = FastAPI(title="ser", version=ser.__version__, description=ABOUT, lifespan=lifespan, redoc_url=None)
+    app = FastAPIOffline(
+        title="ser",
+        version=ser.__version__,
+        description=ABOUT,
+        lifespan=lifespan,
+        redoc_url=None,
+        static_url="/docs/files",  # the page's own; what FastAPI gives by default comes from another host
+        swagger_ui_parameters={"validatorUrl": None},  # which would show our address to a third one
+    )
     app.state.service = service
     key = [Depends(check_key)] if service.settings.key else []  # without one, OpenAPI must not ask for it either
     app.include_router(guarded, dependencies=key, responses=problems("key") if key else {})

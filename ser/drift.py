@@ -1,16 +1,19 @@
 """How far the answers of today are from those on unseen speakers at training: the population stability index.
 
-What was expected stands in a model's manifest: how often each label was answered, how sure, and how often speech was
-unlike that of the training. Under 0.1 nothing has moved, over 0.25 much has [Siddiqi 2006].
+What was expected stands in a model's manifest: how often each label was answered, how sure, how often the sound was
+unlike that of the training, and how far from it (models trained before that was stored have no index of it).
+Under 0.1 nothing has moved, over 0.25 much has [Siddiqi 2006].
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ser.novelty import KEPT_PERCENT
+from ser.types import Prediction
 
 CONFIDENCE_BINS = 5  # equal; a multiple of them are the bins of `ser.metrics.reliability`
 LEAST_SHARE = 1e-3  # of a bin without answers, whose logarithm would be infinite
@@ -27,15 +30,25 @@ def expected(manifest: dict[str, Any]) -> dict[str, dict[str, float]]:
         found["confidence"] = _shares(_confidences(**metrics["reliability"]))
     if "novelty" in manifest:
         found["features"] = {"usual": KEPT_PERCENT / 100, "unlike_training": 1 - KEPT_PERCENT / 100}
+    if edges := _deciles(manifest):
+        found["distance"] = {str(rank): 1 / (len(edges) + 1) for rank in range(1, len(edges) + 2)}
     return found
 
 
-def bins(label: str, confidence: float, reasons: Sequence[str]) -> dict[str, str]:
+def bins(prediction: Prediction, manifest: dict[str, Any]) -> dict[str, str]:
     """The bin of each quantity that an answer falls into; none for silence, which says nothing of who speaks."""
-    if "silent" in reasons:
+    if "silent" in prediction.reasons:
         return {}
-    features = "unlike_training" if "unlike_training" in reasons else "usual"
-    return {"label": label, "confidence": _confidence_bin(confidence), "features": features}
+    features = "unlike_training" if "unlike_training" in prediction.reasons else "usual"
+    found = {
+        "label": prediction.label,
+        "confidence": _confidence_bin(prediction.confidence),
+        "features": features,
+    }
+    edges = _deciles(manifest)
+    if edges and prediction.distance is not None:
+        found["distance"] = str(1 + bisect_left(edges, prediction.distance))  # "1" is the nearest tenth
+    return found
 
 
 def stability_index(shares: Mapping[str, float], counts: Mapping[str, float]) -> float | None:
@@ -46,6 +59,11 @@ def stability_index(shares: Mapping[str, float], counts: Mapping[str, float]) ->
     then = [max(share, LEAST_SHARE) for share in shares.values()]
     now = [max(counts.get(name, 0) / total, LEAST_SHARE) for name in shares]
     return sum((p - q) * math.log(p / q) for p, q in zip(now, then, strict=True))
+
+
+def _deciles(manifest: dict[str, Any]) -> list[float]:
+    """What cuts the distances from the training speech into equal parts; nothing where it was not stored."""
+    return list(manifest.get("novelty", {}).get("deciles", []))
 
 
 def _confidences(confidence: Sequence[float], count: Sequence[int], **_: Any) -> dict[str, int]:

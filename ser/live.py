@@ -56,7 +56,7 @@ async def _listen(socket: WebSocket, service: Service, visit: Visit) -> None:
         visit.drop()
         visit.hold(arrived.held_bytes)
     t_s, wav = arrived.whole()
-    await _tell(socket, t_s, await service.predict(model, Upload(wav, None)))
+    await _tell(socket, t_s, await service.predict(model, Upload(None, wav)))
 
 
 async def _next_sound(socket: WebSocket) -> bytes | None:

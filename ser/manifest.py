@@ -31,7 +31,7 @@ FIELDS: dict[Any, Any] = {
     "heads?": [str],
     "own_voice?": {"recipe": str, "file": str, "weight": float},
     "reduce_noise?": bool,
-    "novelty?": {"file": str, "branch?": int, "recipe?": str, "threshold": float},
+    "novelty?": {"file": str, "branch?": int, "recipe?": str, "threshold": float, "deciles?": [float]},
     "folds?": [VARIANT],
     "random?": VARIANT,
     "training": {"config": {"seeds": [int]}, "corpora": {str: {"speakers": [str]}}},
@@ -109,6 +109,9 @@ def _check_branches(manifest: dict[str, Any], where: str) -> None:
     if novelty and "recipe" not in novelty and novelty.get("branch") not in range(len(branches)):
         found = novelty.get("branch")
         raise ArtifactError(f"{where}: expected 'novelty.branch' below {len(branches)}, found {found}.")
+    deciles = novelty.get("deciles", [])
+    if deciles != sorted(deciles):
+        raise ArtifactError(f"{where}: expected 'novelty.deciles' to rise, found {reprlib.repr(deciles)}.")
 
 
 def _check_numbers(manifest: dict[str, Any], where: str) -> None:

@@ -25,10 +25,11 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from ser.drift import bins, expected, stability_index
+from ser.timeline import Timeline
 from ser.types import Prediction
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 TENTHS = tuple(i / 10 for i in range(1, 11))
 
 disable_created_metrics()  # a second series for every first one, which nobody asks
@@ -46,22 +47,30 @@ REASONS = Counter("ser_reasons", "Reasons of doubt, any number an answer.", ("mo
 CONFIDENCE = Histogram(
     "ser_confidence", "Probability of the answered label.", ("model",), buckets=TENTHS, registry=REGISTRY
 )
+SEGMENTS = Counter("ser_segments", "Segments of timelines.", ("model", "label", "uncertain"), registry=REGISTRY)
 SOUND_SECONDS = Counter("ser_sound_seconds", "Seconds of sound answered.", ("model",), registry=REGISTRY)
 OBSERVED = Counter(
     "ser_observed", "Answers by the bins that drift is measured in.", ("model", "quantity", "bin"), registry=REGISTRY
 )
 
 
-def count_answer(prediction: Prediction) -> None:
-    """Count one answer to a recording; neither its sound nor its name goes in."""
+def count_answer(prediction: Prediction, manifest: dict[str, Any]) -> None:
+    """Count one answer of a model to a recording; neither its sound nor its name goes in."""
     model, reasons = prediction.model, prediction.reasons
     ANSWERS.labels(model, prediction.label, str(prediction.uncertain).lower()).inc()
     CONFIDENCE.labels(model).observe(prediction.confidence)
     SOUND_SECONDS.labels(model).inc(prediction.duration_s)
     for reason in reasons:
         REASONS.labels(model, reason).inc()
-    for quantity, name in bins(prediction.label, prediction.confidence, reasons).items():
+    for quantity, name in bins(prediction, manifest).items():
         OBSERVED.labels(model, quantity, name).inc()
+
+
+def count_timeline(timeline: Timeline) -> None:
+    """Count the segments of a timeline. They are no answers to recordings, and drift knows nothing of them."""
+    SOUND_SECONDS.labels(timeline.model).inc(timeline.duration_s)
+    for segment in timeline.segments:
+        SEGMENTS.labels(timeline.model, segment.label, str(segment.uncertain).lower()).inc()
 
 
 def exposition(manifests: Iterable[dict[str, Any]]) -> bytes:

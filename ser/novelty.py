@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 SHRINKAGE = 0.05  # share of the identity mixed into the covariance of standardised features
 KEPT_PERCENT = 99.5  # of training recordings, each measured from the other speakers, that count as usual
+DECILES = range(10, 100, 10)  # in percent
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,11 @@ class Novelty:
             return cls(stored["mean"], stored["whitening"])
 
 
-def usual_distance(sides: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
-    """The distance within which 99.5 % of left-out speakers' recordings lie; `sides` are (fitted, left out) rows."""
-    distances = [Novelty.fitted(fitted).distance(left_out) for fitted, left_out in sides]
-    return float(np.percentile(np.concatenate(distances), KEPT_PERCENT))
+def usual(sides: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
+    """How far left-out speakers' recordings lie from the others'; `sides` are (fitted, left out) rows.
+
+    `threshold` is the distance within which 99.5 % of them lie; the nine `deciles` cut them into ten equal parts.
+    """
+    distances = np.concatenate([Novelty.fitted(fitted).distance(left_out) for fitted, left_out in sides])
+    deciles = np.percentile(distances, list(DECILES)).astype(float).tolist()
+    return {"threshold": float(np.percentile(distances, KEPT_PERCENT)), "deciles": deciles}

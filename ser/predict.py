@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +74,16 @@ class Recognizer:
             return self._silent(waveform, source)
         scores, heads = self._ask(heard)
         probabilities = softmax(scores / self._temperature)
+        distance = self._distance(heard.inputs)
         found = {
             "clipped": waveform.clipped,
             "cut_off": waveform.cut_off,
             "too_short": end - start < MIN_USED_S * waveform.sample_rate,
             "close_call": probabilities.max() < self.artifact.manifest["thresholds"]["confidence"],
-            "unlike_training": self._is_novel(heard.inputs),
+            "unlike_training": distance is not None and distance > self.artifact.manifest["novelty"]["threshold"],
         }
-        return self._answer(waveform, source, probabilities, found, (start, end), heads)
+        answer = self._answer(waveform, source, probabilities, found, (start, end), heads)
+        return replace(answer, distance=distance)
 
     def features(self, source: Source | Waveform) -> Heard:
         """The recording trimmed, level-normalised and turned into the features of every branch."""
@@ -170,12 +172,12 @@ class Recognizer:
             raise ParameterError(f"{self.name} hears {self.sample_rate} Hz, the waveform has {source.sample_rate} Hz.")
         return source
 
-    def _is_novel(self, inputs: dict[str, np.ndarray]) -> bool:
+    def _distance(self, inputs: dict[str, np.ndarray]) -> float | None:
+        """From the training speech; None where the model does not know it."""
         if self._novelty is None:
-            return False
-        entry = self.artifact.manifest["novelty"]
-        features = inputs[_novelty_recipe(self.artifact, entry)]
-        return bool(self._novelty.distance(features.mean(axis=0)) > entry["threshold"])
+            return None
+        features = inputs[_novelty_recipe(self.artifact, self.artifact.manifest["novelty"])]
+        return float(self._novelty.distance(features.mean(axis=0)))
 
     def _silent(self, waveform: Waveform, source: Source | Waveform) -> Prediction:
         """No sound, no evidence: every label is as likely as any other."""

@@ -38,7 +38,7 @@ from ser.ensemble import (
 )
 from ser.figures import write_figures
 from ser.manifest import HEADS, SCHEMA
-from ser.novelty import Novelty, usual_distance
+from ser.novelty import Novelty, usual
 from ser.splits import Split
 from ser.table import feature_table
 from ser.train import (
@@ -302,5 +302,5 @@ def _save_novelty(released: Released, path: Path, progress: bool) -> dict[str, A
         return table.rows[study.table.side(clips, copies=False)]
 
     Novelty.fitted(rows(range(len(team.clips)))).save(path)
-    usual = usual_distance((rows(fold.split.train), rows(fold.split.test)) for fold in released.folds)
-    return {"file": path.name, "recipe": NOVELTY_RECIPE, "threshold": usual}
+    sides = ((rows(fold.split.train), rows(fold.split.test)) for fold in released.folds)
+    return {"file": path.name, "recipe": NOVELTY_RECIPE, **usual(sides)}

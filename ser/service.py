@@ -15,12 +15,13 @@ from starlette.requests import ClientDisconnect, HTTPConnection
 
 from ser.artifact import known
 from ser.gate import Gate, Limits, Visit
-from ser.meters import count_answer
+from ser.meters import count_answer, count_timeline
 from ser.predict import Recognizer, load
 from ser.refusals import Refusal
+from ser.timeline import Timeline
 from ser.types import Prediction
-from ser.upload import UPLOAD_S, Upload
-from ser.workers import DEADLINE_S, Workers
+from ser.upload import LONG_UPLOAD_S, UPLOAD_S, Upload
+from ser.workers import DEADLINE_S, LONG_DEADLINE_S, Workers, hear
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Settings:
     origins: tuple[str, ...] = ()  # of web pages that may call the service; none may unless named
     deadline_s: float = DEADLINE_S
     upload_s: float = UPLOAD_S
+    long_deadline_s: float = LONG_DEADLINE_S
+    long_upload_s: float = LONG_UPLOAD_S
     limits: Limits = field(default_factory=Limits)
 
     @classmethod
@@ -48,12 +51,17 @@ class Service:
         self.settings = settings
         self.gate = Gate(settings.limits)
         self.workers = Workers(settings.deadline_s)
+        self.long = Workers(settings.long_deadline_s, threads=1)  # its own, so that short recordings never wait for it
         self.default: Recognizer | None = None
         self._models: dict[str, Recognizer] = {}
 
     def start(self) -> None:
         self.default = load()
         self._models[self.default.name] = self.default
+
+    def close(self) -> None:
+        self.workers.close()
+        self.long.close()
 
     async def recognizer(self, name: str | None) -> Recognizer:
         """The model of a name, loaded when first asked for; without one the default. Names only, never folders."""
@@ -75,8 +83,14 @@ class Service:
     async def predict(self, model: Recognizer, recording: Upload) -> Prediction:
         """The core's answer, counted."""
         prediction = await self.workers.answer(model, recording)
-        count_answer(prediction)
+        count_answer(prediction, model.artifact.manifest)
         return prediction
+
+    async def timeline(self, model: Recognizer, recording: Upload) -> Timeline:
+        """How a long recording sounds over time, counted."""
+        found = await self.long.finish(hear, model, recording)
+        count_timeline(found)
+        return found
 
 
 # --- What a route needs before it reads a body ---
@@ -114,9 +128,10 @@ async def _visit(request: Request, service: ServiceIn) -> AsyncIterator[Visit]:
         yield visit
 
 
-async def _chosen(
-    service: ServiceIn, model: Annotated[str | None, Query(description="A name from `/models`.")] = None
-) -> Recognizer:
+ModelName = Annotated[str | None, Query(description="A name from `/models`.", examples=["voice"])]
+
+
+async def _chosen(service: ServiceIn, model: ModelName = None) -> Recognizer:
     return await service.recognizer(model)
 
 

@@ -24,7 +24,7 @@ from ser.datasets import Listing, find_corpus, load_corpus
 from ser.fit import LEAST_ROUNDED, Fitted, ended
 from ser.manifest import SCHEMA
 from ser.models import with_scaler
-from ser.novelty import Novelty, usual_distance
+from ser.novelty import Novelty, usual
 from ser.splits import Split, inner_split, random_split, speaker_folds
 from ser.table import code_digest
 from ser.types import LABEL_SETS, Clip, ParameterError
@@ -277,8 +277,8 @@ def _save_novelty(study: Study, folds: Sequence[FoldResult], path: Path) -> dict
         return study.table.rows[study.table.side(clips, copies=False)]
 
     Novelty.fitted(rows(range(len(study.clips)))).save(path)
-    threshold = usual_distance((rows(fold.split.train), rows(fold.split.test)) for fold in folds)
-    return {"file": path.name, "branch": 0, "threshold": threshold}
+    sides = ((rows(fold.split.train), rows(fold.split.test)) for fold in folds)
+    return {"file": path.name, "branch": 0, **usual(sides)}
 
 
 def export_onnx(fitted: Fitted, path: Path, *, half: bool = False) -> None:

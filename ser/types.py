@@ -96,7 +96,8 @@ class Prediction:
 
     `probabilities` maps every label of the model, in vocabulary order, to a fraction; they sum to 1.
     `uncertain` holds when there is at least one reason in `reasons` (keys of `REASONS`).
-    `used_s` is the part of the recording, in seconds, that is left once silence at both ends is trimmed.
+    `used_s` is the part of the recording, in seconds, that is left once silence at both ends is trimmed; `distance`
+    tells how far it is from the training speech (near 1 for that, see `ser.novelty`), from models that say it.
     """
 
     label: str
@@ -105,6 +106,7 @@ class Prediction:
     duration_s: float
     model: str
     used_s: tuple[float, float] = (0.0, 0.0)
+    distance: float | None = None
     sex: dict[str, float] | None = None
     intensity: float | None = None
     file: str | None = field(default=None)

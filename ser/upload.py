@@ -17,6 +17,9 @@ from ser.gate import Visit
 from ser.refusals import Refusal
 
 UPLOAD_S = 60.0
+LONG_UPLOAD_S = 300.0  # of a recording for a timeline
+# Of one: an hour as WAV (16-bit mono at 16 kHz) or four as MP3 (64 kbit/s) are 110 MB; a client may hold 128 MB.
+MAX_LONG_BYTES = 120 * 2**20
 MAX_FILES = 100  # of a batch
 MAX_BATCH_BYTES = 100 * 2**20
 FRAMING_BYTES = 2**16  # of a multipart body around its files
@@ -25,17 +28,23 @@ FRAMING_BYTES = 2**16  # of a multipart body around its files
 class Upload(io.BytesIO):
     """The bytes of a recording and, in `name`, what its sender calls it."""
 
-    def __init__(self, data: bytes | bytearray, name: str | None) -> None:
+    def __init__(self, name: str | None, data: bytes = b"") -> None:
         super().__init__(data)
         self.name = name
+
+    @property
+    def n_bytes(self) -> int:
+        return self.getbuffer().nbytes
 
 
 async def one(request: Request, visit: Visit, upload_s: float = UPLOAD_S, max_bytes: int = MAX_BYTES) -> Upload:
     """The recording of a request: the part `file` of a multipart body, or the whole of any other body."""
     if not is_multipart(request):
+        whole = Upload(None)
         async with _in_time(upload_s):
-            data = b"".join([chunk async for chunk in _chunks(request, visit, max_bytes)])
-        return Upload(data, None)
+            async for chunk in _chunks(request, visit, max_bytes):
+                whole.write(chunk)
+        return whole
     found = await _files(request, visit, "file", max_bytes, max_bytes, upload_s)
     if len(found) > 1:
         raise Refusal("body", f"{len(found)} parts 'file'; send one, or several as 'files' to /batch.")
@@ -68,21 +77,21 @@ async def _files(
         raise Refusal("body", "The multipart body ends without its last boundary. Send all of it.")
     if not parts.found:
         raise Refusal("body", f"The multipart body has no part {part!r} with a recording in it.")
-    if max(len(data) for data, _ in parts.found) > max_bytes:
+    if max(upload.n_bytes for upload in parts.found) > max_bytes:
         raise _too_large(max_bytes)
-    return [Upload(data, base_name(name)) for data, name in parts.found]
+    return parts.found
 
 
 class _Parts:
-    """A multipart body as it arrives: `found` holds the content and file name of every part called `wanted`."""
+    """A multipart body as it arrives: `found` holds every part called `wanted`."""
 
     def __init__(self, wanted: str, content_type: str) -> None:
         boundary = parse_options_header(content_type)[1].get(b"boundary")
         if not boundary:
             raise FormParserError("it gives no boundary")
-        self.found: list[tuple[bytearray, str | None]] = []
+        self.found: list[Upload] = []
         self.ended = False
-        self._wanted, self._data = wanted, bytearray()
+        self._wanted, self._part = wanted, Upload(None)
         self._header, self._value, self._disposition = b"", b"", b""
         names = ("part_begin", "header_field", "header_value", "header_end", "headers_finished", "part_data", "end")
         self._parser = MultipartParser(boundary, {f"on_{name}": getattr(self, f"_{name}") for name in names})  # type: ignore[arg-type]
@@ -91,7 +100,7 @@ class _Parts:
         self._parser.write(chunk)
 
     def _part_begin(self) -> None:
-        self._disposition, self._data = b"", bytearray()
+        self._disposition, self._part = b"", Upload(None)
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
@@ -111,10 +120,11 @@ class _Parts:
         if len(self.found) == MAX_FILES:
             raise FormParserError(f"more than {MAX_FILES} parts {self._wanted!r}")
         name = options.get(b"filename")
-        self.found.append((self._data, name.decode("utf-8", "replace") if name else None))
+        self._part.name = base_name(name.decode("utf-8", "replace")) if name else None
+        self.found.append(self._part)
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
-        self._data += data[start:end]
+        self._part.write(data[start:end])
 
     def _end(self) -> None:
         self.ended = True

@@ -19,10 +19,12 @@ import numpy as np
 from ser.audio import Source, open_recording
 from ser.predict import Recognizer, source_name
 from ser.refusals import Refusal
+from ser.timeline import Timeline, timeline
 from ser.types import AudioError, Prediction, Waveform
 
 THREADS = 2  # one that decodes a long recording leaves the other; more only wait for each other
 DEADLINE_S = 10.0
+LONG_DEADLINE_S = 600.0  # of a timeline
 
 
 class Workers:
@@ -64,6 +66,12 @@ def answer(recognizer: Recognizer, source: Source, check: Callable[[], None]) ->
     waveform = _decoded(source, recognizer.sample_rate, check)
     check()
     return replace(recognizer.predict(waveform), file=source_name(source))
+
+
+def hear(recognizer: Recognizer, source: Source, check: Callable[[], None]) -> Timeline:
+    """`timeline(source, recognizer)` on one core, with `check` called before and between blocks of decoding."""
+    check()
+    return timeline(source, recognizer, progress=lambda done_s, whole_s: check(), jobs=1)
 
 
 def _decoded(source: Source, sample_rate: int, check: Callable[[], None]) -> Waveform:

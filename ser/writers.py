@@ -24,11 +24,16 @@ class Writer:
 def write(timeline: Timeline, format: str) -> str:
     """The timeline in one of `WRITERS`, as text for a UTF-8 file with newlines as they are.
 
-    Raises `ParameterError` for any other format, which lists the known ones.
+    Raises `ParameterError` as `find_writer` does.
     """
+    return find_writer(format).write(timeline)
+
+
+def find_writer(format: str) -> Writer:
+    """One of `WRITERS`; `ParameterError` for any other format lists the known ones."""
     if format not in WRITERS:
-        raise ParameterError(f"Unknown format {format!r}; known: {', '.join(WRITERS)}.")
-    return WRITERS[format].write(timeline)
+        raise ParameterError(f"Unknown format {format[:80]!r}; known: {', '.join(WRITERS)}.")
+    return WRITERS[format]
 
 
 def _json(timeline: Timeline) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -17,12 +18,14 @@ from ser.audio import MAX_PREDICT_S
 from ser.drift import bins, expected, stability_index
 from ser.gate import Gate, Limits
 from ser.manifest import read_manifest
+from ser.novelty import Novelty, usual
 from ser.refusals import CODES, KINDS, RETRY_AFTER_S, Refusal
-from ser.serve import bound
+from ser.serve import bound, serve
 from ser.stream import Stream, wav_header
-from ser.types import AudioError, ParameterError
+from ser.timeline import timeline
+from ser.types import AudioError, ParameterError, Prediction
 from ser.upload import base_name
-from ser.workers import Workers, answer
+from ser.workers import Workers, answer, hear
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +110,21 @@ def test_decoding_ends_between_blocks(recognizer):
 
     with pytest.raises(Refusal, match="late"):
         answer(recognizer, wav(60.0), check)
+    assert len(looks) == 3
+
+
+def test_a_timeline_is_that_of_the_core_and_ends_between_blocks(recognizer):
+    data = wav(60.0)
+    assert hear(recognizer, io.BytesIO(data), lambda: None) == timeline(data, recognizer)
+    looks = []
+
+    def check() -> None:
+        looks.append(1)
+        if len(looks) == 3:
+            raise Refusal("overdue", "late")
+
+    with pytest.raises(Refusal, match="late"):
+        hear(recognizer, data, check)
     assert len(looks) == 3
 
 
@@ -206,12 +224,43 @@ def test_confidences_are_counted_as_they_were_measured():
     measured = manifest["metrics"]["reliability"]
     share = sum(n for mean, n in zip(measured["confidence"], measured["count"], strict=True) if mean >= 0.8)
     assert expected(manifest)["confidence"]["0.8-1.0"] == share / sum(measured["count"])
-    assert bins("happy", 1.0, [])["confidence"] == "0.8-1.0" and bins("sad", 0.2, [])["confidence"] == "0.2-0.4"
+    assert bins(answered("happy", 1.0), manifest)["confidence"] == "0.8-1.0"
+    assert bins(answered("sad", 0.2), manifest)["confidence"] == "0.2-0.4"
 
 
 def test_silence_says_nothing_of_drift():
-    assert bins("neutral", 0.125, ["silent"]) == {}
-    assert bins("neutral", 0.5, ["unlike_training"])["features"] == "unlike_training"
+    assert bins(answered("neutral", 0.125, "silent"), {}) == {}
+    assert bins(answered("neutral", 0.5, "unlike_training"), {})["features"] == "unlike_training"
+
+
+def test_distances_are_counted_in_tenths_of_the_training(rng):
+    """The recordings of left-out speakers themselves fall evenly, and others do not."""
+    rows = [rng.normal(size=(200, 5)) for _ in range(2)]
+    manifest = {"metrics": {}, "novelty": usual([(rows[0], rows[1]), (rows[1], rows[0])])}
+    shares = expected(manifest)["distance"]
+    assert list(shares) == [str(rank) for rank in range(1, 11)] and set(shares.values()) == {0.1}
+    near = np.concatenate([Novelty.fitted(one).distance(other) for one, other in (rows, rows[::-1])])
+    assert stability_index(shares, tenths(near, manifest)) == pytest.approx(0, abs=1e-3)
+    assert stability_index(shares, tenths(1.5 * near, manifest)) > 0.25
+    assert bins(answered("sad", 0.5, distance=0.0), manifest)["distance"] == "1"
+    assert bins(answered("sad", 0.5, distance=99.0), manifest)["distance"] == "10"
+
+
+def test_a_model_that_stored_no_distances_has_no_index_of_them():
+    manifest = {"metrics": {}, "novelty": {"threshold": 1.5}}
+    assert list(expected(manifest)) == ["features"]
+    assert set(bins(answered("sad", 0.5, distance=1.0), manifest)) == {"label", "confidence", "features"}
+    told = {**manifest, "novelty": {"deciles": [0.5] * 9}}
+    assert "distance" not in bins(answered("sad", 0.5), told)  # asked of a recogniser that does not tell it
+
+
+def tenths(distances: np.ndarray, manifest: dict) -> Counter:
+    found = (bins(answered("sad", 0.5, distance=float(one)), manifest) for one in distances)
+    return Counter(one["distance"] for one in found)
+
+
+def answered(label: str, confidence: float, *reasons: str, distance: float | None = None) -> Prediction:
+    return Prediction(label, {label: confidence}, reasons, 1.0, "voice", distance=distance)
 
 
 def test_stability_index_by_hand():
@@ -252,3 +301,11 @@ def test_a_taken_port_says_so():
 def test_an_address_that_cannot_be_had_says_so(host, port):
     with pytest.raises(ParameterError, match=f"Cannot listen on {host}:{port}: "):
         bound(host, port).__enter__()
+
+
+def test_workers_without_a_folder_for_their_counts_say_so(monkeypatch):
+    """As in a container whose temporary folder cannot be written."""
+    monkeypatch.setattr("tempfile.tempdir", "/proc")
+    monkeypatch.setenv("SER_MODEL", "dense105")
+    with pytest.raises(ParameterError, match=r"a folder for their counts: .+\. Set TMPDIR, or use --workers 1"):
+        serve("127.0.0.1", 0, 2, "dense105")
