@@ -11,6 +11,7 @@ import re
 import time
 import traceback
 import uuid
+from asyncio import CancelledError
 from random import random
 from typing import Any
 
@@ -62,6 +63,9 @@ class _Visitor:
             await app(self.scope, receive, self.send)
         except ClientDisconnect:
             self.status = self.status or GONE
+        except CancelledError:
+            await self._refuse(Refusal("busy", "The service is stopping. Try again in a second."), receive)
+            raise
         except Exception as error:
             await self._fault(error, receive)
         finally:
@@ -81,8 +85,12 @@ class _Visitor:
         """A fault of ours: its place goes to the log, a sentence to the client, if it has had no answer yet."""
         place = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
         log.error("fault", extra={"fields": {"id": self.id, "kind": type(error).__name__, "place": place}})
+        refusal = Refusal("internal", f"The service failed on this request. Its log knows it as {self.id}.")
+        await self._refuse(refusal, receive)
+
+    async def _refuse(self, refusal: Refusal, receive: Receive) -> None:
+        """Unless there has been an answer already, or nobody waits for one."""
         if not self.status and self.scope["type"] == "http":
-            refusal = Refusal("internal", f"The service failed on this request. Its log knows it as {self.id}.")
             await respond(refusal)(self.scope, receive, self.send)
 
     def _note(self) -> None:

@@ -33,6 +33,7 @@ class Workers:
     def __init__(self, deadline_s: float = DEADLINE_S, threads: int = THREADS) -> None:
         self.deadline_s = deadline_s
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="ser")
+        self._closed = Event()
 
     async def answer(self, recognizer: Recognizer, source: Source) -> Prediction:
         """`recognizer.predict(source)`; `Refusal` when overdue. Cancelled, it ends at the next block."""
@@ -44,7 +45,7 @@ class Workers:
         due = time.monotonic() + self.deadline_s
 
         def check() -> None:
-            if given_up.is_set() or time.monotonic() > due:
+            if given_up.is_set() or self._closed.is_set() or time.monotonic() > due:
                 raise Refusal("overdue", f"No answer within {self.deadline_s:g} s. Send less sound, or try later.")
 
         try:
@@ -57,6 +58,8 @@ class Workers:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
 
     def close(self) -> None:
+        """End what is in hand at its next block. Blocks until then, so nothing else could tell the threads."""
+        self._closed.set()
         self._pool.shutdown(cancel_futures=True)
 
 

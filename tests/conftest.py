@@ -71,6 +71,15 @@ def prometheus() -> str:
     return str(found)
 
 
+@pytest.fixture(scope="session")
+def curl() -> str:
+    """Path of the program curl."""
+    found = shutil.which("curl")
+    if found is None:
+        _need("service", "curl is not installed (Debian: apt-get install curl)")
+    return str(found)
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20261121)

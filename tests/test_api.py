@@ -453,7 +453,8 @@ def test_drift_shows_from_a_hundred_answers_on(client):
 
 def test_every_address_is_described(client):
     described = client.get("/openapi.json").json()
-    assert set(described["paths"]) >= {"/predict", "/batch", "/models", "/health", "/health/ready", "/metrics"}
+    wanted = {"/predict", "/batch", "/timeline", "/models", "/health", "/health/live", "/health/ready", "/metrics"}
+    assert set(described["paths"]) == wanted
     predict = described["paths"]["/predict"]["post"]
     assert {"multipart/form-data", "audio/wav"} <= set(predict["requestBody"]["content"])
     assert {"200", "400", "404", "408", "413", "422", "429", "503"} <= set(predict["responses"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -19,12 +21,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+import soundfile as sf
 from golden.make import RATE, voice
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 import ser
+from ser.artifact import ARTIFACTS
+from ser.audio import load_waveform
+from ser.serve import MAX_MESSAGE_BYTES
 from ser.stream import wav_header
 from ser.upload import UPLOAD_S
 
@@ -63,10 +71,10 @@ class Running:
 
 
 @contextmanager
-def running(log: Path, workers: int, **options: object) -> Iterator[Running]:
+def running(log: Path, workers: int, run: str = RUN, **options: object) -> Iterator[Running]:
     """A service on a free port, told to stop at the end, which it must do by itself."""
     with log.open("wb") as errors:
-        command = [sys.executable, "-c", RUN.format(workers=workers)]
+        command = [sys.executable, "-c", run.format(workers=workers)]
         process = subprocess.Popen(command, cwd=ROOT, stderr=errors, **options)
     try:
         service = Running(process, wait_for(lambda: port_in(log), process))
@@ -113,6 +121,13 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 PCM = (voice(3.5) * 2**15).astype("<i2").tobytes()
 CLIP = wav_header(RATE, 1, len(PCM)) + PCM
 SOUND = {"Content-Type": "audio/wav"}
+
+
+def spoken(times: int) -> bytes:
+    """A sample, so many times over, as WAV."""
+    samples = load_waveform(ARTIFACTS.parent / "samples" / "even.flac").samples
+    pcm = (np.tile(samples, times) * 2**15).astype("<i2").tobytes()
+    return wav_header(RATE, 1, len(pcm)) + pcm
 
 
 def counted(service: Running, name: str) -> float:
@@ -180,6 +195,36 @@ def test_a_killed_worker_costs_no_other_request(service):
     assert wait_for(lambda: len(service.workers()) == 2)
     assert counted(service, "ser_answers_total") - before >= len(statuses)  # its counts outlive it
     assert wait_for(lambda: counted(service, "ser_in_hand") == 1)
+
+
+def test_a_stream_whose_client_vanishes_is_let_go(service):
+    """Twenty connections that are cut without a word, and one message that is larger than any may be."""
+    for _ in range(20):
+        with connect(f"ws://127.0.0.1:{service.port}/stream") as socket:
+            socket.send(PCM[:32_000])
+            socket.recv()
+            socket.socket.shutdown(2)
+    with connect(f"ws://127.0.0.1:{service.port}/stream") as socket, pytest.raises(ConnectionClosed) as closed:
+        socket.send(bytes(MAX_MESSAGE_BYTES + 1))
+        socket.recv()
+    assert closed.value.rcvd is not None and closed.value.rcvd.code == 1009
+    assert wait_for(lambda: counted(service, "ser_in_hand") == 1)
+    assert service.ask("POST", "/predict", CLIP, **SOUND)[0] == 200
+
+
+def test_it_stops_although_a_long_recording_is_in_hand(tmp_path):
+    """What is in hand has its time to end; then it is given up between blocks. `running` waits for the end."""
+    talk = spoken(600)
+    run = f"import ser.serve; ser.serve.DRAIN_S = 1; {RUN.format(workers=1)}"
+    with running(tmp_path / "log", workers=1, run=run) as service, ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(service.ask, "POST", "/timeline", talk, **SOUND)
+        assert wait_for(lambda: counted(service, "ser_in_hand") == 2)
+        service.process.terminate()
+        began = time.monotonic()
+        service.process.wait(START_S)
+        assert time.monotonic() - began < 10
+        status, answer = asked.result()
+        assert status == 503 and json.loads(answer)["message"].startswith("The service is stopping.")
 
 
 def test_it_answers_where_it_cannot_write_a_byte():
@@ -257,6 +302,67 @@ def test_prometheus_own_tool_finds_no_fault_with_the_metrics(service, prometheus
 # --- The contract ---
 
 
+@pytest.fixture(scope="module")
+def listener(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that the examples name."""
+    folder = tmp_path_factory.mktemp("examples")
+    (folder / "clip.wav").write_bytes(CLIP)
+    (folder / "notes.txt").write_text("no sound")
+    sf.write(folder / "talk.flac", *sf.read(ARTIFACTS.parent / "samples" / "even.flac"))
+    return folder
+
+
+def test_every_example_of_the_documents_runs(service, listener, curl):
+    """The commands that `/docs` shows at each address, as they stand there but for the port."""
+    described = json.loads(service.ask("GET", "/openapi.json")[1])
+    operations = [operation for methods in described["paths"].values() for operation in methods.values()]
+    commands = [line for operation in operations for line in re.findall("^curl .*$", operation["description"], re.M)]
+    assert len(commands) == 12
+    for command in commands:
+        words = shlex.split(command.replace("http://localhost:8000", service.url))
+        ran = subprocess.run([curl, "--silent", "--fail", *words[1:]], cwd=listener, capture_output=True, check=False)
+        assert ran.returncode == 0 and ran.stdout, command
+
+
+def test_the_example_of_live_sound_runs(service, listener):
+    about = json.loads(service.ask("GET", "/openapi.json")[1])["info"]["description"]
+    (code,) = re.findall("```python\n(.*?)```", about, re.S)
+    code = code.replace("localhost:8000", f"127.0.0.1:{service.port}")
+    ran = subprocess.run([sys.executable, "-c", code], cwd=listener, capture_output=True, check=True, text=True)
+    lines = ran.stdout.split("\n")[:-1]
+    told = ser.load("dense105").predict(CLIP)
+    assert len(lines) == 15 and lines[-1] == f"3.5 {told.label} {told.confidence}"
+
+
+def test_the_commands_of_the_readme_run(service, listener, curl):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = [line for line in readme.split("\n") if line.startswith("curl ") and "localhost:8000" in line]
+    assert len(commands) >= 2
+    for command in commands:
+        words = shlex.split(command.replace("http://localhost:8000", service.url))
+        ran = subprocess.run([curl, "--silent", "--fail", *words[1:]], cwd=listener, capture_output=True, check=False)
+        assert ran.returncode == 0 and ran.stdout, command
+
+
+@pytest.mark.browser
+def test_the_documents_need_nobody_else(service, chromium):
+    """In a browser `/docs` unfolds every address and asks no other host for anything."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{service.url}/docs")
+        page.locator(".opblock").nth(7).wait_for()
+        page.locator(".opblock-summary-path", has_text="/timeline").click()
+        page.locator(".opblock.is-open .example").first.wait_for()
+        assert "duration_s" in page.locator(".opblock.is-open").inner_text()
+        browser.close()
+    assert len(asked) >= 4 and all(url.startswith((service.url, "data:")) for url in asked)
+
+
 def test_the_service_keeps_to_its_description(tmp_path):
     """schemathesis asks what OpenAPI allows and what it forbids; a service with a key is never without one."""
     environment = {**os.environ, "SER_API_KEY": "a key for the test"}
@@ -269,4 +375,4 @@ def test_the_service_keeps_to_its_description(tmp_path):
             command, cwd=tmp_path, env=os.environ | hooks, capture_output=True, check=False, text=True
         )
     assert found.returncode == 0, found.stdout + found.stderr
-    assert "Tested: 7" in found.stdout
+    assert "Tested: 8" in found.stdout
