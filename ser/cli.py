@@ -15,15 +15,22 @@ import typer
 import ser
 from ser.cli_history import KeepOption, open_history
 from ser.cli_history import commands as history
+from ser.cli_samples import samples
 from ser.cli_timeline import timeline
 from ser.extras import needs
 from ser.printed import Format, Scores, err, out, print_rows
 from ser.types import EMOTIONS, SerError
 from ser.workbench import ModelOption, commands
 
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 a question was answered with no, or nobody reads the output; 2 something was refused, or a "
+    "file could not be answered; 130 stopped with Ctrl-C. Results are on standard output, everything else on standard "
+    "error; --format json is for programs."
+)
 app = typer.Typer(
     help="Hears a voice and says which emotion it carries, how sure it is and why.",
     no_args_is_help=True,
+    epilog=EXIT_CODES,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -39,7 +46,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name or an emoji that the terminal cannot show
     try:
-        app()
+        app(prog_name="ser")
     except SerError as error:
         err.print(f"ser: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(REFUSED)
@@ -123,14 +130,24 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one, named in the log.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, help="Processes; one a core.")] = 1,
     model: ModelOption = None,
+    format: Annotated[
+        Scores, typer.Option("--format", "-f", help="json: one line on standard output, once it listens.")
+    ] = Scores.table,
 ) -> None:
     """Answer over HTTP until told to stop; /docs describes it. SER_API_KEY sets a key."""
     with needs("api", "serve"):
         from ser.serve import serve as run
-    run(host, port, workers, model)
+
+    def tell(url: str) -> None:
+        from ser.artifact import find
+
+        print(json.dumps({"url": url, "model": find(model).name, "workers": workers, "pid": os.getpid()}), flush=True)
+
+    run(host, port, workers, model, tell if format is Scores.json else None)
 
 
 app.command()(timeline)
+app.command()(samples)
 app.add_typer(commands)
 app.add_typer(history, name="history")
 

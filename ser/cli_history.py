@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from ser.extras import needs
 from ser.printed import Format, Scores, err, out, print_csv, print_shares
 from ser.types import EMOJI, EMOTIONS, ParameterError
 
@@ -25,10 +26,8 @@ KeepOption = Annotated[bool, typer.Option("--keep", help="Add the answer to the 
 
 def open_history() -> History:
     """The history; `ParameterError` where its libraries are not installed."""
-    try:
+    with needs("history", "history"):
         from ser.history import History
-    except ModuleNotFoundError as error:
-        raise ParameterError(f"The history needs {error.name}: pip install 'voice-ser[history]'.") from None
     return History()
 
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -36,11 +36,14 @@ LOG: dict[str, Any] = {
 }
 
 
-def serve(host: str, port: int, workers: int, model: str | None = None) -> None:
+def serve(
+    host: str, port: int, workers: int, model: str | None = None, on_listening: Callable[[str], None] | None = None
+) -> None:
     """Answer until told to stop (SIGINT, SIGTERM); then finish what is in hand.
 
     Workers share one port: one that dies is replaced, and the others go on. Raises `ArtifactError` for a model that
     cannot be loaded and `ParameterError` for an address that cannot be had, before anything is started.
+    `on_listening` is told the service's address.
     """
     folder = find(model)
     verify(folder)
@@ -57,7 +60,10 @@ def serve(host: str, port: int, workers: int, model: str | None = None) -> None:
             timeout_graceful_shutdown=DRAIN_S,
             ws_max_size=MAX_MESSAGE_BYTES,
         )
-        log.info("listening", extra={"fields": {"url": f"http://{host}:{listening.getsockname()[1]}"}})
+        url = f"http://{host}:{listening.getsockname()[1]}"
+        log.info("listening", extra={"fields": {"url": url}})
+        if on_listening:
+            on_listening(url)
         if workers > 1:
             Multiprocess(config, sockets=[listening]).run()
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -15,7 +15,19 @@ from ser.printed import Scores, err, out, print_report
 from ser.types import ParameterError
 
 commands = typer.Typer()
-ModelOption = Annotated[str | None, typer.Option("--model", "-m", help="A model's name or folder; default: the best.")]
+
+
+def known_models() -> list[str]:
+    """What a shell completes a model's name to."""
+    from ser.artifact import known
+
+    return [*known()]
+
+
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="A model's name or folder; default: the best.", autocompletion=known_models),
+]
 
 
 class Protocol(StrEnum):
@@ -59,11 +71,10 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the finished fits of a killed run.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an artifact of this name.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that train the networks of an ensemble.")] = 2,
+    format: Annotated[Scores, typer.Option("--format", "-f")] = Scores.table,
 ) -> None:
     """Train a model, score it on speakers it has not heard, and write artifacts/NAME/."""
-    from ser.card import score_table
     from ser.ensemble import ENSEMBLES
-    from ser.manifest import read_manifest
     from ser.release import train_ensemble
     from ser.train import train as run
 
@@ -75,7 +86,19 @@ def train(
             folder = train_ensemble(pairs, config, name, resume=resume, force=force, jobs=jobs)
         else:
             folder = run(pairs, config, name, labels=chosen, reduce_noise=reduce_noise, resume=resume, force=force)
-    out.print(score_table(read_manifest(folder)), markup=False, highlight=False, soft_wrap=True)
+    print_trained(folder, format)
+
+
+def print_trained(folder: Path, format: Scores) -> None:
+    """The scores of a new model, and where it lies."""
+    from ser.card import score_table
+    from ser.manifest import read_manifest
+
+    manifest = read_manifest(folder)
+    if format is Scores.json:
+        print(json.dumps({"model": manifest["name"], "folder": str(folder), "metrics": manifest["metrics"]}))
+    else:
+        out.print(score_table(manifest), markup=False, highlight=False, soft_wrap=True)
     err.print(f"Written to {folder}", markup=False, highlight=False)
 
 
@@ -119,13 +142,15 @@ def leaderboard(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the finished fits of a killed run.")] = False,
     out: Annotated[Path, typer.Option(help="Where leaderboard.json, .md and .png are written.")] = Path("reports"),
     jobs: Annotated[int, typer.Option(min=1, help="Networks trained at a time, each on one thread.")] = 1,
+    format: Annotated[Scores, typer.Option("--format", "-f")] = Scores.table,
 ) -> None:
     """Measure published designs and our models in one way, beside their claims, listeners and others' scores."""
     from ser.leaderboard import leaderboard as run
     from ser.standings import scores_table
 
     with needs("train", "leaderboard"):
-        print(scores_table(run(data, models or (), resume=resume, out=out, jobs=jobs)))
+        board = run(data, models or (), resume=resume, out=out, jobs=jobs)
+    print(json.dumps(board) if format is Scores.json else scores_table(board))
     err.print(f"Written to {out}", markup=False, highlight=False)
 
 
@@ -135,28 +160,39 @@ def export(
     model: ModelOption = None,
     place: Annotated[Path, typer.Option("--out", help="A folder, or the file of a model of one branch.")] = Path(),
     check: Annotated[Path | None, typer.Option(help="A folder of further recordings to check with.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Where the figures are written as JSON.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Where the figures are written as JSON; - for standard output.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files of these names.")] = False,
 ) -> None:
     """Write a model's graphs for other programs, each checked against the original on real recordings."""
     from ser.export import export as run
+
+    if report == Path("-"):
+        print(json.dumps(run(model, format.value, place, check, force=force)))
+    else:
+        _print_files(run(model, format.value, place, check, report, force=force))
+    err.print(f"Written to {place}", markup=False, highlight=False)
+
+
+def _print_files(made: dict[str, Any]) -> None:
     from ser.export import table
 
-    made = run(model, format.value, place, check, report, force=force)
     sheet = Table("file", "size", "an answer", f"largest difference on {made['clips']} clips", box=None)
     for cells in table(made):
         sheet.add_row(*cells)
     out.print(sheet, markup=False, highlight=False)
-    err.print(f"Written to {place}", markup=False, highlight=False)
 
 
 @commands.command()
 def download(
     corpus: Annotated[str, typer.Argument(help="The corpus' name, e.g. ravdess.")],
     folder: Annotated[Path, typer.Option("--to", help="Where the corpora lie.")] = Path("data"),
+    format: Annotated[Scores, typer.Option("--format", "-f")] = Scores.table,
 ) -> None:
     """Fetch a corpus from its publisher, checked by its checksum."""
     from ser.download import download as run
 
     with needs("train", "download"):
-        print(run(corpus, folder))
+        place = run(corpus, folder)
+    print(json.dumps({"corpus": corpus, "folder": str(place)}) if format is Scores.json else place)

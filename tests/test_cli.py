@@ -25,7 +25,19 @@ from ser.manifest import read_manifest
 from ser.types import EMOTIONS, SerError
 
 ROOT = ARTIFACTS.parent
-COMMANDS = ("predict", "timeline", "history", "serve", "train", "evaluate", "leaderboard", "export", "download", "info")
+COMMANDS = (
+    "predict",
+    "timeline",
+    "samples",
+    "history",
+    "serve",
+    "train",
+    "evaluate",
+    "leaderboard",
+    "export",
+    "download",
+    "info",
+)
 WAV = io.BytesIO()
 sf.write(WAV, voice(2.0), RATE, format="WAV")
 

@@ -341,4 +341,6 @@ def test_delete_all_asks_on_a_terminal(place, word, left, code):
 def test_without_the_extra(monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "ser.history", raising=False)
     monkeypatch.setitem(sys.modules, "sqlalchemy", None)  # Python's own way to say that it is not there
-    assert "needs sqlalchemy: pip install 'voice-ser[history]'" in refused(monkeypatch, capsys, "history", "list")
+    assert "history needs sqlalchemy, which this installation lacks; pip install 'voice-ser[history]'" in refused(
+        monkeypatch, capsys, "history", "list"
+    )

@@ -17,7 +17,7 @@ FILES = {path.stem: path for path in [*sorted((ROOT / "ser").glob("*.py")), ROOT
 
 # From the bottom to the top; a file imports only from rows below its own.
 ROWS = (
-    ("__init__", "types"),  # leaf: values, vocabulary, errors
+    ("__init__", "types", "sentences"),  # leaf: values, vocabulary, errors
     ("decode", "extras"),  # sound, and what an installation may lack
     ("audio",),
     ("spectra",),  # rooms
@@ -44,7 +44,7 @@ ROWS = (
     ("live", "serve"),
     ("api",),
     ("workbench",),  # doors
-    ("cli_timeline", "cli_history"),
+    ("cli_timeline", "cli_history", "cli_samples"),
     ("cli", "app"),
     ("__main__",),
 )

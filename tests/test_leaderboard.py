@@ -240,8 +240,10 @@ def test_a_killed_run_goes_on_where_it_was(few, home, eager, monkeypatch):
     assert len(trained) == 4 - len(finished) and "doubled" in trained
     assert {path: path.read_bytes() for path in finished} == finished
     check_rows(found, home)
-    leaderboard.leaderboard(few, ["dense105"], out=home / "out", progress=False)
+    words = ["--data", str(few), "--models", "dense105", "--out", str(home / "out"), "--format", "json"]
+    told = CliRunner().invoke(app, ["leaderboard", *words])
     stored = json.loads((home / "out" / "leaderboard.json").read_text())
+    assert json.loads(told.stdout)["rows"] == stored["rows"]
     assert [row["name"] for row in stored["rows"]] == ["dense105", "smoke", "smoke-doubled"]
 
 

@@ -1,0 +1,147 @@
+"""The command line beside other programs: JSON of every command, exit codes, completion, pipes, terminals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from ser import workbench
+from ser.artifact import ARTIFACTS, known
+from ser.cli import app
+from ser.manifest import read_manifest
+from ser.printed import Scores
+from ser.sentences import HINTS, SENTENCES
+from ser.types import EMOTIONS, ParameterError
+
+ROOT = ARTIFACTS.parent
+SAMPLE = ROOT / "samples" / "even.flac"
+
+
+@pytest.fixture
+def shell(tmp_path) -> dict[str, str]:
+    """Environment of a shell that knows a program `ser`."""
+    program = tmp_path / "bin" / "ser"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ser "$@"\n')
+    program.chmod(0o755)
+    return {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+
+
+def bash(script: str, environment: dict[str, str]) -> str:
+    command = ["bash", "--norc", "-c", script]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    assert ran.stderr == ""
+    return ran.stdout
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+# --- Shells ---
+
+
+def test_a_shell_completes_commands_models_and_formats(shell):
+    asked = [["ser", "hist"], ["ser", "predict", "--model", ""], ["ser", "timeline", "a.wav", "--format", "t"]]
+    calls = [
+        f"COMP_WORDS=({' '.join(words[:-1])} '{words[-1]}') COMP_CWORD={len(words) - 1}; _ser_completion ser; "
+        'echo "${COMPREPLY[@]}"'
+        for words in asked
+    ]
+    completed = bash(f'eval "$(ser --show-completion)"; {"; ".join(calls)}', shell).splitlines()
+    assert [line.split() for line in completed] == [["history"], [*known()], ["table", "textgrid"]]
+
+
+def test_without_a_command_or_a_terminal_it_helps(shell):
+    told = subprocess.run(["ser"], env=shell, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert "Usage: ser" in told.stdout + told.stderr and "predict" in told.stdout + told.stderr
+
+
+def test_help_ends_with_the_exit_codes():
+    ended = " ".join(run("--help").stdout.split("Exit codes:")[1].split())
+    assert all(f"{code} " in ended for code in (0, 1, 2, 130))
+
+
+def test_a_reader_that_leaves_is_exit_code_1_without_traceback(shell):
+    script = f"ser predict {SAMPLE} --format json 2> errors | true; echo ${{PIPESTATUS[0]}}; cat errors"
+    assert bash(f"cd {Path(shell['PATH'].split(':')[0])}; {script}", shell).split() == ["1"]
+
+
+# --- JSON where it is not tested beside the command ---
+
+
+def test_samples():
+    found = json.loads(run("samples", "--format", "json").stdout)
+    assert found["sentences"] == {language: list(sentences) for language, sentences in SENTENCES.items()}
+    assert tuple(found["hints"]) == EMOTIONS
+    one = run("samples", "--language", "pl")
+    assert all(sentence in one.stdout for sentence in SENTENCES["pl"]) and SENTENCES["de"][0] not in one.stdout
+    assert all(hint.split()[0] in one.stdout for hint in HINTS.values())
+    unknown = run("samples", "--language", "xx")
+    assert isinstance(unknown.exception, ParameterError) and "there are some in en, de" in str(unknown.exception)
+
+
+def test_sentences_are_there_in_equal_number_and_once_each():
+    assert {len(sentences) for sentences in SENTENCES.values()} == {4} and len(SENTENCES) == 8
+    every = [sentence for sentences in SENTENCES.values() for sentence in sentences]
+    assert len(set(every)) == len(every) and all(sentence.endswith(".") for sentence in every)
+
+
+def test_train_tells_what_it_made(capsys):
+    folder = ARTIFACTS / "dense105"
+    workbench.print_trained(folder, Scores.json)
+    expected = {"model": "dense105", "folder": str(folder), "metrics": read_manifest(folder)["metrics"]}
+    assert json.loads(capsys.readouterr().out) == expected
+
+
+def test_download_tells_where_the_corpus_lies(tmp_path):
+    place = tmp_path / "ravdess"
+    place.mkdir()
+    (place / "there.wav").touch()
+    result = run("download", "ravdess", "--to", tmp_path, "--format", "json")
+    assert json.loads(result.stdout) == {"corpus": "ravdess", "folder": str(place)}
+    assert run("download", "ravdess", "--to", tmp_path).stdout == f"{place}\n"
+
+
+def test_export_reports_on_standard_output(tmp_path):
+    result = run("export", "--model", "dense105", "--format", "onnx", "--out", tmp_path, "--report", "-")
+    found = json.loads(result.stdout)
+    assert (found["model"], found["format"]) == ("dense105", "onnx") and result.exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == [branch["file"] for branch in found["branches"]]
+
+
+# --- serve ---
+
+
+@pytest.mark.service
+def test_serve_tells_where_it_listens():
+    words = ["serve", "--port", "0", "--model", "dense105", "--format", "json"]
+    command = [sys.executable, "-m", "ser", *words]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            told = json.loads(process.stdout.readline())
+            assert (told["model"], told["workers"], told["pid"]) == ("dense105", 1, process.pid)
+            # The socket listens already; the answer comes once the model is loaded.
+            with urllib.request.urlopen(f"{told['url']}/health/ready", timeout=60) as answer:
+                assert answer.status == 200
+        finally:
+            process.send_signal(signal.SIGTERM)
+        assert process.stdout.read() == b""
+
+
+def test_serve_says_that_a_port_is_taken():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "ser", "serve", "--port", port, "--model", "dense105"]
+        ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    expected = f"ser: Cannot listen on 127.0.0.1:{port}: Address already in use. Choose another --port or --host.\n"
+    assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", expected)
