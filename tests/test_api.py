@@ -443,7 +443,8 @@ def test_drift_shows_from_a_hundred_answers_on(client):
     for _ in range(100):
         client.post("/predict", content=CLIP)
     found = counted(client)
-    assert found["ser_drift", ("model", "dense105"), ("quantity", "label")] > 0.25  # always the same clip
+    for quantity in ("label", "features", "distance"):
+        assert found["ser_drift", ("model", "dense105"), ("quantity", quantity)] > 0.25  # always the same clip
     shares = {key: value for key, value in found.items() if key[0] == "ser_expected_share"}
     assert sum(value for key, value in shares.items() if ("quantity", "label") in key) >= 1
 

@@ -156,6 +156,12 @@ DAMAGES: dict[str, tuple[tuple[Any, ...], Any, str]] = {
     "threshold of text": (("thresholds", "confidence"), "0.5", r"'thresholds\.confidence'.*found '0.5'"),
     "novelty without threshold": (("novelty", "threshold"), ..., r"'novelty\.threshold'"),
     "novelty threshold NaN": (("novelty", "threshold"), float("nan"), r"'novelty\.threshold' as finite float"),
+    "novelty deciles that fall": (
+        ("novelty", "deciles"),
+        [1.0, 0.9],
+        r"expected .novelty\.deciles. to rise, found \[1\.0, 0\.9\]",
+    ),
+    "novelty deciles of text": (("novelty", "deciles"), ["far"], r"'novelty\.deciles\[0\]' as finite float"),
     "novelty of no branch": (("novelty", "branch"), 1, r"expected 'novelty\.branch' below 1, found 1"),
     "novelty unlisted": (("novelty", "file"), "other.npz", "no SHA-256 for other.npz"),
     "graph unlisted": (("files", "model.onnx"), ..., "no SHA-256 for model.onnx"),
