@@ -111,9 +111,6 @@ VOICE = {
     "sequence": replace(
         OURS, recipe="voice-frames-v1", architecture="sequence", epochs=60, crop_frames=112, stretch=0.25, warp=0.06
     ),
-    "hybrid": replace(
-        OURS, recipe="voice-frames-v1", architecture="hybrid", epochs=30, crop_frames=112, stretch=0.25, warp=0.12
-    ),
     "statistics": replace(
         OURS, recipe="functionals-v1", architecture="statistics", epochs=45, learning_rate=1e-3, weight_decay=1e-2,
         feature_noise=0.3, batch_size=64, mixup=0.4,

@@ -169,13 +169,13 @@ def train_team(team: Team, splits: Sequence[Split], jobs: int, progress: bool = 
     ):
         # TensorFlow keeps memory from fit to fit, and joblib puts a fresh worker in the place of one that has grown.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-        fits = (delayed(_fit)(team.all[name], split, os.getpid()) for name, split in tasks)
+        fits = (delayed(fit_one)(team.all[name], split, os.getpid()) for name, split in tasks)
         for _ in Parallel(return_as="generator_unordered")(fits):
             bar.update()
     return (time.monotonic() - started) / 60
 
 
-def _fit(study: Study, split: Split, program: int) -> None:
+def fit_one(study: Study, split: Split, program: int) -> None:
     """Train one network, unless it is there; `program` is the process that wants it."""
 
     def stop_if_orphaned() -> None:

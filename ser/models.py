@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ser.types import ParameterError
-from ser.voice import hybrid, sequence, statistics
+from ser.voice import sequence, statistics
 
 if TYPE_CHECKING:
     import keras
@@ -131,7 +131,6 @@ ARCHITECTURES: dict[str, Callable[..., Any]] = {
     "cnn_bilstm_attention": cnn_bilstm_attention,
     "cnn": cnn,
     "sequence": sequence,
-    "hybrid": hybrid,
     "statistics": statistics,
 }
 

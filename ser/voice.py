@@ -1,4 +1,4 @@
-"""The networks of our own model: two that follow a voice over time, one that weighs statistics of the whole.
+"""The networks of our own model: one that follows a voice over time, one that weighs statistics of the whole.
 
 Each answers the emotion and, from the same embedding, two more things: the speaker's sex and the intensity.
 """
@@ -35,32 +35,6 @@ def sequence(
     for n in channels:
         x, heard = _block(x, heard, n, 5, 2, dropout[1])
     return Model(frames, _answers(_pooled(x, heard), n_classes, dropout[2]), name="sequence")
-
-
-def hybrid(
-    input_shape: tuple[int | None, ...],
-    n_classes: int,
-    filters: tuple[int, int, int] = (16, 32, 32),
-    channels: tuple[int, ...] = (112, 112, 144),
-    dropout: tuple[float, float, float] = (0.2, 0.2, 0.4),
-) -> keras.Model:
-    """Small convolutions over the log-mel image, which find a formant wherever it lies, then those over time.
-
-    Eight frequency regions are kept apart all the way. Takes frames whose first 64 columns are mel bands.
-    """
-    from keras import Model, layers
-
-    frames = layers.Input(input_shape, name="features")
-    heard = _heard(frames)
-    x = layers.Reshape((-1, N_MELS, 1))(frames[..., :N_MELS])
-    for n, size, stride in zip(filters, (5, 3, 3), ((2, 2), (1, 2), (1, 2)), strict=True):
-        x = layers.Conv2D(n, size, stride, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
-        x = _relu(x)
-    heard = layers.MaxPooling1D(2, padding="same")(heard)
-    x = layers.Dropout(dropout[0])(layers.Reshape((-1, N_MELS // 8 * filters[-1]))(x))
-    for k, n in enumerate(channels):
-        x, heard = _block(x, heard, n, 3, 1 if k == 0 else 2, dropout[1])
-    return Model(frames, _answers(_pooled(x, heard), n_classes, dropout[2]), name="hybrid")
 
 
 def statistics(

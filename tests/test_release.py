@@ -19,7 +19,6 @@ from ser import artifact, cli, crossval, release
 from ser import evaluate as evaluation
 from ser.artifact import sha256
 from ser.configs import CONFIGS
-from ser.ensemble import ENSEMBLES, Ensemble
 from ser.evaluate import evaluate
 from ser.manifest import HEADS, read_manifest
 from ser.synthetic import speak, write_corpus
@@ -29,13 +28,12 @@ pytestmark = pytest.mark.slow
 
 ACTORS = (1, 4, 8)  # of three published folds
 STRONG = ("happy", "angry", "fearful")
-BRANCHES = ("sequence", "hybrid", "statistics")
+BRANCHES = ("sequence", "statistics")
 SMALL: dict[str, dict[str, Any]] = {
     "sequence": {"channels": (8,)},
-    "hybrid": {"filters": (4, 4, 4), "channels": (8,)},
     "statistics": {"units": (8,)},
 }
-N_NETWORKS = 4 * (len(ACTORS) + 1) + 3 * (1 + 2)  # with one's own voice: folds, final; without: random, left out
+N_NETWORKS = 3 * (len(ACTORS) + 1) + 2 * (1 + 2)  # with one's own voice: folds, final; without: random, left out
 
 
 @dataclass(frozen=True)
@@ -81,8 +79,6 @@ def home(tmp_path_factory, eager) -> Iterator[Path]:
             copies = int(name == "statistics")
             small = replace(CONFIGS[name], options=options, copies=copies, epochs=1, steps=2, batch_size=8)
             patch.setitem(CONFIGS, name, small)
-        three = Ensemble(dict(zip(BRANCHES, (0.4, 0.4, 0.2), strict=True)), "statistics", 0.6)
-        patch.setitem(ENSEMBLES, "voice", three)
         yield home
 
 
@@ -271,7 +267,7 @@ def rehash(folder: Path, file: str) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-@pytest.mark.parametrize("file", ["folds/fold2-hybrid.onnx", "folds/fold2-own.onnx", "own.onnx", "golden.npz"])
+@pytest.mark.parametrize("file", ["folds/fold2-sequence.onnx", "folds/fold2-own.onnx", "own.onnx", "golden.npz"])
 def test_a_damaged_file_is_refused(made, copied, file):
     data = bytearray((copied / file).read_bytes())
     data[len(data) // 2] ^= 1
@@ -284,8 +280,8 @@ def test_a_damaged_file_is_refused(made, copied, file):
 @pytest.mark.parametrize(
     ("file", "other", "match"),
     [
-        ("folds/fold2-hybrid.onnx", "golden.npz", "is not a graph that ONNX Runtime can open"),
-        ("folds/fold2-hybrid.onnx", "statistics.onnx", "does not take what recipe voice-frames-v1 gives"),
+        ("folds/fold2-sequence.onnx", "golden.npz", "is not a graph that ONNX Runtime can open"),
+        ("folds/fold2-sequence.onnx", "statistics.onnx", "does not take what recipe voice-frames-v1 gives"),
         ("folds/fold2-own.onnx", "sequence.onnx", "does not take what recipe functionals-v1 gives"),
     ],
 )

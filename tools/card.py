@@ -1,7 +1,8 @@
 """Brings what is measured after training into a model's card and metrics: python -m tools.card NAME [--formats].
 
-That is the score on worse lines, from reports/robustness.json where it is about this model, and with --formats what
-the graphs weigh and take in other formats. The folder is written anew beside and then renamed.
+That is the score on worse lines and with other seeds, from reports/robustness.json and reports/seeds.json where they
+are about this model, and with --formats what the graphs weigh and take in other formats. The folder is written anew
+beside and then renamed.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from ser import artifact
@@ -23,12 +26,25 @@ def complete(name: str, *, formats: bool = False) -> Path:
     """Write the artifact's card, metrics and manifest anew; every other file stays as it is."""
     folder = artifact.find(name)
     manifest = artifact.verify(folder).manifest
-    report = json.loads((ROOT / "reports" / "robustness.json").read_text(encoding="utf-8"))
-    if report["model"] == manifest["name"]:
+    report = _report("robustness")
+    if report.get("model") == manifest["name"]:
         manifest["metrics"]["robustness"] = report
+    if manifest["name"] in (seeds := _report("seeds")):
+        _add_seeds(manifest["metrics"]["folds"], seeds[manifest["name"]].values())
     if formats:
         manifest["metrics"]["formats"] = measure(name)
     return artifact.write(folder, lambda beside: _fill(folder, beside, manifest), force=True)
+
+
+def _report(name: str) -> dict[str, Any]:
+    path = ROOT / "reports" / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _add_seeds(folds: dict[str, Any], others: Iterable[dict[str, float]]) -> None:
+    """The scores of other seeds beside that of the one that ships, and the mean of all."""
+    folds["seeds"] = [{key: seed[key] for key in ("uar", "accuracy")} for seed in (folds, *others)]
+    folds["uar_mean_of_seeds"] = mean(seed["uar"] for seed in folds["seeds"])
 
 
 def _fill(folder: Path, beside: Path, manifest: dict[str, Any]) -> dict[str, Any]:
