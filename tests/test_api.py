@@ -131,6 +131,8 @@ MULTIPART = {"Content-Type": "multipart/form-data; boundary=x"}
     [
         ({"content": b""}, 422, "audio", "the file is empty"),
         ({"content": b"text"}, 422, "audio", "this is text, not sound"),
+        ({"json": {"file": "clip.wav"}}, 422, "audio", "this is text, not sound"),
+        ({"data": {"file": "clip.wav"}}, 422, "audio", "this is text, not sound"),
         ({"content": bytes(1000)}, 422, "audio", "not a known recording"),
         ({"content": wav(np.zeros(0))}, 422, "audio", "holds no samples"),
         ({"content": wav(np.zeros(130 * RATE, "int16"))}, 422, "audio", "Use `timeline` for longer recordings"),
@@ -156,6 +158,8 @@ def test_what_is_refused_says_why(client, sent, status, code, message):
 
 
 def test_a_batch_needs_its_parts(client):
+    assert client.post("/batch", json=["clip.wav"]).json()["code"] == "body"
+    assert client.post("/batch?model=nobody", files={"files": ("a.wav", CLIP)}).status_code == 404
     assert client.post("/batch", content=CLIP).json()["code"] == "body"
     assert "no part 'files'" in client.post("/batch", files={"file": ("a.wav", CLIP)}).json()["message"]
     many = client.post("/batch", files=[("files", (f"{i}", b"x")) for i in range(101)])
@@ -236,8 +240,10 @@ def test_a_full_house_says_when_to_come_again():
 def test_a_key_is_asked_for_where_there_is_one():
     with made(Settings(key="open sesame")) as client:
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic open sesame"}):
-            refused = client.post("/predict", content=CLIP, headers=headers)
-            assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
+            for address in ("/predict", "/batch", "/timeline"):
+                refused = client.post(address, content=CLIP, headers=headers)
+                assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
+                assert "Send the header 'Authorization: Bearer KEY'" in refused.json()["message"]
         assert client.get("/metrics").status_code == client.get("/models").status_code == 401
         with pytest.raises(WebSocketDisconnect) as closed, client.websocket_connect("/stream"):
             pass
@@ -311,11 +317,24 @@ def test_a_stream_ends_with_the_answer_to_the_whole(client, recognizer, rate, ch
         ("", ["stop"], "parameter", 'the only text is {"end": true}'),
         ("", ["[" * 100_000], "parameter", "the only text is"),
         ("", ['{"end": true}'], "audio", "holds no samples"),
+        ("", ['{"end": false}'], "parameter", "the only text is"),
+        ("", ["[]"], "parameter", "the only text is"),
+        ("", [b"\x01", '{"end": true}'], "audio", "holds no samples"),
+        ("rate=-16000", [], "parameter", "rate=-16000: expected a whole number"),
+        ("rate=", [], "parameter", "expected a whole number"),
     ],
 )
 def test_a_stream_is_refused_with_a_sentence(client, query, pieces, code, message):
     messages, closed = heard(client, query, pieces)
     assert closed == 1008 and messages[-1]["code"] == code and message in messages[-1]["message"]
+
+
+def test_an_odd_byte_ends_no_stream(client, recognizer):
+    """Half a sample that arrives is completed by the next message, or forgotten at the end."""
+    samples = (voice(1.0) * 2**15).astype("<i2")
+    pcm = samples.tobytes()
+    messages, code = heard(client, "", [pcm[:7777], pcm[7777:] + b"\x01", '{"end": true}'])
+    assert code == 1000 and messages[-1] == {"t_s": 1.0, **superset(recognizer.predict(wav(samples)).to_dict())}
 
 
 def test_a_client_that_leaves_a_stream_leaves_its_place(client):
