@@ -9,14 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ser.dataframes import to_pandas
     from ser.predict import Recognizer, load
-    from ser.types import Prediction, SerError
+    from ser.types import Failure, Prediction, SerError, Timeline
 
 __version__ = "0.1.0"
-__all__ = ["Prediction", "Recognizer", "SerError", "load"]
+__all__ = ["Failure", "Prediction", "Recognizer", "SerError", "Timeline", "load", "to_pandas"]
 
 # Where the public names live: a bare `import ser` stays cheap.
-_HOMES = {"load": "predict", "Recognizer": "predict", "Prediction": "types", "SerError": "types"}
+_HOMES = {"load": "predict", "Recognizer": "predict", "to_pandas": "dataframes"}
+_HOMES |= dict.fromkeys(("Failure", "Prediction", "SerError", "Timeline"), "types")
 
 
 def __getattr__(name: str) -> Any:

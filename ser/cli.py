@@ -102,11 +102,9 @@ def _rows(recognizer: Any, files: Iterable[str]) -> Iterator[dict[str, Any]]:
         except OSError as error:
             yield {"file": file, "error": f"{file}: {error.strerror}. Check its name and rights."}
             continue
-        for source, name in sources:
-            try:
-                yield {**recognizer.predict(source).to_dict(), "file": name}
-            except SerError as error:
-                yield {"file": name, "error": str(error)}
+        answers = recognizer.predict_many((source for source, _ in sources), on_error="return")
+        for answer, (_, name) in zip(answers, sources, strict=True):
+            yield {**answer.to_dict(), "file": name}
 
 
 def _sources(file: str) -> Iterator[tuple[Any, str]]:

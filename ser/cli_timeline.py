@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from ser.printed import err, out
-from ser.types import EMOJI, REASONS, ParameterError
+from ser.types import EMOJI, REASONS, ParameterError, Segment, Timeline
 from ser.workbench import ModelOption
-
-if TYPE_CHECKING:
-    from ser.timeline import Segment, Timeline
 
 
 class Format(StrEnum):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -16,7 +16,17 @@ from ser.audio import Source, load_waveform
 from ser.features import normalise, recipe, reduce_noise, trim
 from ser.metrics import softmax
 from ser.novelty import Novelty
-from ser.types import MIN_USED_S, REASONS, ParameterError, Prediction, Waveform
+from ser.types import (
+    MIN_USED_S,
+    REASONS,
+    Failure,
+    ParameterError,
+    Prediction,
+    Progress,
+    SerError,
+    Timeline,
+    Waveform,
+)
 
 SILENT_PEAK = 3e-4  # of full scale, -70 dB; the quietest of the training recordings peaks at 4.5e-3
 
@@ -84,6 +94,47 @@ class Recognizer:
         }
         answer = self._answer(waveform, source, probabilities, found, (start, end), heads)
         return replace(answer, distance=distance)
+
+    @overload
+    def predict_many(
+        self, sources: Iterable[Source | Waveform], *, on_error: Literal["raise"] = "raise"
+    ) -> Iterator[Prediction]: ...
+
+    @overload
+    def predict_many(
+        self, sources: Iterable[Source | Waveform], *, on_error: Literal["return"]
+    ) -> Iterator[Prediction | Failure]: ...
+
+    def predict_many(
+        self, sources: Iterable[Source | Waveform], *, on_error: Literal["raise", "return"] = "raise"
+    ) -> Iterator[Prediction | Failure]:
+        """Answers to many recordings in their order; each is taken from `sources` and heard when it is asked for.
+
+        One that is refused raises as in `predict`; the next call goes on with the one after it. With
+        `on_error="return"` a `Failure` stands in its place. Raises `ParameterError` at once for any other `on_error`,
+        and for a single recording.
+        """
+        if on_error not in ("raise", "return"):
+            raise ParameterError(f"on_error is 'raise' or 'return', found {on_error!r}.")
+        if isinstance(sources, str | bytes | bytearray | memoryview | os.PathLike | Waveform) or hasattr(
+            sources, "read"
+        ):
+            found = type(sources).__name__
+            raise ParameterError(f"predict_many takes several recordings, found one {found}; put it into a list.")
+        return map(self.predict if on_error == "raise" else self._predict_or_fail, sources)
+
+    def _predict_or_fail(self, source: Source | Waveform) -> Prediction | Failure:
+        try:
+            return self.predict(source)
+        except SerError as error:
+            return Failure(source_name(source), error)
+
+    def timeline(self, source: Source, *, progress: Progress | None = None, jobs: int | None = None) -> Timeline:
+        """How a recording of up to four hours sounds over time; all about it at `ser.timeline.timeline`."""
+        import ser  # which opens that room on use: it stands above this one
+
+        found: Timeline = ser.timeline.timeline(source, self, progress=progress, jobs=jobs)
+        return found
 
     def features(self, source: Source | Waveform) -> Heard:
         """The recording trimmed, level-normalised and turned into the features of every branch."""

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +20,7 @@ from ser.features import recipe
 from ser.metrics import softmax
 from ser.predict import Recognizer, load, source_name
 from ser.speech import FRAME, MARGIN_S, PAUSE_S, RATE, Span, SpeechFinder
-from ser.types import REASONS, AudioError, Prediction, Waveform
+from ser.types import REASONS, AudioError, Prediction, Progress, Segment, Timeline, Waveform
 
 # Half of this hop costs twice as much and changes nothing: where an unseen actor's emotion turns every 2 to 9 s without
 # a pause, 60 % of the time is labelled right with either.
@@ -32,85 +31,6 @@ MAX_TIMELINE_BYTES = 4 * 2**30  # as large as a WAV can be; four hours of most o
 MAX_JOBS = 4  # threads by default; each holds features of one window
 UNSETTLED = 8  # utterances whose windows may still be asked about
 PENDING = 4  # windows a thread that may wait, so that decoding never runs far ahead
-
-Progress = Callable[[float, float | None], object]
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A stretch of speech that sounds the same throughout, from `start_s` to `end_s`.
-
-    `probabilities` are those of the windows over it, averaged as logarithms; `reasons` (keys of `REASONS`) say why
-    the label may be in doubt.
-    """
-
-    start_s: float
-    end_s: float
-    label: str
-    probabilities: dict[str, float]
-    reasons: tuple[str, ...] = ()
-
-    @property
-    def confidence(self) -> float:
-        """Probability of `label`, 0 to 1."""
-        return self.probabilities[self.label]
-
-    @property
-    def uncertain(self) -> bool:
-        return bool(self.reasons)
-
-    @property
-    def duration_s(self) -> float:
-        return self.end_s - self.start_s
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "start_s": self.start_s,
-            "end_s": self.end_s,
-            "label": self.label,
-            "confidence": self.confidence,
-            "probabilities": dict(self.probabilities),
-            "uncertain": self.uncertain,
-        }
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """The segments of a recording in order of time; between them nobody speaks.
-
-    `labels` are those of the model; `cut_off` says that the file is damaged and only its part before the damage was
-    heard, which is `duration_s` long.
-    """
-
-    file: str | None
-    duration_s: float
-    segments: tuple[Segment, ...]
-    labels: tuple[str, ...]
-    model: str
-    cut_off: bool = False
-
-    @property
-    def speech_s(self) -> float:
-        """Seconds of speech."""
-        return sum(segment.duration_s for segment in self.segments)
-
-    @property
-    def share(self) -> dict[str, float]:
-        """Of each label in the time spoken, uncertain segments with theirs; sums to 1, or all 0 without speech."""
-        spoken = dict.fromkeys(self.labels, 0.0)
-        for segment in self.segments:
-            spoken[segment.label] += segment.duration_s
-        return {label: time_s / self.speech_s if self.segments else 0.0 for label, time_s in spoken.items()}
-
-    def to_dict(self) -> dict[str, Any]:
-        """The one JSON form of all doors."""
-        return {
-            "file": self.file,
-            "duration_s": self.duration_s,
-            "segments": [segment.to_dict() for segment in self.segments],
-            "share": self.share,
-            "model": self.model,
-        }
 
 
 def timeline(

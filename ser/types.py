@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +38,10 @@ REASONS = {
     "or a tone, or come over a very different line.",
     "cut_off": "The file is damaged or incomplete: only the part before the damage was heard.",
 }
+
+
+# Called during long work with the seconds done and their number, None where it is not known; what it raises stops it.
+Progress = Callable[[float, float | None], object]
 
 
 class SerError(Exception):
@@ -132,5 +137,94 @@ class Prediction:
             "sex": self.sex,
             "intensity": self.intensity,
             "duration_s": self.duration_s,
+            "model": self.model,
+        }
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What stands in the place of a `Prediction` where a recording cannot be answered: `error` says why."""
+
+    file: str | None
+    error: SerError
+
+    def to_dict(self) -> dict[str, Any]:
+        """The one JSON form of all doors."""
+        return {"file": self.file, "error": str(self.error)}
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of speech that sounds the same throughout, from `start_s` to `end_s`.
+
+    `probabilities` are those of the windows over it, averaged as logarithms; `reasons` (keys of `REASONS`) say why
+    the label may be in doubt.
+    """
+
+    start_s: float
+    end_s: float
+    label: str
+    probabilities: dict[str, float]
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def confidence(self) -> float:
+        """Probability of `label`, 0 to 1."""
+        return self.probabilities[self.label]
+
+    @property
+    def uncertain(self) -> bool:
+        return bool(self.reasons)
+
+    @property
+    def duration_s(self) -> float:
+        return self.end_s - self.start_s
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "start_s": self.start_s,
+            "end_s": self.end_s,
+            "label": self.label,
+            "confidence": self.confidence,
+            "probabilities": dict(self.probabilities),
+            "uncertain": self.uncertain,
+        }
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The segments of a recording in order of time; between them nobody speaks.
+
+    `labels` are those of the model; `cut_off` says that the file is damaged and only its part before the damage was
+    heard, which is `duration_s` long.
+    """
+
+    file: str | None
+    duration_s: float
+    segments: tuple[Segment, ...]
+    labels: tuple[str, ...]
+    model: str
+    cut_off: bool = False
+
+    @property
+    def speech_s(self) -> float:
+        """Seconds of speech."""
+        return sum(segment.duration_s for segment in self.segments)
+
+    @property
+    def share(self) -> dict[str, float]:
+        """Of each label in the time spoken, uncertain segments with theirs; sums to 1, or all 0 without speech."""
+        spoken = dict.fromkeys(self.labels, 0.0)
+        for segment in self.segments:
+            spoken[segment.label] += segment.duration_s
+        return {label: time_s / self.speech_s if self.segments else 0.0 for label, time_s in spoken.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The one JSON form of all doors."""
+        return {
+            "file": self.file,
+            "duration_s": self.duration_s,
+            "segments": [segment.to_dict() for segment in self.segments],
+            "share": self.share,
             "model": self.model,
         }

@@ -8,8 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ser.timeline import Segment, Timeline
-from ser.types import EMOJI, ParameterError
+from ser.types import EMOJI, ParameterError, Segment, Timeline
 
 
 @dataclass(frozen=True)

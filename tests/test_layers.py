@@ -19,7 +19,7 @@ FILES = {path.stem: path for path in [*sorted((ROOT / "ser").glob("*.py")), ROOT
 ROWS = (
     ("__init__", "types", "sentences"),  # leaf: values, vocabulary, errors
     ("decode", "extras"),  # sound, and what an installation may lack
-    ("audio",),
+    ("audio", "dataframes"),
     ("spectra",),  # rooms
     ("published", "tracks"),
     ("functionals",),
@@ -144,7 +144,8 @@ def test_training_rooms_load_their_libraries_only_when_used():
 
 
 def test_public_names():
-    assert set(ser.__all__) == {"Prediction", "Recognizer", "SerError", "load"}
+    types = {"Failure", "Prediction", "Recognizer", "SerError", "Timeline"}
+    assert set(ser.__all__) == types | {"load", "to_pandas"}
     assert all(hasattr(ser, name) for name in ser.__all__)
     assert ser.load.__module__ == "ser.predict" and ser.models.build.__module__ == "ser.models"
     with pytest.raises(AttributeError, match="module 'ser' has no attribute 'listen'"):
