@@ -3,12 +3,42 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tomllib
 from pathlib import Path
+
+import pytest
 
 from tools.readme import ROOT, filled
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SAMPLES = sorted((ROOT / "samples").glob("*.flac"))
+
+
+@pytest.fixture
+def recordings(tmp_path, monkeypatch) -> Path:
+    """The working folder, with the recordings that the examples name."""
+    for name, sample in zip(("clip.wav", "talk.flac", "a.wav", "b.wav", "c.wav"), SAMPLES, strict=False):
+        shutil.copy(sample, tmp_path / name)
+    shutil.copy(SAMPLES[0], tmp_path / "d.wav")
+    shutil.copy(SAMPLES[0], tmp_path / "e.wav")
+    shutil.copytree(ROOT / "samples", tmp_path / "folder")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def examples() -> list[str]:
+    """The Python of the README, block by block."""
+    return re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def test_python_examples_run_one_after_the_other(recordings, capsys) -> None:
+    names: dict[str, object] = {}
+    for example in examples():
+        exec(compile(example, "README.md", "exec"), names)
+    assert {"answer", "table", "talk", "mine"} <= names.keys()
+    assert names["table"].error.count() == 1  # folder/make.py is no recording
+    assert capsys.readouterr().out.startswith(names["answer"].label)
 
 
 def test_figures_are_those_of_the_reports() -> None:
