@@ -24,8 +24,8 @@ ROWS = (
     ("published", "tracks"),
     ("functionals",),
     ("features", "speech", "augment", "scaler", "metrics", "novelty", "readers", "duplicates", "synthetic", "words"),
-    ("datasets", "distort", "voice"),
-    ("splits", "download", "frames"),
+    ("datasets", "distort", "voice", "transformer"),
+    ("sklearn", "splits", "download", "frames"),
     ("manifest", "models"),  # store
     ("artifact",),
     ("predict", "view"),  # inference
@@ -56,6 +56,7 @@ SERVING = {"refusals", "drift", "stream", "gate", "workers", "meters", "answers"
 ANSWERING |= SERVING | {"live", "api", "serve"}
 HEAVY = {"tensorflow", "keras", "librosa", "numba", "sklearn"}
 LATE = HEAVY | {"noisereduce"}  # which models with noise reduction load, and no others
+ADAPTERS = {"transformer": "sklearn"}  # files that subclass a heavy library's, and which file alone opens them, on use
 UNPICKLERS = {"pickle", "joblib", "dill", "shelve"}
 LIBRARIES = {"numpy", "scipy", "onnxruntime", "soundfile", "soxr", "av", "typer", "rich"}
 
@@ -107,7 +108,13 @@ def test_a_file_imports_only_from_below(name):
 
 @pytest.mark.parametrize("name", FILES)
 def test_heavy_libraries_are_never_imported_at_the_top(name):
-    assert not tops(name, inside=False) & LATE
+    assert not tops(name, inside=False) & LATE or name in ADAPTERS
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_an_adapter_is_opened_by_one_file_and_on_use(name):
+    assert [other for other in FILES if name in within(other)] == [ADAPTERS[name]]
+    assert f"ser.{name}" not in {found.rpartition(".")[0] for found in imports(ADAPTERS[name], inside=False)}
 
 
 @pytest.mark.parametrize("name", sorted(ANSWERING))
@@ -139,7 +146,7 @@ def test_bare_import_loads_next_to_nothing():
 
 
 def test_training_rooms_load_their_libraries_only_when_used():
-    rooms = [name for name in FILES if name not in ("__init__", "__main__", "app", "view")]
+    rooms = [name for name in FILES if name not in ("__init__", "__main__", "app", "view", *ADAPTERS)]
     assert not loaded_by("import " + ", ".join(f"ser.{name}" for name in rooms)) & LATE
 
 

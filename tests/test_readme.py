@@ -27,18 +27,31 @@ def recordings(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def examples() -> list[str]:
-    """The Python of the README, block by block."""
-    return re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+def examples(*, learning: bool) -> list[str]:
+    """The Python of the README, block by block: that which learns from a corpus, or the rest."""
+    blocks = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    return [block for block in blocks if ("sklearn" in block) is learning]
 
 
 def test_python_examples_run_one_after_the_other(recordings, capsys) -> None:
     names: dict[str, object] = {}
-    for example in examples():
+    for example in examples(learning=False):
         exec(compile(example, "README.md", "exec"), names)
     assert {"answer", "table", "talk", "mine"} <= names.keys()
     assert names["table"].error.count() == 1  # folder/make.py is no recording
     assert capsys.readouterr().out.startswith(names["answer"].label)
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_the_example_that_learns_runs(recordings, ser_data, capsys) -> None:
+    """On a few clips of every emotion by three actors."""
+    Path("data", "ravdess").mkdir(parents=True)
+    for path in ser_data.joinpath("ravdess").rglob("03-01-*-01-01-??-0[1-3].*"):
+        Path("data", "ravdess", path.name).symlink_to(path.resolve())
+    (example,) = examples(learning=True)
+    exec(compile(example, "README.md", "exec"), {})
+    assert 1 / 8 < float(capsys.readouterr().out) < 1
 
 
 def test_figures_are_those_of_the_reports() -> None:

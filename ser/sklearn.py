@@ -1,0 +1,24 @@
+"""What scikit-learn can use: `VoiceFeatures`, which turns recordings into rows of features.
+
+>>> from ser.sklearn import VoiceFeatures
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ser.extras import needs
+
+if TYPE_CHECKING:
+    from ser.transformer import VoiceFeatures
+
+__all__ = ["VoiceFeatures"]
+
+
+def __getattr__(name: str) -> Any:
+    """`VoiceFeatures` on first use: it is a subclass of scikit-learn's, which takes seconds to load."""
+    if name not in __all__:
+        raise AttributeError(f"module 'ser.sklearn' has no attribute {name!r}")
+    with needs("sklearn", name):
+        from ser.transformer import VoiceFeatures
+    return VoiceFeatures
