@@ -6,19 +6,17 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 import ser
-from ser.cli_history import KeepOption, open_history
 from ser.cli_history import commands as history
+from ser.cli_predict import REFUSED, predict
 from ser.cli_samples import samples
 from ser.cli_timeline import timeline
 from ser.extras import needs
-from ser.printed import Format, Scores, err, out, print_rows
+from ser.printed import Scores, err, out
 from ser.types import EMOTIONS, SerError
 from ser.workbench import ModelOption, commands
 
@@ -34,7 +32,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-REFUSED = 2
 
 
 def main() -> None:
@@ -70,56 +67,9 @@ def common(
     """Options before the command."""
 
 
-@app.command()
-def predict(
-    files: Annotated[list[str], typer.Argument(help="Recordings, folders to walk, or - for standard input.")],
-    model: ModelOption = None,
-    format: Annotated[Format, typer.Option("--format", "-f")] = Format.table,
-    voice: Annotated[
-        list[str] | None,
-        typer.Option(help="A recording of the same speaker to calibrate with; may be repeated, five do well."),
-    ] = None,
-    keep: KeepOption = False,
-) -> None:
-    """Say how recordings sound. A file that fails stays in the list; the exit code is then 2."""
-    kept = open_history().open() if keep else None
-    recognizer = ser.load(model)
-    if voice:
-        recognizer = recognizer.calibrated(voice)
-    rows = list(_rows(recognizer, files))
-    print_rows(rows, format, recognizer.labels)
-    if kept:
-        kept.keep(row for row in rows if "error" not in row)
-    if any("error" in row for row in rows):
-        raise typer.Exit(REFUSED)
-
-
-def _rows(recognizer: Any, files: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """One answer, or `{"file", "error"}`, for every recording named."""
-    for file in files:
-        try:
-            sources = list(_sources(file))
-        except OSError as error:
-            yield {"file": file, "error": f"{file}: {error.strerror}. Check its name and rights."}
-            continue
-        answers = recognizer.predict_many((source for source, _ in sources), on_error="return")
-        for answer, (_, name) in zip(answers, sources, strict=True):
-            yield {**answer.to_dict(), "file": name}
-
-
-def _sources(file: str) -> Iterator[tuple[Any, str]]:
-    """What a word of the command line stands for: standard input, the sound files of a folder, or the file itself."""
-    from ser.readers import sound_files
-
-    if file == "-":
-        yield io.BytesIO(sys.stdin.buffer.read()), "-"
-    elif file and Path(file).is_dir():
-        found = sorted(sound_files(Path(file)))
-        yield from ((str(path), str(path)) for path in found)
-        if not found:
-            yield file, file  # refused as a folder without sound, by the same door as any other source
-    else:
-        yield file, file
+app.command()(predict)
+app.command()(timeline)
+app.command()(samples)
 
 
 @app.command()
@@ -144,8 +94,6 @@ def serve(
     run(host, port, workers, model, tell if format is Scores.json else None)
 
 
-app.command()(timeline)
-app.command()(samples)
 app.add_typer(commands)
 app.add_typer(history, name="history")
 

@@ -45,6 +45,7 @@ ROWS = (
     ("api",),
     ("workbench",),  # doors
     ("cli_timeline", "cli_history", "cli_samples"),
+    ("cli_predict",),
     ("cli", "app"),
     ("__main__",),
 )
