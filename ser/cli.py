@@ -12,10 +12,13 @@ import typer
 
 import ser
 from ser.cli_history import commands as history
+from ser.cli_live import live
 from ser.cli_predict import REFUSED, predict
+from ser.cli_record import record
 from ser.cli_samples import samples
 from ser.cli_timeline import timeline
 from ser.extras import needs
+from ser.interactive import interactive
 from ser.printed import Scores, err, out
 from ser.types import EMOTIONS, SerError
 from ser.workbench import ModelOption, commands
@@ -26,8 +29,9 @@ EXIT_CODES = (
     "error; --format json is for programs."
 )
 app = typer.Typer(
-    help="Hears a voice and says which emotion it carries, how sure it is and why.",
-    no_args_is_help=True,
+    help="Hears a voice and says which emotion it carries, how sure it is and why. Without a command it holds a "
+    "conversation: Enter records, a path is answered.",
+    invoke_without_command=True,
     epilog=EXIT_CODES,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -60,14 +64,19 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def common(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
-    """Options before the command."""
+    """Options before the command; without one, a conversation, or help where nobody says a word."""
+    if context.invoked_subcommand is None and not interactive():
+        print(context.get_help())
 
 
 app.command()(predict)
+app.command()(record)
+app.command()(live)
 app.command()(timeline)
 app.command()(samples)
 

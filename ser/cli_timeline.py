@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ser.printed import err, out
+from ser.saved import check_free, save
 from ser.types import EMOJI, REASONS, ParameterError, Segment, Timeline
 from ser.workbench import ModelOption
 
@@ -41,14 +42,14 @@ def timeline(
 
     chosen = _format(format, place)
     if place is not None:
-        _check_free(place, force=force)
+        check_free(place, force=force)
     found = _with_progress(file, model)
     if chosen is Format.table:
         _print_table(found)
     elif place is None:
         print(write(found, chosen), end="")
     else:
-        _save(write(found, chosen), place)
+        save(write(found, chosen).encode(), place)
     _print_doubts(found)
 
 
@@ -65,14 +66,6 @@ def _format(format: Format | None, place: Path | None) -> Format:
     return chosen
 
 
-def _check_free(place: Path, *, force: bool) -> None:
-    """Before the work, not after it: a name that is taken, or a folder that is not there."""
-    if place.exists() and not (force and place.is_file()):
-        raise ParameterError(f"{place} exists already; choose another --out, or --force to replace a file.")
-    if not place.parent.is_dir():
-        raise ParameterError(f"{place}: there is no folder {place.parent}. Make it, or choose another --out.")
-
-
 def _with_progress(file: str, model: str | None) -> Timeline:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -86,19 +79,6 @@ def _with_progress(file: str, model: str | None) -> Timeline:
         return find(
             file, recognizer, progress=lambda done_s, whole_s: bar.update(task, completed=done_s, total=whole_s)
         )
-
-
-def _save(text: str, place: Path) -> None:
-    """Written beside and renamed, so that a full disk leaves what was there."""
-    beside = place.with_name(f".{place.name}.part")
-    try:
-        beside.write_text(text, encoding="utf-8", newline="")
-        beside.replace(place)
-    except OSError as error:
-        if beside.exists():
-            beside.unlink()
-        raise ParameterError(f"{place} cannot be written ({error.strerror}). Choose another --out.") from error
-    err.print(f"Written to {place}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_table(found: Timeline) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -42,6 +42,12 @@ def _need(name: str, reason: str) -> None:
     """Skip with a reason, or fail where `SER_REQUIRE` lists `name`."""
     required = os.environ.get("SER_REQUIRE", "").split(",")
     (pytest.fail if name in required else pytest.skip)(reason)
+
+
+@pytest.fixture(scope="session")
+def need() -> Callable[[str, str], None]:
+    """Skips a test with a reason, or fails it where `SER_REQUIRE` lists the mark."""
+    return _need
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,8 @@ from ser.types import EMOTIONS, SerError
 ROOT = ARTIFACTS.parent
 COMMANDS = (
     "predict",
+    "record",
+    "live",
     "timeline",
     "samples",
     "history",

@@ -23,6 +23,7 @@ from ser.sentences import HINTS, SENTENCES
 from ser.types import EMOTIONS, ParameterError
 
 ROOT = ARTIFACTS.parent
+UNIX = pytest.mark.skipif(sys.platform == "win32", reason="a shell as Unix knows it")
 SAMPLE = ROOT / "samples" / "even.flac"
 
 
@@ -50,6 +51,7 @@ def run(*words: object) -> Result:
 # --- Shells ---
 
 
+@UNIX
 def test_a_shell_completes_commands_models_and_formats(shell):
     asked = [["ser", "hist"], ["ser", "predict", "--model", ""], ["ser", "timeline", "a.wav", "--format", "t"]]
     calls = [
@@ -61,6 +63,7 @@ def test_a_shell_completes_commands_models_and_formats(shell):
     assert [line.split() for line in completed] == [["history"], [*known()], ["table", "textgrid"]]
 
 
+@UNIX
 def test_without_a_command_or_a_terminal_it_helps(shell):
     told = subprocess.run(["ser"], env=shell, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert "Usage: ser" in told.stdout + told.stderr and "predict" in told.stdout + told.stderr
@@ -71,6 +74,7 @@ def test_help_ends_with_the_exit_codes():
     assert all(f"{code} " in ended for code in (0, 1, 2, 130))
 
 
+@UNIX
 def test_a_reader_that_leaves_is_exit_code_1_without_traceback(shell):
     script = f"ser predict {SAMPLE} --format json 2> errors | true; echo ${{PIPESTATUS[0]}}; cat errors"
     assert bash(f"cd {Path(shell['PATH'].split(':')[0])}; {script}", shell).split() == ["1"]
@@ -138,6 +142,7 @@ def test_serve_tells_where_it_listens():
         assert process.stdout.read() == b""
 
 
+@pytest.mark.service
 def test_serve_says_that_a_port_is_taken():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

@@ -109,7 +109,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
         path.touch()
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     ran = run(SHARP, "--out", place, "--force")
     assert "cannot be written (No space left on device)" in str(ran.exception)
     assert place.read_bytes() == b"mine" and len(list(tmp_path.iterdir())) == 1

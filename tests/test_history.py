@@ -29,6 +29,8 @@ from ser.history import History
 from ser.types import EMOTIONS, ParameterError
 
 ROOT = ARTIFACTS.parent
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the data folder is named in other ways")
+TERMINAL = pytest.mark.skipif(sys.platform == "win32", reason="a terminal as Unix knows it")
 ANSWER = {
     "file": "/home/ana/secret folder/clip.wav",
     "label": "happy",
@@ -155,6 +157,7 @@ def test_many_keep_at_once(place):
     assert len(set(kept)) == 24 == len(History().newest())
 
 
+@LINUX
 def test_default_is_a_file_in_the_data_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("SER_DATABASE_URL", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
@@ -230,6 +233,7 @@ def test_a_full_disk(place):
     assert len(History().newest()) == 1
 
 
+@LINUX
 def test_a_folder_that_is_not_there_or_cannot_be_made(tmp_path, monkeypatch):
     with pytest.raises(ParameterError, match=r"unable to open database file\. Make sure that its folder is there"):
         History(f"sqlite:///{tmp_path}/gone/kept.sqlite").keep([ANSWER])
@@ -326,6 +330,7 @@ def test_delete_all_without_a_terminal_wants_yes(place, monkeypatch, capsys):
     assert len(History().newest()) == 1
 
 
+@TERMINAL
 @pytest.mark.parametrize(("word", "left", "code"), [("n", 1, 1), ("y", 0, 0)])
 def test_delete_all_asks_on_a_terminal(place, word, left, code):
     History().keep([ANSWER])

@@ -43,9 +43,11 @@ ROWS = (
     ("service",),
     ("live", "serve"),
     ("api",),
+    ("microphone", "saved"),
     ("workbench",),  # doors
     ("cli_timeline", "cli_history", "cli_samples"),
-    ("cli_predict",),
+    ("cli_predict", "cli_record"),
+    ("cli_live", "interactive"),
     ("cli", "app"),
     ("__main__",),
 )

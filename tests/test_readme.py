@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
+from typer.testing import CliRunner
 
+from ser.cli import app
 from tools.readme import ROOT, filled
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -52,6 +59,45 @@ def test_the_example_that_learns_runs(recordings, ser_data, capsys) -> None:
     (example,) = examples(learning=True)
     exec(compile(example, "README.md", "exec"), {})
     assert 1 / 8 < float(capsys.readouterr().out) < 1
+
+
+def commands() -> list[list[str]]:
+    """The command lines of the README, as words after `ser`."""
+    return [shlex.split(line) for line in re.findall(r"^python -m ser (.+)$", README, re.MULTILINE)]
+
+
+def test_every_command_has_an_example_and_every_example_is_understood() -> None:
+    named = set()
+    for words in commands():
+        command, rest = get_command(app), list(words)
+        while isinstance(command, TyperGroup):
+            named.add(rest[0])
+            command = command.commands[rest.pop(0)]
+        assert command.make_context("ser", rest)  # raises for options and values that there are not
+    assert {name for name, _ in every_command(get_command(app))} - named == set()
+
+
+def every_command(group: TyperGroup) -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        yield name, command
+        if isinstance(command, TyperGroup):
+            yield from every_command(command)
+
+
+# Which would take long, or listen to a port or a microphone; tests of their own run them, on less.
+LONG = {"train", "evaluate", "leaderboard", "download", "export", "info", "serve", "record", "live"}
+
+
+def test_command_examples_run_one_after_the_other(recordings, monkeypatch) -> None:
+    monkeypatch.setenv("SER_DATABASE_URL", f"sqlite:///{recordings}/kept.sqlite")
+    (recordings / "folder" / "make.py").unlink()
+    ran = [words for words in commands() if words[0] not in LONG]
+    for words in ran:
+        result = CliRunner().invoke(app, words)
+        assert (result.exit_code, result.exception) == (0, None), (words, result.output)
+        assert result.output or words[0] == "timeline"  # of music, in which nobody speaks
+    assert {words[0] for words in ran} >= {"predict", "timeline", "history", "samples"}
+    assert (recordings / "talk.TextGrid").exists()
 
 
 def test_figures_are_those_of_the_reports() -> None:
