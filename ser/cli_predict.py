@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ser.cli_history import KeepOption, open_history
-from ser.printed import Format, print_rows
+from ser.cli_words import AgreedOption, GoogleOption, LanguageOption, SpeechModelOption, WordsOption, recogniser
+from ser.printed import Format, print_rows, progress_bar
+from ser.types import SerError
 from ser.workbench import ModelOption
 
 if TYPE_CHECKING:
     from ser.predict import Recognizer
+    from ser.recognisers import Recogniser
 
 REFUSED = 2  # the exit code where something was refused, or a file could not be answered
 
@@ -28,25 +31,31 @@ def predict(
         list[str] | None,
         typer.Option(help="A recording of the same speaker to calibrate with; may be repeated, five do well."),
     ] = None,
+    words: WordsOption = False,
+    speech_model: SpeechModelOption = None,
+    language: LanguageOption = None,
+    google: GoogleOption = False,
+    agreed: AgreedOption = False,
     keep: KeepOption = False,
 ) -> None:
     """Say how recordings sound. A file that fails stays in the list; the exit code is then 2."""
     from ser.predict import load
 
+    hears = recogniser(words, speech_model, language, google, agreed)
     kept = open_history().open() if keep else None
     recognizer = load(model)
     if voice:
         recognizer = recognizer.calibrated(voice)
-    rows = list(answered(recognizer, files))
+    rows = list(answered(recognizer, files, hears))
     print_rows(rows, format, recognizer.labels)
     if kept:
-        kept.keep(row for row in rows if "error" not in row)
+        kept.keep(_unspoken(row) for row in rows if "error" not in row)
     if any("error" in row for row in rows):
         raise typer.Exit(REFUSED)
 
 
-def answered(recognizer: Recognizer, files: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """One answer, or `{"file", "error"}`, for every recording named."""
+def answered(recognizer: Recognizer, files: Iterable[str], hears: Recogniser | None = None) -> Iterator[dict[str, Any]]:
+    """One answer, with what was said if something `hears` it, or `{"file", "error"}`, for every recording named."""
     for file in files:
         try:
             sources = list(_sources(file))
@@ -54,8 +63,24 @@ def answered(recognizer: Recognizer, files: Iterable[str]) -> Iterator[dict[str,
             yield {"file": file, "error": f"{file}: {error.strerror}. Check its name and rights."}
             continue
         answers = recognizer.predict_many((source for source, _ in sources), on_error="return")
-        for answer, (_, name) in zip(answers, sources, strict=True):
-            yield {**answer.to_dict(), "file": name}
+        for answer, (source, name) in zip(answers, sources, strict=True):
+            row = {**answer.to_dict(), "file": name}
+            yield row if hears is None or "error" in row else _with_words(row, source, hears)
+
+
+def _with_words(row: dict[str, Any], source: Any, hears: Recogniser) -> dict[str, Any]:
+    from ser.transcript import transcribe
+
+    try:
+        with progress_bar("Writing down") as progress:
+            return {**row, **transcribe(source, hears, progress=progress).to_dict()}
+    except SerError as error:
+        return {"file": row["file"], "error": str(error)}
+
+
+def _unspoken(row: dict[str, Any]) -> dict[str, Any]:
+    """An answer without what was said, which nobody asked to keep."""
+    return {key: value for key, value in row.items() if key not in ("text", "words")}
 
 
 def _sources(file: str) -> Iterator[tuple[Any, str]]:

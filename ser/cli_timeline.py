@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from ser.printed import err, out
+from ser.cli_words import AgreedOption, GoogleOption, LanguageOption, SpeechModelOption, WordsOption, recogniser
+from ser.printed import err, out, progress_bar
 from ser.saved import check_free, save
 from ser.types import EMOJI, REASONS, ParameterError, Segment, Timeline
 from ser.workbench import ModelOption
+
+if TYPE_CHECKING:
+    from ser.recognisers import Recogniser
 
 
 class Format(StrEnum):
@@ -36,6 +40,11 @@ def timeline(
     ] = None,
     place: Annotated[Path | None, typer.Option("--out", help="A file to write instead of standard output.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file of this name.")] = False,
+    words: WordsOption = False,
+    speech_model: SpeechModelOption = None,
+    language: LanguageOption = None,
+    google: GoogleOption = False,
+    agreed: AgreedOption = False,
 ) -> None:
     """Say how a long recording sounds over time: its speech in segments, and the share of each emotion."""
     from ser.writers import write
@@ -43,7 +52,9 @@ def timeline(
     chosen = _format(format, place)
     if place is not None:
         check_free(place, force=force)
+    hears = recogniser(words, speech_model, language, google, agreed)
     found = _with_progress(file, model)
+    found = _with_words(found, file, hears) if hears else found
     if chosen is Format.table:
         _print_table(found)
     elif place is None:
@@ -67,26 +78,28 @@ def _format(format: Format | None, place: Path | None) -> Format:
 
 
 def _with_progress(file: str, model: str | None) -> Timeline:
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
     from ser.predict import load
     from ser.timeline import timeline as find
 
     recognizer = load(model)
-    columns = (TextColumn("Listening"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task("", total=None)
-        return find(
-            file, recognizer, progress=lambda done_s, whole_s: bar.update(task, completed=done_s, total=whole_s)
-        )
+    with progress_bar("Listening") as progress:
+        return find(file, recognizer, progress=progress)
+
+
+def _with_words(found: Timeline, file: str, hears: Recogniser) -> Timeline:
+    from ser.transcript import transcribe, with_words
+
+    with progress_bar("Writing down") as progress:
+        return with_words(found, transcribe(file, hears, progress=progress))
 
 
 def _print_table(found: Timeline) -> None:
     from ser.writers import clock
 
-    table = Table("from", "to", "sounds", "sure", "doubt", box=None, header_style="dim")
+    said = ["said"] if found.text is not None else []
+    table = Table("from", "to", "sounds", "sure", "doubt", *said, box=None, header_style="dim")
     for segment in found.segments:
-        table.add_row(*_cells(segment))
+        table.add_row(*_cells(segment), *(Text(segment.text) for _ in said))
     if found.segments:
         out.print(table)
     shares = sorted(((share, label) for label, share in found.share.items() if share), reverse=True)

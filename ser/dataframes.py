@@ -17,15 +17,15 @@ ANSWERS = (
     ("uncertain", "reasons", "sex_male", "sex_female", "intensity", "duration_s", "model", "error"),
 )
 SEGMENTS = (("file", "start_s", "end_s", "label", "confidence"), ("uncertain", "reasons", "model"))
-TEXT = {"file", "label", "reasons", "model", "error"}
+TEXT = {"file", "label", "reasons", "model", "error", "text"}
 
 
 def to_pandas(results: Prediction | Timeline | Iterable[Prediction | Failure] | Iterable[Timeline]) -> pd.DataFrame:
     """Answers of `predict` and `predict_many` as one row each, or timelines as one row a segment.
 
     Probabilities stand in columns named by the labels, in vocabulary order; `reasons` are words separated by spaces;
-    what a model does not say or a failure cannot have is missing. Raises `ParameterError` for anything else, and for
-    answers mixed with timelines.
+    what a model does not say or a failure cannot have is missing. What was said stands in `text`, where somebody asked
+    for it. Raises `ParameterError` for anything else, and for answers mixed with timelines.
     """
     with needs("pandas", "to_pandas"):
         import pandas as pd
@@ -40,6 +40,7 @@ def to_pandas(results: Prediction | Timeline | Iterable[Prediction | Failure] | 
     present = {label for one in timelines for label in one.labels}.union(*rows)
     first, last = SEGMENTS if timelines else ANSWERS
     columns = [*first, *(label for label in EMOTIONS if label in present), *last]
+    columns += ["text"] if any(one.text is not None for one in timelines) else []
     return pd.DataFrame(rows, columns=columns).astype({column: _kind(column) for column in columns})
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
 
@@ -33,6 +35,17 @@ class Scores(StrEnum):
     json = "json"
 
 
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[float, float | None], None]]:
+    """A bar on stderr while work goes on, where that is a terminal; gives what is to be told (done, whole) about it."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(title), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, whole: bar.update(task, completed=done, total=whole)
+
+
 def print_rows(rows: list[dict[str, Any]], format: Format, labels: tuple[str, ...]) -> None:
     if format is Format.json:
         print(json.dumps(rows, indent=1))
@@ -46,6 +59,7 @@ def print_csv(rows: list[dict[str, Any]], labels: tuple[str, ...], first: tuple[
     """Answers, and errors, as CSV; `first` names what stands before them."""
     fields = [*first, "file", "label", "confidence", *labels, "uncertain", "reasons"]
     fields += ["sex", "sex_confidence", "intensity", "duration_s", "model", "error"]
+    fields += ["text"] if any("text" in row for row in rows) else []
     writer = csv.DictWriter(sys.stdout, fields, extrasaction="ignore")
     writer.writeheader()
     for row in rows:
@@ -69,6 +83,9 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         table.add_row(Text(row["file"]), *(_failed(row, more) if "error" in row else _cells(row, more)))
     out.print(table)
+    for row in rows:
+        if "text" in row:  # longer than a column is wide
+            out.print(Text.assemble((f"{row['file']}: ", "dim"), row["text"] or ("no words were heard", "dim")))
     doubts = {reason for row in rows for reason in row.get("reasons", ())}
     for reason, sentence in REASONS.items():
         if reason in doubts:

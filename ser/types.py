@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,6 +96,28 @@ class Clip:
 
 
 @dataclass(frozen=True)
+class Word:
+    """A word as it was heard, from `start_s` to `end_s`; `joined` where no space stands before it, as in Chinese."""
+
+    word: str
+    start_s: float
+    end_s: float
+    joined: bool = False
+
+    @property
+    def middle_s(self) -> float:
+        return (self.start_s + self.end_s) / 2
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"word": self.word, "start_s": self.start_s, "end_s": self.end_s}
+
+
+def text_of(words: Iterable[Word]) -> str:
+    """Words as one reads them."""
+    return "".join(word.word if word.joined else f" {word.word}" for word in words).strip()
+
+
+@dataclass(frozen=True)
 class Prediction:
     """One answer: what the voice sounds like to the model, how sure it is, and why it may be in doubt.
 
@@ -158,7 +180,7 @@ class Segment:
     """A stretch of speech that sounds the same throughout, from `start_s` to `end_s`.
 
     `probabilities` are those of the windows over it, averaged as logarithms; `reasons` (keys of `REASONS`) say why
-    the label may be in doubt.
+    the label may be in doubt. `words` are those said in it, None where nobody asked (`ser.transcript`).
     """
 
     start_s: float
@@ -166,6 +188,7 @@ class Segment:
     label: str
     probabilities: dict[str, float]
     reasons: tuple[str, ...] = ()
+    words: tuple[Word, ...] | None = None
 
     @property
     def confidence(self) -> float:
@@ -180,7 +203,13 @@ class Segment:
     def duration_s(self) -> float:
         return self.end_s - self.start_s
 
+    @property
+    def text(self) -> str:
+        """What was said in it, as far as anybody asked."""
+        return text_of(self.words or ())
+
     def to_dict(self) -> dict[str, Any]:
+        told = {} if self.words is None else {"text": self.text, "words": [word.to_dict() for word in self.words]}
         return {
             "start_s": self.start_s,
             "end_s": self.end_s,
@@ -188,6 +217,7 @@ class Segment:
             "confidence": self.confidence,
             "probabilities": dict(self.probabilities),
             "uncertain": self.uncertain,
+            **told,
         }
 
 
@@ -196,7 +226,7 @@ class Timeline:
     """The segments of a recording in order of time; between them nobody speaks.
 
     `labels` are those of the model; `cut_off` says that the file is damaged and only its part before the damage was
-    heard, which is `duration_s` long.
+    heard, which is `duration_s` long. `text` is what was said, None where nobody asked (`ser.transcript`).
     """
 
     file: str | None
@@ -205,6 +235,7 @@ class Timeline:
     labels: tuple[str, ...]
     model: str
     cut_off: bool = False
+    text: str | None = None
 
     @property
     def speech_s(self) -> float:
@@ -227,4 +258,5 @@ class Timeline:
             "segments": [segment.to_dict() for segment in self.segments],
             "share": self.share,
             "model": self.model,
+            **({} if self.text is None else {"text": self.text}),
         }

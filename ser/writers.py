@@ -1,14 +1,21 @@
-"""A timeline as text that other programs read: tables, subtitles, and labels for Audacity and Praat."""
+"""A timeline as text that other programs read: tables, subtitles, and labels for Audacity and Praat.
+
+What was said stands beside how it sounded, where somebody asked for it.
+"""
 
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from ser.types import EMOJI, ParameterError, Segment, Timeline
+from ser.types import EMOJI, ParameterError, Segment, Timeline, Word
+
+Interval = tuple[float, float, str]  # start and end in seconds, text
+QUOTE = '"'
 
 
 @dataclass(frozen=True)
@@ -43,37 +50,48 @@ def _csv(timeline: Timeline) -> str:
     """A row a segment, probabilities in full; `reasons` are separated by spaces."""
     text = io.StringIO()
     fields = ["file", "start_s", "end_s", "label", "confidence", *timeline.labels, "uncertain", "reasons", "model"]
+    fields += [] if timeline.text is None else ["text"]
     table = csv.DictWriter(text, fields, extrasaction="ignore", lineterminator="\n")
     table.writeheader()
     for segment in timeline.segments:
         told = {"file": timeline.file, "reasons": " ".join(segment.reasons), "model": timeline.model}
+        told["text"] = segment.text
         table.writerow({**segment.to_dict(), **segment.probabilities, **told})
     return text.getvalue()
 
 
 def _srt(timeline: Timeline) -> str:
     cues = enumerate(timeline.segments, start=1)
-    return "\n".join(f"{number}\n{_clocks(segment, ',')}\n{caption(segment)}\n" for number, segment in cues)
+    return "\n".join(f"{number}\n{_clocks(segment, ',')}\n{_cue(segment)}\n" for number, segment in cues)
 
 
 def _vtt(timeline: Timeline) -> str:
-    cues = (f"\n{_clocks(segment, '.')}\n{caption(segment)}\n" for segment in timeline.segments)
+    cues = (f"\n{_clocks(segment, '.')}\n{html.escape(_cue(segment), quote=False)}\n" for segment in timeline.segments)
     return "WEBVTT\n" + "".join(cues)
 
 
 def _audacity(timeline: Timeline) -> str:
     """What Audacity's File > Import > Labels takes."""
-    lines = (f"{segment.start_s:.6f}\t{segment.end_s:.6f}\t{_plain(segment)}\n" for segment in timeline.segments)
+    lines = (f"{segment.start_s:.6f}\t{segment.end_s:.6f}\t{_line(segment)}\n" for segment in timeline.segments)
     return "".join(lines)
 
 
 def _textgrid(timeline: Timeline) -> str:
-    """Praat's text form: tiers for the label, its probability, and the doubts; intervals without text are silence."""
-    tiers: dict[str, Callable[[Segment], str]] = {
+    """Praat's text form: tiers for the label, its probability, the doubts and, where somebody asked, the words.
+
+    Intervals without text are silence.
+    """
+    told: dict[str, Callable[[Segment], str]] = {
         "emotion": lambda segment: segment.label,
         "confidence": lambda segment: f"{segment.confidence:.3f}",
         "doubt": lambda segment: " ".join(segment.reasons),
     }
+    tiers: dict[str, list[Interval]] = {
+        name: [(segment.start_s, segment.end_s, tell(segment)) for segment in timeline.segments]
+        for name, tell in told.items()
+    }
+    if timeline.text is not None:
+        tiers["words"] = _apart(word for segment in timeline.segments for word in segment.words or ())
     lines = [
         'File type = "ooTextFile"',
         'Object class = "TextGrid"',
@@ -84,12 +102,13 @@ def _textgrid(timeline: Timeline) -> str:
         f"size = {len(tiers)}",
         "item []:",
     ]
-    for number, (name, told) in enumerate(tiers.items(), start=1):
-        lines += [f"    item [{number}]:", *_tier(name, list(_intervals(timeline, told)), timeline.duration_s)]
+    for number, (name, intervals) in enumerate(tiers.items(), start=1):
+        whole = list(_filled(intervals, timeline.duration_s))
+        lines += [f"    item [{number}]:", *_tier(name, whole, timeline.duration_s)]
     return "\n".join(lines) + "\n"
 
 
-def _tier(name: str, intervals: list[tuple[float, float, str]], duration_s: float) -> Iterator[str]:
+def _tier(name: str, intervals: list[Interval], duration_s: float) -> Iterator[str]:
     yield from (
         f'        class = "IntervalTier"\n        name = "{name}"\n        xmin = 0',
         f"        xmax = {duration_s}",
@@ -97,19 +116,32 @@ def _tier(name: str, intervals: list[tuple[float, float, str]], duration_s: floa
     yield f"        intervals: size = {len(intervals)}"
     for number, (start_s, end_s, text) in enumerate(intervals, start=1):
         yield f"        intervals [{number}]:\n            xmin = {start_s}\n            xmax = {end_s}"
-        yield f'            text = "{text}"'
+        yield f'            text = "{text.replace(QUOTE, 2 * QUOTE)}"'
 
 
-def _intervals(timeline: Timeline, told: Callable[[Segment], str]) -> Iterator[tuple[float, float, str]]:
-    """Start, end and text of stretches that fill the whole recording without gap or overlap."""
+def _filled(intervals: list[Interval], duration_s: float) -> Iterator[Interval]:
+    """The intervals and the silence between them, which fill the whole recording without gap or overlap."""
     reached_s = 0.0
-    for segment in timeline.segments:
-        if segment.start_s > reached_s:
-            yield reached_s, segment.start_s, ""
-        yield segment.start_s, segment.end_s, told(segment)
-        reached_s = segment.end_s
-    if reached_s < timeline.duration_s:
-        yield reached_s, timeline.duration_s, ""
+    for start_s, end_s, text in intervals:
+        if start_s > reached_s:
+            yield reached_s, start_s, ""
+        yield start_s, end_s, text
+        reached_s = end_s
+    if reached_s < duration_s:
+        yield reached_s, duration_s, ""
+
+
+def _apart(words: Iterable[Word]) -> list[Interval]:
+    """Words one after the other; one that lies within those before it stands together with the last of them."""
+    apart: list[Interval] = []
+    for word in words:
+        start_s = max(word.start_s, apart[-1][1]) if apart else word.start_s
+        if word.end_s > start_s:
+            apart.append((start_s, word.end_s, word.word))
+        else:
+            *_, (start_s, end_s, text) = apart
+            apart[-1] = (start_s, end_s, f"{text} {word.word}")
+    return apart
 
 
 def caption(segment: Segment) -> str:
@@ -119,6 +151,15 @@ def caption(segment: Segment) -> str:
 
 def _plain(segment: Segment) -> str:
     return f"{segment.label}{'?' if segment.uncertain else ''} {segment.confidence:.0%}"
+
+
+def _cue(segment: Segment) -> str:
+    """The caption, and under it what was said."""
+    return f"{caption(segment)}\n{segment.text}".rstrip()
+
+
+def _line(segment: Segment) -> str:
+    return f"{_plain(segment)}: {segment.text}" if segment.text else _plain(segment)
 
 
 def _clocks(segment: Segment, point: str) -> str:

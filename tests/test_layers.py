@@ -25,12 +25,12 @@ ROWS = (
     ("functionals",),
     ("features", "speech", "augment", "scaler", "metrics", "novelty", "readers", "duplicates", "synthetic", "words"),
     ("datasets", "distort", "voice", "transformer"),
-    ("sklearn", "splits", "download", "frames"),
+    ("sklearn", "splits", "download", "frames", "stretches", "recognisers"),
     ("manifest", "models"),  # store
     ("artifact",),
     ("predict", "view"),  # inference
     ("own_voice", "timeline"),
-    ("writers", "history"),
+    ("writers", "history", "transcript"),
     ("configs", "table", "card", "figures", "claims", "standings", "enrolment"),  # work
     ("fit",),
     ("crossval",),
@@ -44,7 +44,7 @@ ROWS = (
     ("live", "serve"),
     ("api",),
     ("microphone", "saved"),
-    ("workbench",),  # doors
+    ("workbench", "cli_words"),  # doors
     ("cli_timeline", "cli_history", "cli_samples"),
     ("cli_predict", "cli_record"),
     ("cli_live", "interactive"),
@@ -53,7 +53,7 @@ ROWS = (
 )
 SOUND = {"decode", "audio", "spectra", "published", "tracks", "functionals", "features"}
 ANSWERING = {"__init__", "types", *SOUND, "metrics", "novelty", "manifest", "artifact", "predict", "own_voice"}
-ANSWERING |= {"speech", "timeline", "writers"}
+ANSWERING |= {"speech", "timeline", "writers", "extras", "stretches", "recognisers", "transcript"}
 ANSWERING |= {"words", "view", "app"}
 SERVING = {"refusals", "drift", "stream", "gate", "workers", "meters", "answers", "upload", "access", "service"}
 ANSWERING |= SERVING | {"live", "api", "serve"}

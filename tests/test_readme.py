@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_whisper import build
 from typer.core import TyperGroup
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -30,6 +31,7 @@ def recordings(tmp_path, monkeypatch) -> Path:
     shutil.copy(SAMPLES[0], tmp_path / "d.wav")
     shutil.copy(SAMPLES[0], tmp_path / "e.wav")
     shutil.copytree(ROOT / "samples", tmp_path / "folder")
+    build(tmp_path / "FOLDER")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -44,7 +46,7 @@ def test_python_examples_run_one_after_the_other(recordings, capsys) -> None:
     names: dict[str, object] = {}
     for example in examples(learning=False):
         exec(compile(example, "README.md", "exec"), names)
-    assert {"answer", "table", "talk", "mine"} <= names.keys()
+    assert {"answer", "table", "talk", "said", "mine"} <= names.keys()
     assert names["table"].error.count() == 1  # folder/make.py is no recording
     assert capsys.readouterr().out.startswith(names["answer"].label)
 
