@@ -33,6 +33,10 @@ import ser
 reveal_type(ser.load().predict("x.wav").label)
 reveal_type(ser.load)
 answer: ser.Prediction = ser.load("voice").calibrated(["a.wav"]).predict(b"RIFF")
+for found in ser.load().predict_many(["a.wav"], on_error="return"):
+    reveal_type(found)
+ser.to_pandas(ser.load().predict_many(["a.wav"]))
+start_s: float = ser.load().timeline("talk.flac").segments[0].start_s
 wrong: int = answer.confidence
 """
 
@@ -149,6 +153,9 @@ def test_what_it_lacks_is_named_with_the_extra_that_brings_it(run, tmp_path):
     for arguments, says in (
         (("serve",), r"serve needs \w+, which this installation lacks; pip install 'voice-ser\[api\]'\."),
         (("train", "--corpus", "table=."), r"train needs \w+, .*pip install 'voice-ser\[train\]'\."),
+        (("history", "list"), r"history needs \w+, .*pip install 'voice-ser\[history\]'\."),
+        (("record",), r"the microphone needs \w+, .*pip install 'voice-ser\[record\]'\."),
+        (("predict", "a", "--google", "--yes-send-audio"), r".* needs \w+, .*pip install 'voice-ser\[transcribe\]'\."),
         (("export", "--format", "keras"), r"keras needs keras, joblib, .*pip install 'voice-ser\[export\]'\."),
         (("export", "--format", "onnx"), "No recordings to check with .*name a folder of them as --check"),
     ):
@@ -187,7 +194,8 @@ def test_types_reach_the_user(bare, tmp_path):
     )
     lines = [line.split(": ", 1)[1] for line in found.stdout.splitlines()[:-1]]
     assert lines[0] == 'note: Revealed type is "str"' and "-> ser.predict.Recognizer" in lines[1], found.stdout
-    assert len(lines) == 3 and "Incompatible types in assignment" in lines[2]
+    assert lines[2] == 'note: Revealed type is "ser.types.Prediction | ser.types.Failure"', found.stdout
+    assert len(lines) == 4 and "Incompatible types in assignment" in lines[3], found.stdout
 
 
 # --- The sentence for what is missing ---
