@@ -11,8 +11,10 @@ from typing import Annotated, Any
 import typer
 
 import ser
+from ser.cli_batch import batch
 from ser.cli_history import commands as history
 from ser.cli_live import live
+from ser.cli_monitor import monitor
 from ser.cli_predict import REFUSED, predict
 from ser.cli_record import record
 from ser.cli_samples import samples
@@ -78,6 +80,8 @@ app.command()(predict)
 app.command()(record)
 app.command()(live)
 app.command()(timeline)
+app.command()(batch)
+app.command()(monitor)
 app.command()(samples)
 
 

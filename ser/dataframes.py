@@ -6,18 +6,14 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ser.extras import needs
+from ser.rows import FIRST, LAST, TEXT, flat
 from ser.types import EMOTIONS, Failure, ParameterError, Prediction, Timeline
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # Columns around those of the labels.
-ANSWERS = (
-    ("file", "label", "confidence"),
-    ("uncertain", "reasons", "sex_male", "sex_female", "intensity", "duration_s", "model", "error"),
-)
 SEGMENTS = (("file", "start_s", "end_s", "label", "confidence"), ("uncertain", "reasons", "model"))
-TEXT = {"file", "label", "reasons", "model", "error", "text"}
 
 
 def to_pandas(results: Prediction | Timeline | Iterable[Prediction | Failure] | Iterable[Timeline]) -> pd.DataFrame:
@@ -36,26 +32,18 @@ def to_pandas(results: Prediction | Timeline | Iterable[Prediction | Failure] | 
     if len(found) not in (len(timelines), len(answers)):
         kinds = ", ".join(sorted({type(one).__name__ for one in found}))
         raise ParameterError(f"to_pandas takes answers of predict, or timelines, not both and no more; found {kinds}.")
-    rows = [row for one in timelines for row in _segments(one)] or [_answer(one) for one in answers]
+    rows = [row for one in timelines for row in _segments(one)] or [flat(one.to_dict()) for one in answers]
     present = {label for one in timelines for label in one.labels}.union(*rows)
-    first, last = SEGMENTS if timelines else ANSWERS
+    first, last = SEGMENTS if timelines else (FIRST, LAST)
     columns = [*first, *(label for label in EMOTIONS if label in present), *last]
     columns += ["text"] if any(one.text is not None for one in timelines) else []
     return pd.DataFrame(rows, columns=columns).astype({column: _kind(column) for column in columns})
 
 
-def _answer(answer: Prediction | Failure) -> dict[str, Any]:
-    told = answer.to_dict()
-    if isinstance(answer, Failure):
-        return told
-    sexes = {f"sex_{name}": likely for name, likely in (answer.sex or {}).items()}
-    return {**told, **answer.probabilities, **sexes, "reasons": " ".join(answer.reasons)}
-
-
 def _segments(timeline: Timeline) -> Iterator[dict[str, Any]]:
     for segment in timeline.segments:
-        told = {"file": timeline.file, "model": timeline.model, "reasons": " ".join(segment.reasons)}
-        yield {**segment.to_dict(), **segment.probabilities, **told}
+        told = {"file": timeline.file, "model": timeline.model, "reasons": segment.reasons}
+        yield flat({**segment.to_dict(), **told})
 
 
 def _kind(column: str) -> str:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ser.rows import columns, flat
 from ser.types import EMOJI, REASONS
 
 out = Console()
@@ -57,20 +58,11 @@ def print_rows(rows: list[dict[str, Any]], format: Format, labels: tuple[str, ..
 
 def print_csv(rows: list[dict[str, Any]], labels: tuple[str, ...], first: tuple[str, ...] = ()) -> None:
     """Answers, and errors, as CSV; `first` names what stands before them."""
-    fields = [*first, "file", "label", "confidence", *labels, "uncertain", "reasons"]
-    fields += ["sex", "sex_confidence", "intensity", "duration_s", "model", "error"]
+    fields = [*first, *columns(labels)]
     fields += ["text"] if any("text" in row for row in rows) else []
     writer = csv.DictWriter(sys.stdout, fields, extrasaction="ignore")
     writer.writeheader()
-    for row in rows:
-        sex, likely = _sex(row)
-        told = {"reasons": " ".join(row.get("reasons", [])), "sex": sex, "sex_confidence": likely}
-        writer.writerow({**row, **row.get("probabilities", {}), **told})
-
-
-def _sex(row: dict[str, Any]) -> tuple[str, float] | tuple[None, None]:
-    """The likelier sex of a voice with its probability, where the model says one."""
-    return max(row["sex"].items(), key=lambda item: item[1]) if row.get("sex") else (None, None)
+    writer.writerows(map(flat, rows))
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
@@ -120,7 +112,7 @@ def _head(row: dict[str, Any], heading: str) -> str:
         return ""
     if heading == "intensity":
         return f"{row['intensity']:.0%}"
-    sex, likely = _sex(row)
+    sex, likely = max(row["sex"].items(), key=lambda item: item[1])
     return f"{sex} {likely:.0%}"
 
 

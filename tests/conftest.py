@@ -23,6 +23,7 @@ LONGEST = (
     "browser",
     "api_service",
     "train",
+    "batch",
     "package",
     "cli",
     "benchmarks",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 import soundfile as sf
 import streamlit as st
@@ -20,6 +22,7 @@ from streamlit.testing.v1 import AppTest
 import ser
 from ser.api import create_app
 from ser.artifact import ARTIFACTS
+from ser.types import EMOTIONS
 
 ROOT = ARTIFACTS.parent
 RATE = 16_000
@@ -97,7 +100,16 @@ def file_object(clip: Path) -> Probabilities:
     return ser.load().predict(io.BytesIO(clip.read_bytes())).probabilities
 
 
-DOORS = (page, command_line, service, service_batch, stream, file_object)
+def batch(clip: Path) -> Probabilities:
+    """The table of the command `batch`, made of a folder with this one clip."""
+    table = clip.parent.with_name(f"batch-{os.environ['SER_MODEL']}")
+    command = [sys.executable, "-m", "ser", "batch", str(clip.parent), "--out", str(table), "--jobs", "1"]
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    (row,) = pyarrow.parquet.read_table(table).to_pylist()
+    return {label: row[label] for label in row if label in EMOTIONS}
+
+
+DOORS = (page, command_line, service, service_batch, stream, batch, file_object)
 
 
 @pytest.mark.parametrize("door", DOORS, ids=lambda door: door.__name__)

@@ -151,6 +151,7 @@ def test_what_it_lacks_is_named_with_the_extra_that_brings_it(run, tmp_path):
     rows = [f"{emotion}-{speaker}-{take}.flac\t{emotion}\t{speaker}" for emotion, speaker, take in clips]
     (tmp_path / "table.tsv").write_text("\n".join(["path\temotion\tspeaker", *rows]) + "\n")
     for arguments, says in (
+        (("batch", ".", "--out", "r"), r"batch needs \w+, .*pip install 'voice-ser\[batch\]'\."),
         (("serve",), r"serve needs \w+, which this installation lacks; pip install 'voice-ser\[api\]'\."),
         (("train", "--corpus", "table=."), r"train needs \w+, .*pip install 'voice-ser\[train\]'\."),
         (("history", "list"), r"history needs \w+, .*pip install 'voice-ser\[history\]'\."),

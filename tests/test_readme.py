@@ -86,8 +86,8 @@ def every_command(group: TyperGroup) -> Iterator[tuple[str, Any]]:
             yield from every_command(command)
 
 
-# Which would take long, or listen to a port or a microphone; tests of their own run them, on less.
-LONG = {"train", "evaluate", "leaderboard", "download", "export", "info", "serve", "record", "live"}
+# Which would take long, need a cluster, or listen to a port or a microphone; tests of their own run them, on less.
+LONG = {"batch", "monitor", "train", "evaluate", "leaderboard", "download", "export", "info", "serve", "record", "live"}
 
 
 def test_command_examples_run_one_after_the_other(recordings, monkeypatch) -> None:

@@ -1,0 +1,139 @@
+"""How much faster two processes hear thousands of clips than one, from the start of the command to its end.
+
+`python benchmarks/batch.py DATA` on an otherwise idle machine links the clips of RAVDESS often enough for `--clips`
+names and runs `ser batch` on one process and on two, in turn, each into a fresh folder. It prints a table; `--write`
+also puts it into `reports/`. The figure that counts is the ratio of the medians; the rows must be the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import cycle, islice, product
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pyarrow.parquet as pq
+
+ROOT = Path(__file__).resolve().parent.parent
+REPORT = "batch_benchmark"
+JOBS = (1, 2)
+TARGET = 1.8
+
+
+def main() -> None:
+    options = _options()
+    report = measure(options.data, options.model, options.clips, options.runs)
+    print(table(report))
+    if options.write:
+        options.write.mkdir(parents=True, exist_ok=True)
+        (options.write / f"{REPORT}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        (options.write / f"{REPORT}.md").write_text(table(report) + "\n", encoding="utf-8")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("data", type=Path, help="the folder that holds ravdess")
+    parser.add_argument("--model", default="dense105", help="a model's name or folder")
+    parser.add_argument("--clips", type=int, default=10_000)
+    parser.add_argument("--runs", type=int, default=3, help="of each number of processes")
+    parser.add_argument("--write", type=Path, nargs="?", const=ROOT / "reports", help="folder; default: reports/")
+    return parser.parse_args()
+
+
+def measure(data: Path, model: str, clips: int, runs: int) -> dict[str, Any]:
+    """Everything the report holds."""
+    load_before = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as work:
+        folder, places = Path(work, "calls"), {}
+        link(data, folder, clips)
+        found = []
+        for run, jobs in product(range(runs), JOBS):
+            places[run, jobs] = Path(work, f"{jobs}-{run}.parquet")
+            found.append(_run(folder, places[run, jobs], model, jobs))
+        first, *others = [pq.read_table(place) for place in places.values()]
+    seconds = {str(jobs): median(one["seconds"] for one in found if one["jobs"] == jobs) for jobs in JOBS}
+    return {
+        "machine": _machine(load_before),
+        "model": model,
+        "clips": clips,
+        "runs": found,
+        "seconds": seconds,
+        "ratio": seconds["1"] / seconds["2"],
+        "same": len(first) == clips and all(first.equals(other) for other in others),
+    }
+
+
+def link(data: Path, folder: Path, clips: int) -> None:
+    """So many names for the clips of RAVDESS, each read once, so that no run waits for a disk alone."""
+    files = sorted(data.glob("ravdess/*/*.flac"))
+    if not files:
+        raise SystemExit(f"{data} holds no ravdess/*/*.flac.")
+    for path in files:
+        path.read_bytes()
+    folder.mkdir()
+    for number, path in enumerate(islice(cycle(files), clips)):
+        (folder / f"{number:06d}.flac").symlink_to(path.resolve())
+
+
+def _run(folder: Path, place: Path, model: str, jobs: int) -> dict[str, Any]:
+    """One run of the command, and how busy the machine was before."""
+    print(f"{jobs} process{'es' * (jobs > 1)} ...", file=sys.stderr)
+    command = [sys.executable, "-m", "ser", "batch", folder, "--out", place, "--model", model, "--jobs", jobs]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    load, began = os.getloadavg()[0], time.perf_counter()
+    subprocess.run([*map(str, command)], env=environment, check=True, stdout=subprocess.DEVNULL)
+    return {"jobs": jobs, "seconds": time.perf_counter() - began, "load_before": round(load, 2)}
+
+
+def _machine(load_before: float) -> dict[str, Any]:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return {
+        "cpu": models[0] if models else platform.processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "load_before": round(load_before, 2),
+        "load_after": round(os.getloadavg()[0], 2),
+    }
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report as Markdown."""
+    machine = report["machine"]
+    rows = [
+        f"| {one['jobs']} | {one['seconds']:.1f} | {_rate(report, one)} | {one['load_before']} |"
+        for one in report["runs"]
+    ]
+    verdict = "pass" if report["ratio"] >= TARGET and report["same"] else "**fail**"
+    return "\n".join(
+        [
+            f"# {report['clips']:,} clips to one table, `{report['model']}`",
+            "",
+            f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}; load {machine['load_before']} "
+            f"before and {machine['load_after']} after.",
+            "",
+            "| processes | seconds | files a second | load before |",
+            "|---:|---:|---:|---:|",
+            *rows,
+            "",
+            f"Two processes are {report['ratio']:.2f} times as fast as one (medians; target {TARGET}); the tables are "
+            f"{'the same' if report['same'] else '**not** the same'}: {verdict}.",
+        ]
+    )
+
+
+def _rate(report: dict[str, Any], run: dict[str, Any]) -> str:
+    return f"{report['clips'] / run['seconds']:.0f}"
+
+
+if __name__ == "__main__":
+    main()

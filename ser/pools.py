@@ -1,0 +1,136 @@
+"""Where work of many parts is done: on the cores of this machine or on a Dask cluster, both through joblib."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, Future
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from threading import Thread
+from typing import Any
+
+from ser.extras import needs
+from ser.types import ParameterError
+
+CONNECT_S = 10
+WATCH_S = 1.0
+EACH: dict[str, Any] = {"return_as": "generator_unordered", "batch_size": 1}  # a result as soon as it is there
+
+Call = tuple[Any, ...]  # a function and its arguments
+Pool = Callable[[Iterable[Call]], Iterator[Any]]  # gives results as they come, in any order; raises `Died`
+
+
+class Died(Exception):
+    """A worker was killed or crashed; what it was at, or what waited for it, has no result."""
+
+
+def _results(parallel: Any, calls: Iterable[Call], deaths: type[BaseException]) -> Iterator[Any]:
+    from joblib import delayed
+
+    results = parallel(delayed(function)(*arguments) for function, *arguments in calls)
+    try:
+        yield from results
+    except deaths as error:
+        raise Died from error
+    finally:
+        with warnings.catch_warnings():  # that what was on its way is dropped: it is heard when the run goes on
+            warnings.simplefilter("ignore")
+            results.close()
+
+
+# --- Cores ---
+
+
+@contextmanager
+def cores(jobs: int | None) -> Iterator[Pool]:
+    """Processes of this machine (None: one a core), each on one thread; with one job this process itself."""
+    from joblib import Parallel, parallel_config
+
+    if jobs is not None and jobs < 1:
+        raise ParameterError(f"{jobs} processes: give 1 or more.")
+    only = {"inner_max_num_threads": 1, "initializer": _end_with, "initargs": (os.getpid(),)}
+    with parallel_config("loky", n_jobs=jobs or -1, **only):
+        yield lambda calls: _results(Parallel(**EACH), calls, BrokenProcessPool)
+
+
+def _end_with(parent: int) -> None:
+    """Have this worker end when the run is killed: loky's wait for ever, each with a model in memory."""
+
+    def wait() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_S)
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
+
+
+# --- Clusters ---
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[Pool]:
+    """The workers of a Dask scheduler. One that dies is replaced by others; only what kills several raises `Died`."""
+    with needs("dask", "--dask"):
+        from distributed import KilledWorker
+    from joblib import Parallel
+
+    backend = _backend()
+    with _client(address) as client:
+        try:
+            yield lambda calls: _results(Parallel(**EACH, backend=backend(client=client)), calls, KilledWorker)
+        except CancelledError as error:
+            raise ParameterError(
+                f"The scheduler {address} is gone. Start it, and the same command goes on where it stood."
+            ) from error
+
+
+def _backend() -> Any:
+    """joblib's Dask backend, which by itself waits for ever for what killed its workers.
+
+    It also works here, in this process, while the cluster has a single thread, and gives up while it has none.
+    """
+    from joblib._dask import DaskDistributedBackend
+
+    class Backend(DaskDistributedBackend):
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            return max(2, sum(self.client.ncores().values()))
+
+        def submit(self, func: Any, callback: Any = None) -> Any:
+            future = super().submit(func, callback)
+            future.add_done_callback(lambda done: callback(done) if done.exception() else None)
+            return future
+
+        def retrieve_result_callback(self, out: Any) -> Any:
+            return out.result() if isinstance(out, Future) else super().retrieve_result_callback(out)
+
+    return Backend
+
+
+def _client(address: str) -> Any:
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=CONNECT_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ParameterError(f"No Dask scheduler answers at {address} ({error}). Start one: dask scheduler.") from error
+    try:
+        client.wait_for_workers(1, timeout=CONNECT_S)
+        client.run_on_scheduler(_ready)
+        client.run(_ready)
+    except TimeoutError as error:
+        client.close()
+        raise ParameterError(f"{address} has no workers. Start some: dask worker {address} --nthreads 1.") from error
+    except Exception as error:  # an `Exception` with the text of whatever was raised there
+        client.close()
+        raise ParameterError(
+            f"The scheduler or a worker of {address} cannot run voice-ser ({error}). Install the same version there."
+        ) from error
+    return client
+
+
+def _ready() -> bool:
+    """Answered by a worker that can import this."""
+    return True

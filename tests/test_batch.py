@@ -1,0 +1,443 @@
+"""Thousands of files: every file once, whatever is killed, and exactly the answers of `predict`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+import soundfile as sf
+from golden.make import RATE, tone, voice
+from typer.testing import CliRunner, Result
+
+from ser.artifact import ARTIFACTS
+from ser.batch import Task, batch, hear
+from ser.cli import app
+from ser.ledger import NAME, PART
+from ser.predict import load
+from ser.results import schema
+from ser.rows import columns, flat
+from ser.types import ArtifactError, AudioError, ParameterError
+
+ROOT = ARTIFACTS.parent
+MODEL = "dense105"
+MANY = 6 * PART + 7
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "400", "NO_COLOR": "1"}
+
+
+@pytest.fixture(scope="module")
+def calls(tmp_path_factory) -> Path:
+    """Three that sound, one of them silent, one that is text, and what is passed over."""
+    folder = tmp_path_factory.mktemp("calls")
+    (folder / "b").mkdir()
+    for name, sound in {"a.wav": voice(0.6), "b/c.flac": voice(0.8, 200.0), "still.wav": 0 * tone(0.5)}.items():
+        sf.write(folder / name, sound, RATE)
+    (folder / "bad.wav").write_text("no sound at all")
+    (folder / "notes.txt").write_text("no recording")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory) -> Path:
+    """More than six parts of short clips."""
+    folder = tmp_path_factory.mktemp("many")
+    sf.write(folder / "0000.wav", voice(0.6), RATE)
+    sf.write(folder / "0001.wav", tone(0.6), RATE)
+    (folder / "0002.wav").write_text("no sound at all")
+    for number in range(3, MANY):
+        (folder / f"{number:04d}.wav").hardlink_to(folder / f"{number % 3:04d}.wav")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(many, tmp_path_factory) -> list[dict]:
+    place = tmp_path_factory.mktemp("undisturbed") / "results.parquet"
+    assert batch(str(many), place, MODEL, jobs=1)["files"] == MANY
+    found = rows(place)
+    assert [row["file"] for row in found] == [str(many / f"{number:04d}.wav") for number in range(MANY)]
+    return found
+
+
+def rows(place: Path) -> list[dict]:
+    return pq.read_table(place).to_pylist()
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, "-m", "ser", "batch", *map(str, words), "--model", MODEL]
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(app, ["batch", *map(str, words), "--model", MODEL])
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.005)
+
+
+def alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+class Stop(Exception):
+    """Ends a run from within."""
+
+
+def unfinished(source: Path, place: Path, n_files: int = PART) -> None:
+    def progress(done: int, total: int) -> None:
+        if done >= n_files:
+            raise Stop
+
+    with pytest.raises(Stop):
+        batch(str(source), place, MODEL, jobs=1, progress=progress)
+
+
+# --- Answers ---
+
+
+def test_rows_are_the_answers_of_predict(calls, tmp_path):
+    place, recognizer = tmp_path / "r.parquet", load(MODEL)
+    assert batch(str(calls), place, MODEL, jobs=2) == {
+        **{"out": str(place), "model": MODEL, "files": 4, "earlier": 0, "answered": 3, "failed": 1, "uncertain": 3},
+        "labels": _labels(rows(place)),
+    }
+    found = {row.pop("file"): row for row in rows(place)}
+    assert sorted(found) == sorted(str(calls / name) for name in ("a.wav", "b/c.flac", "bad.wav", "still.wav"))
+    with pytest.raises(AudioError) as raised:
+        recognizer.predict(calls / "bad.wav")
+    bad = found.pop(str(calls / "bad.wav"))
+    assert bad.pop("error") == str(raised.value) and set(bad.values()) == {None}
+    for file, row in found.items():
+        answer = recognizer.predict(file).to_dict()
+        assert {"file": file, **row} == {name: flat(answer).get(name) for name in columns(recognizer.labels)}
+    assert pq.read_schema(place / "part-00000000.parquet").remove_metadata() == schema(recognizer.labels)
+
+
+def _labels(found: list[dict]) -> dict[str, int]:
+    told = [row["label"] for row in found if row["label"]]
+    return {label: told.count(label) for label in told}
+
+
+def test_a_model_with_more_answers_fills_more_columns(calls, tmp_path):
+    batch(str(calls / "a.wav"), tmp_path / "r", "voice", jobs=1)
+    (row,) = rows(tmp_path / "r")
+    answer = load("voice").predict(calls / "a.wav").to_dict()
+    assert {"male": row["sex_male"], "female": row["sex_female"]} == answer["sex"]
+    assert {label: row[label] for label in answer["probabilities"]} == answer["probabilities"]
+    assert row["intensity"] == answer["intensity"]
+
+
+def test_the_command_tells_counts_rate_and_time_left(calls, tmp_path):
+    ran = run(calls, "--out", tmp_path / "r.parquet", "--format", "json", "--jobs", 1)
+    assert ran.exit_code == 2 and json.loads(ran.stdout)["answered"] == 3
+    assert "Written to" in ran.stderr and "4/4" in ran.stderr and "files/s" in ran.stderr
+    ran = run(calls / "a.wav", "--out", tmp_path / "one", "--jobs", 1)
+    assert ran.exit_code == 0 and "1 of 1 files answered by dense105" in ran.stdout
+    again = run(calls / "a.wav", "--out", tmp_path / "one", "--jobs", 1)
+    assert again.stdout == ran.stdout and "1 files had been heard before; --force hears all anew" in again.stderr
+
+
+def test_the_readmes_examples_run(many, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SER_MODEL", MODEL)
+    Path("calls").symlink_to(many)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    examples = [
+        shlex.split(line) for line in re.findall(r"^python -m ser ((?:batch|monitor) .+)$", readme, re.MULTILINE)
+    ]
+    local = [words for words in examples if "--dask" not in words]
+    assert [words[0] for words in local] == ["batch", "batch", "monitor"]
+    assert [CliRunner().invoke(app, words).exit_code for words in local[:2]] == [2, 2], "a third of the files is broken"
+    assert len(rows(Path("calls.parquet"))) == len(rows(Path("waves.parquet"))) == MANY
+    Path("calls.parquet").rename("then.parquet")
+    Path("waves.parquet").rename("now.parquet")
+    ran = CliRunner().invoke(app, local[2])
+    assert ran.exit_code == 0 and ran.stdout.count("stable") == 3
+
+
+def test_what_lies_in_a_store_is_answered_alike(calls, tmp_path):
+    with zipfile.ZipFile(tmp_path / "calls.zip", "w") as archive:
+        for path in sorted(calls.rglob("*.*")):
+            archive.write(path, path.relative_to(calls))
+    batch(str(calls), tmp_path / "local", MODEL, jobs=1)
+    batch(f"simplecache::zip://::file://{tmp_path}/calls.zip", tmp_path / "zip", MODEL, jobs=2)
+    batch(f"file://{calls}", tmp_path / "file", MODEL, jobs=1)
+    local = [{**row, "file": None, "error": bool(row["error"])} for row in rows(tmp_path / "local")]
+    for name in ("zip", "file"):
+        assert [{**row, "file": None, "error": bool(row["error"])} for row in rows(tmp_path / name)] == local
+
+
+def test_a_list_may_name_what_is_not_there(calls, tmp_path):
+    (tmp_path / "list.txt").write_text(f"{calls}/a.wav\n{calls}/gone.wav\n{calls}/a.wav\nnone://x\n")
+    found = batch(str(tmp_path / "list.txt"), tmp_path / "r", MODEL, jobs=1)
+    assert (found["files"], found["answered"], found["failed"]) == (3, 1, 2)
+    errors = [row["error"] for row in rows(tmp_path / "r") if row["error"]]
+    assert "no such file" in errors[0] and "Protocol not known: none" in errors[1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of other systems are text")
+def test_a_name_that_is_no_utf8_is_told_in_text(calls, tmp_path):
+    odd = os.fsencode(tmp_path) + b"/odd\xff.wav"
+    Path(os.fsdecode(odd)).write_bytes((calls / "a.wav").read_bytes())
+    assert batch(str(tmp_path), tmp_path / "r", MODEL, jobs=1)["answered"] == 1
+    assert rows(tmp_path / "r")[0]["file"] == f"{tmp_path}/odd\\xff.wav"
+
+
+# --- Refusals ---
+
+
+@pytest.mark.parametrize(
+    ("source", "match"),
+    [
+        ("gone", "there is no such file or folder"),
+        ("empty", "empty holds no recordings"),
+        ("*.aiff", "holds no recordings"),
+        ("none://bucket", "Protocol not known"),
+    ],
+)
+def test_a_source_that_is_none_leaves_nothing(source, match, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ParameterError, match=match):
+        batch(source, "r.parquet", MODEL, jobs=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+def test_an_output_of_something_else_is_left_alone(calls, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "mine").write_text("mine")
+    for name, match in (
+        ("file", "is a file; results are a folder"),
+        ("folder", "is not from a run of batch"),
+        ("none/r", "there is no folder"),
+    ):
+        with pytest.raises(ParameterError, match=match):
+            batch(str(calls), tmp_path / name, MODEL, jobs=1, force=True)
+    assert (tmp_path / "file").read_text() == (tmp_path / "folder" / "mine").read_text() == "mine"
+    with pytest.raises(ParameterError, match="0 processes: give 1 or more"):
+        batch(str(calls), tmp_path / "r", MODEL, jobs=0)
+
+
+def test_results_belong_to_their_source_and_model(calls, many, tmp_path, monkeypatch):
+    place = tmp_path / "r"
+    unfinished(many, place)
+    before = sorted(place.iterdir())
+    with pytest.raises(ParameterError, match=r"holds a run of source '.*many.*'\. Choose .*--force to begin anew"):
+        batch(str(calls), place, MODEL, jobs=1)
+    with pytest.raises(ParameterError, match="holds a run of model 'dense105'"):
+        batch(str(many), place, "voice", jobs=1)
+    with monkeypatch.context() as patch, pytest.raises(ParameterError, match="run of another version of the model"):
+        patch.setattr("ser.batch.sha256", lambda path: "0" * 64)
+        batch(str(many), place, MODEL, jobs=1)
+    assert sorted(place.iterdir()) == before
+    assert batch(str(calls), place, MODEL, jobs=1, force=True)["files"] == 4
+    assert len(rows(place)) == 4
+
+
+def test_two_runs_never_share_an_output(many, tmp_path):
+    def progress(done: int, total: int) -> None:
+        with pytest.raises(ParameterError, match="another run is at work"):
+            batch(str(many), tmp_path / "r", MODEL, jobs=1)
+        raise Stop
+
+    with pytest.raises(Stop):
+        batch(str(many), tmp_path / "r", MODEL, jobs=1, progress=progress)
+
+
+def test_missing_libraries_are_named_with_their_extra(calls, tmp_path, monkeypatch):
+    for library, extra, options in (("distributed", "dask", {"dask": "tcp://localhost:1"}), ("pyarrow", "batch", {})):
+        monkeypatch.setitem(sys.modules, library, None)
+        with pytest.raises(ParameterError, match=rf"needs {library}, .*pip install 'voice-ser\[{extra}\]'"):
+            batch(str(calls), tmp_path / "r", MODEL, **options)
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    assert "batch needs tqdm, " in str(run(calls, "--out", tmp_path / "r").exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_with_another_version_of_the_model_is_refused(calls):
+    with pytest.raises(ArtifactError, match="A worker has another 'dense105'"):
+        hear([str(calls / "a.wav")], Task("/", MODEL, "0" * 64))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a folder that even root cannot write to")
+def test_a_folder_that_cannot_be_written_says_so(calls):
+    with pytest.raises(ParameterError, match=r"/sys/r.parquet cannot be written \(.*\)\. Make room or choose"):
+        batch(str(calls), "/sys/r.parquet", MODEL, jobs=1)
+
+
+@pytest.mark.service
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of POSIX")
+@pytest.mark.parametrize("n_files", [0, 5 * PART], ids=["list", "parts"])
+def test_a_full_disk_says_so_and_loses_nothing(n_files, many, undisturbed, tmp_path):
+    """Wherever the disk is full first; the limit of a file's size stands for that of the disk."""
+    place = tmp_path / "r.parquet"
+    if n_files:
+        unfinished(many, place, n_files)
+    limited = ["bash", "-c", 'ulimit -f 4 && exec "$@"', "-", *command(many, "--out", place, "--jobs", 1)]
+    full = subprocess.run(limited, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert full.returncode == 2 and "Make room" in full.stderr and "Traceback" not in full.stderr
+    assert ("(File too large)" in full.stderr) is (n_files > 0)
+    assert not list(tmp_path.rglob("*.part")) and place.exists() is (n_files > 0)
+    batch(str(many), place, MODEL, jobs=1)
+    assert rows(place) == undisturbed
+
+
+# --- What is killed ---
+
+
+def test_a_stopped_run_goes_on_without_repeating(many, undisturbed, tmp_path):
+    place, seen = tmp_path / "r.parquet", []
+    unfinished(many, place, 3 * PART)
+    assert rows(place) == undisturbed[: 3 * PART], "can be read while the run is on"
+    stamps = {path: path.stat().st_mtime_ns for path in place.glob("part-*")}
+    found = batch(str(many), place, MODEL, jobs=1, progress=lambda done, total: seen.append(done))
+    assert seen[0] == found["earlier"] == 3 * PART and seen[-1] == MANY
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+    assert rows(place) == undisturbed
+
+
+@pytest.mark.service
+def test_a_killed_process_goes_on_where_it_stood(many, undisturbed, tmp_path):
+    place = tmp_path / "r.parquet"
+    words = command(many, "--out", place, "--jobs", 2)
+    process = subprocess.Popen(words, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(lambda: any(place.glob("part-*")), "no part was written")
+    workers = psutil.Process(process.pid).children()
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL and len(workers) >= 2
+    wait_for(lambda: not any(map(alive, workers)), "workers outlived the run")
+    before = len(list(place.glob("part-*")))
+    assert 1 <= before < 7
+    found = batch(str(many), place, MODEL, jobs=1)
+    assert found["earlier"] in (before * PART, (before - 1) * PART + 7) and found["files"] == MANY
+    assert rows(place) == undisturbed
+    assert all(path.name.startswith(("part-", NAME)) for path in place.iterdir()), "half a part was left"
+
+
+@pytest.mark.service
+def test_workers_that_die_cost_no_file(many, undisturbed, tmp_path):
+    killed = []
+
+    def progress(done: int, total: int) -> None:
+        if done and not killed:
+            workers = [child for child in psutil.Process().children() if "LokyProcess" in " ".join(child.cmdline())]
+            killed.extend(child.pid for child in workers)
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+
+    batch(str(many), tmp_path / "r", MODEL, jobs=2, progress=progress)
+    assert len(killed) == 2 and rows(tmp_path / "r") == undisturbed
+
+
+@pytest.fixture
+def deadly(calls, tmp_path, monkeypatch) -> Path:
+    """A list with a recording in a store whose files end the process that opens them, as a bug of a decoder would."""
+    (tmp_path / "deadly.py").write_text(
+        "import os\nfrom fsspec import AbstractFileSystem\nclass Deadly(AbstractFileSystem):\n"
+        "    protocol = 'deadly'\n    def _open(self, path, *args, **options): os._exit(9)\n"
+    )
+    (tmp_path / "deadly-1.dist-info").mkdir()
+    (tmp_path / "deadly-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: deadly\nVersion: 1\n")
+    (tmp_path / "deadly-1.dist-info" / "entry_points.txt").write_text("[fsspec.specs]\ndeadly = deadly:Deadly\n")
+    (tmp_path / "list.txt").write_text(f"{calls}/a.wav\ndeadly://x.wav\n{calls}/still.wav\n")
+    monkeypatch.syspath_prepend(tmp_path)  # which is handed on to workers
+    return tmp_path / "list.txt"
+
+
+def check_one_died(place: Path, calls: Path) -> None:
+    errors = {row["file"]: row["error"] for row in rows(place)}
+    assert errors.pop("deadly://x.wav").startswith("deadly://x.wav: The program that decodes it died with it. Convert")
+    assert errors == {f"{calls}/a.wav": None, f"{calls}/still.wav": None}
+
+
+@pytest.mark.service
+def test_a_file_that_kills_its_worker_is_a_row_too(deadly, calls, tmp_path):
+    environment = {**ENVIRONMENT, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    words = command(deadly, "--out", tmp_path / "r", "--jobs", 2)
+    assert subprocess.run(words, env=environment, check=False, capture_output=True).returncode == 2
+    check_one_died(tmp_path / "r", calls)
+
+
+@pytest.mark.service
+def test_a_cluster_loses_a_worker_and_no_file(many, undisturbed, tmp_path):
+    from distributed import LocalCluster
+
+    killed = []
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster:
+
+        def progress(done: int, total: int) -> None:
+            if done >= 2 * PART and not killed:
+                killed.append(cluster.workers[0].process.pid)
+                os.kill(killed[0], signal.SIGKILL)
+
+        batch(str(many), tmp_path / "r", MODEL, dask=cluster.scheduler_address, progress=progress)
+    assert killed and rows(tmp_path / "r") == undisturbed
+
+
+@pytest.mark.service
+def test_a_file_that_kills_workers_of_a_cluster_is_a_row_too(deadly, calls, tmp_path):
+    import dask
+    from distributed import LocalCluster
+
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster,
+    ):
+        batch(str(deadly), tmp_path / "r", MODEL, dask=cluster.scheduler_address)
+    check_one_died(tmp_path / "r", calls)
+
+
+@pytest.mark.service
+def test_a_cluster_that_goes_away_says_so(many, undisturbed, tmp_path):
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster:
+
+        def progress(done: int, total: int) -> None:
+            if done:
+                cluster.close()
+
+        with pytest.raises(ParameterError, match=r"The scheduler tcp://.* is gone\. Start it, and the same"):
+            batch(str(many), tmp_path / "r", MODEL, dask=cluster.scheduler_address, progress=progress)
+    assert 0 < batch(str(many), tmp_path / "r", MODEL, jobs=1)["earlier"] < MANY
+    assert rows(tmp_path / "r") == undisturbed
+
+
+@pytest.mark.service
+def test_a_cluster_that_cannot_help_says_so(calls, tmp_path, monkeypatch):
+    from distributed import LocalCluster
+
+    monkeypatch.setattr("ser.pools.CONNECT_S", 1)
+    with pytest.raises(ParameterError, match="No Dask scheduler answers at nonsense://x"):
+        batch(str(calls), tmp_path / "r", MODEL, dask="nonsense://x")
+    with pytest.raises(ParameterError, match=r"No Dask scheduler answers at tcp://127.0.0.1:9"):
+        batch(str(calls), tmp_path / "r", MODEL, dask="tcp://127.0.0.1:9")
+    with (
+        LocalCluster(n_workers=0, dashboard_address=None) as cluster,
+        pytest.raises(ParameterError, match="has no workers"),
+    ):
+        batch(str(calls), tmp_path / "r", MODEL, dask=cluster.scheduler_address)
+    without = {"preload": "import sys\nsys.modules['ser'] = None\n"}
+    with (
+        LocalCluster(n_workers=1, dashboard_address=None, silence_logs=50, **without) as cluster,
+        pytest.raises(ParameterError, match=r"a worker of tcp://.* cannot run voice-ser .*Install the same version"),
+    ):
+        batch(str(calls), tmp_path / "r", MODEL, dask=cluster.scheduler_address)
+    assert list(tmp_path.iterdir()) == []

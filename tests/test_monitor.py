@@ -1,0 +1,145 @@
+"""Two tables of answers compared: the index is the textbook's, all forms read alike, what is no table is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from ser import printed
+from ser.cli import app
+from ser.drift import stability_index
+from ser.monitor import _by_chance, compare, tally
+from ser.printed import print_csv
+from ser.results import encoded, part_path, write_part
+from ser.types import EMOTIONS, ParameterError, Prediction
+
+
+def answers(n_files: int, happy: float = 0.5, sure: float = 0.9, reasons: tuple[str, ...] = ()) -> list[dict]:
+    """So many answers, a share of them happy and the others sad, and an error."""
+    told = ["happy"] * round(n_files * happy) + ["sad"] * (n_files - round(n_files * happy))
+    rows = [_answer(label, sure, reasons) for label in told]
+    return [*rows, {"file": "bad.wav", "error": "no, sound"}]
+
+
+def _answer(label: str, sure: float, reasons: tuple[str, ...]) -> dict:
+    probabilities = {name: sure if name == label else (1 - sure) / 7 for name in EMOTIONS}
+    sex = {"male": 0.2, "female": 0.8}
+    return Prediction(label, probabilities, reasons, 1.0, "voice", sex=sex, intensity=0.3, file="a.wav").to_dict()
+
+
+@pytest.fixture
+def stored(tmp_path, capsys):
+    """Writes answers to a file or folder by the ending of its name."""
+
+    def store(name: str, rows: list[dict]) -> Path:
+        place = tmp_path / name
+        if place.suffix == ".json":
+            place.write_text(json.dumps(rows))
+        elif place.suffix == ".csv":
+            print_csv(rows, EMOTIONS)
+            place.write_text(capsys.readouterr().out)
+        else:
+            place.mkdir()
+            for number, first in enumerate(range(0, len(rows), 100)):
+                write_part(place, number, encoded(rows[first : first + 100], EMOTIONS))
+        return place
+
+    return store
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(app, ["monitor", *map(str, words)])
+
+
+def test_every_form_counts_alike(stored):
+    rows = answers(150, 0.6, reasons=("close_call", "unlike_training")) + answers(50, 0.0, reasons=("silent",))
+    found = [tally(stored(name, rows)) for name in ("r.parquet", "r.csv", "r.json")]
+    assert found[0] == found[1] == found[2]
+    assert found[0].shares() == {
+        "models": ["voice"],
+        "answered": 200,
+        "failed": 2,
+        "labels": {"sad": 0.55, "happy": 0.45},
+        "confidence": pytest.approx(0.9),
+        "uncertain": 1.0,
+    }
+    assert found[0].bins["features"] == {"unlike_training": 150}, "silence says nothing of who speaks"
+    assert tally(part_path(Path(stored("one", rows)), 0)).answered == 100
+
+
+def test_the_index_is_the_textbooks(stored):
+    found = compare(stored("a.json", answers(200, 0.5, 0.9)), stored("b.parquet", answers(400, 0.7, 0.5)))
+    expected = sum((now - then) * math.log(now / then) for then, now in ((0.5, 0.7), (0.5, 0.3)))
+    assert found["drift"]["label"]["psi"] == pytest.approx(expected)
+    assert found["drift"]["label"]["verdict"] == "moderate" and found["drift"]["confidence"]["verdict"] == "large"
+    assert found["drift"]["features"] == {"psi": 0.0, "by_chance": 0.0, "verdict": "stable"}
+    assert found["before"]["confidence"] == pytest.approx(0.9) and found["after"]["labels"]["happy"] == 0.7
+
+
+def test_the_same_table_has_not_moved_and_order_does_not_matter(stored):
+    a, b = stored("a.json", answers(200, 0.5, 0.9)), stored("b.json", answers(200, 0.9, 0.3))
+    assert {entry["psi"] for entry in compare(a, a)["drift"].values()} == {0.0}
+    there, back = compare(a, b)["drift"], compare(b, a)["drift"]
+    assert all(there[name]["psi"] == pytest.approx(back[name]["psi"]) for name in there)
+
+
+def test_a_label_of_only_one_table_counts(stored):
+    a, b = stored("a.json", answers(200, 1.0)), stored("b.json", answers(200, 0.0))
+    assert compare(a, b)["drift"]["label"]["psi"] > 10
+
+
+def test_chance_stays_under_its_bound_in_95_of_100_samples(rng):
+    draws = rng.multinomial(300, [0.4, 0.3, 0.2, 0.1], size=(2000, 2))
+    counted = [[dict(zip("0123", row, strict=True)) for row in pair] for pair in draws]
+    found = [stability_index({name: n / 300 for name, n in then.items()}, now) for then, now in counted]
+    assert np.mean(np.array(found, float) < _by_chance(4, 300, 300)) == pytest.approx(0.95, abs=0.015)
+
+
+def test_few_answers_are_not_judged(stored):
+    few, many = stored("few.json", answers(99)), stored("many.json", answers(100))
+    assert compare(few, many)["drift"]["label"]["psi"] is None
+    assert compare(many, few)["drift"]["confidence"]["verdict"] == "too few answers (under 100)"
+    assert run(few, many).exit_code == 0
+    refused = run(few, many, "--fail-above", 0.25)
+    assert isinstance(refused.exception, ParameterError)
+    assert "99 answers are too few to judge: --fail-above needs 100 in both tables" in str(refused.exception)
+
+
+def test_the_command_answers_yes_or_no(stored, monkeypatch):
+    monkeypatch.setattr(printed.out, "width", 200)
+    a, b = stored("a.csv", answers(200, 0.5)), stored("b.csv", answers(200, 0.7))
+    ran = run(a, b, "--format", "json")
+    assert ran.exit_code == 0 and json.loads(ran.stdout) == compare(a, b)
+    assert run(a, b, "--fail-above", 0.2).exit_code == 0
+    ran = run(a, b, "--fail-above", 0.1)
+    assert ran.exit_code == 1 and "moderate" in ran.stdout and "70.0%" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "match"),
+    [
+        ("gone", None, "gone cannot be read"),
+        ("gone.csv", None, "gone.csv cannot be read"),
+        ("x.csv", "a,b\n1,2\n", "x.csv holds no answers"),
+        ("x.csv", "label,confidence,uncertain,reasons,model,error\nsad,sure,,,,\n", "x.csv holds no answers"),
+        ("x.json", "{", "x.json holds no answers"),
+        ("x.json", '{"label": "sad"}', "x.json holds no answers"),
+        ("x.json", '[{"label": "sad"}]', "x.json holds no answers"),
+        ("x.wav", "no table", "x.wav holds no answers"),
+    ],
+)
+def test_what_is_no_table_says_so(name, text, match, tmp_path):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(ParameterError, match=match):
+        compare(tmp_path / name, tmp_path / name)
+
+
+def test_a_folder_without_results_says_so(tmp_path):
+    with pytest.raises(ParameterError, match="holds no answers"):
+        tally(tmp_path)
