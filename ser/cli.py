@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -21,8 +24,8 @@ from ser.cli_samples import samples
 from ser.cli_timeline import timeline
 from ser.extras import needs
 from ser.interactive import interactive
-from ser.printed import Scores, err, out
-from ser.types import EMOTIONS, SerError
+from ser.printed import Scores, err, out, visible
+from ser.types import EMOTIONS, ParameterError, SerError
 from ser.workbench import ModelOption, commands
 
 EXIT_CODES = (
@@ -30,6 +33,7 @@ EXIT_CODES = (
     "file could not be answered; 130 stopped with Ctrl-C. Results are on standard output, everything else on standard "
     "error; --format json is for programs."
 )
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of a disk, a share of it, a file
 app = typer.Typer(
     help="Hears a voice and says which emotion it carries, how sure it is and why. Without a command it holds a "
     "conversation: Enter records, a path is answered.",
@@ -49,13 +53,35 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name or an emoji that the terminal cannot show
     try:
-        app(prog_name="ser")
+        with _written():
+            app(prog_name="ser")
     except SerError as error:
-        err.print(f"ser: {error}", markup=False, highlight=False, soft_wrap=True)
+        err.print(f"ser: {visible(str(error))}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(REFUSED)
     except KeyboardInterrupt:
         err.print("ser: stopped.")
         sys.exit(130)
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    """All of the results on standard output; `ParameterError` where there is no room for them."""
+    try:
+        try:
+            yield
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, *FULL):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what cannot be written is not tried again at the end
+        if error.errno == errno.EPIPE:  # nobody reads on
+            sys.exit(1)
+        raise ParameterError(
+            f"Standard output cannot be written ({error.strerror}); what stands there is not whole. Make room, or "
+            "write elsewhere."
+        ) from error
 
 
 def _version(wanted: bool) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ser.extras import needs
-from ser.printed import Scores, err, out
+from ser.printed import Scores, err, out, visible
 from ser.types import EMOJI
 from ser.workbench import ModelOption
 
@@ -49,7 +49,7 @@ def batch(
         _print_counts(found)
     if found["earlier"]:
         err.print(f"{found['earlier']:,} files had been heard before; --force hears all anew.", highlight=False)
-    err.print(f"Written to {place}", markup=False, highlight=False, soft_wrap=True)
+    err.print(f"Written to {visible(str(place))}", markup=False, highlight=False, soft_wrap=True)
     if found["failed"]:
         raise typer.Exit(FAILED)
 

@@ -88,7 +88,7 @@ def _sources(file: str) -> Iterator[tuple[Any, str]]:
     from ser.readers import sound_files
 
     if file == "-":
-        yield io.BytesIO(sys.stdin.buffer.read()), "-"
+        yield io.BytesIO(sys.stdin.buffer.read() if sys.stdin else b""), "-"  # none where it was closed
     elif file and Path(file).is_dir():
         found = sorted(sound_files(Path(file)))
         yield from ((str(path), str(path)) for path in found)

@@ -14,7 +14,7 @@ import typer
 from ser.cli_predict import REFUSED, answered
 from ser.cli_record import SECONDS, UNNAMED, recorded
 from ser.cli_samples import print_samples
-from ser.printed import Format, err, print_rows
+from ser.printed import Format, err, print_rows, visible
 from ser.sentences import SENTENCES
 from ser.types import ParameterError, SerError
 
@@ -60,7 +60,7 @@ def _converse(words: Iterable[str]) -> bool:
             session += (row for row in rows if "error" not in row)
             refused |= any("error" in row for row in rows)
         except SerError as error:
-            err.print(str(error), markup=False, highlight=False, soft_wrap=True)
+            err.print(visible(str(error)), markup=False, highlight=False, soft_wrap=True)
             refused = True
         except KeyboardInterrupt:
             if not sys.stdin.isatty():

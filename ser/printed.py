@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ from ser.types import EMOJI, REASONS
 
 out = Console()
 err = Console(stderr=True)
+# What commands a terminal, or turns the order of its text; anybody may put it into a file's name.
+UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+FAILED = Text("no answer", style="red")
 
 
 class Format(StrEnum):
@@ -34,6 +38,11 @@ class Scores(StrEnum):
 
     table = "table"
     json = "json"
+
+
+def visible(text: str) -> str:
+    """A name or a sentence with a name in it as one line that cannot command a terminal."""
+    return UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 @contextmanager
@@ -73,11 +82,14 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     for heading in ("sounds", "sure", "next", *more, "doubt"):
         table.add_column(heading, no_wrap=heading != "doubt")
     for row in rows:
-        table.add_row(Text(row["file"]), *(_failed(row, more) if "error" in row else _cells(row, more)))
+        table.add_row(Text(visible(row["file"])), *([FAILED] if "error" in row else _cells(row, more)))
     out.print(table)
-    for row in rows:
-        if "text" in row:  # longer than a column is wide
-            out.print(Text.assemble((f"{row['file']}: ", "dim"), row["text"] or ("no words were heard", "dim")))
+    for row in rows:  # what is longer than a column is wide
+        if "error" in row:
+            out.print(Text(visible(row["error"]), style="red"))
+        if "text" in row:
+            name = visible(row["file"])
+            out.print(Text.assemble((f"{name}: ", "dim"), row["text"] or ("no words were heard", "dim")))
     doubts = {reason for row in rows for reason in row.get("reasons", ())}
     for reason, sentence in REASONS.items():
         if reason in doubts:
@@ -92,10 +104,6 @@ def print_shares(answer: dict[str, Any]) -> None:
     out.print(table, highlight=False)
     for reason in answer["reasons"]:
         err.print(f"{_words(reason)}: {REASONS[reason]}", style="dim", highlight=False)
-
-
-def _failed(row: dict[str, Any], more: list[str]) -> tuple[Any, ...]:
-    return "", "", "", *("" for _ in more), Text(row["error"], style="red")
 
 
 def _cells(row: dict[str, Any], more: list[str]) -> tuple[Any, ...]:

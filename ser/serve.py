@@ -23,6 +23,7 @@ log = logging.getLogger("ser.service")
 
 KEEP_ALIVE_S = 30
 DRAIN_S = 15  # for answers in hand when the service is told to stop; above the deadline of an answer
+START_S = 60  # for a worker to import and load; uvicorn's 5 end it again and again on a machine that is busy
 MAX_MESSAGE_BYTES = 2**20  # of a stream
 LOG: dict[str, Any] = {
     "version": 1,
@@ -58,6 +59,7 @@ def serve(
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=DRAIN_S,
+            timeout_worker_healthcheck=START_S,
             ws_max_size=MAX_MESSAGE_BYTES,
         )
         url = f"http://{host}:{listening.getsockname()[1]}"

@@ -188,7 +188,8 @@ def test_sex_and_intensity_where_the_model_says_them(folder):
     assert {name: float(good[f"sex_{name}"]) for name in expected.sex} == expected.sex
     assert float(good["intensity"]) == expected.intensity
     assert bad["sex_male"] == bad["sex_female"] == bad["intensity"] == ""
-    heading, answer, _ = run(*asked).stdout.strip().splitlines()
+    heading, answer, failed, why = run(*asked).stdout.strip().splitlines()
+    assert failed.split()[-2:] == ["no", "answer"] and why.startswith("broken.wav: this is text, not sound")
     assert heading.split() == ["file", "sounds", "sure", "next", "sex", "intensity", "doubt"]
     assert f"{sex} {likely:.0%}" in answer and f" {expected.intensity:.0%} " in f"{answer} "
 

@@ -12,9 +12,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from ser import workbench
+from ser import printed, workbench
 from ser.artifact import ARTIFACTS, known
 from ser.cli import app
 from ser.manifest import read_manifest
@@ -80,6 +81,54 @@ def test_a_reader_that_leaves_is_exit_code_1_without_traceback(shell):
     assert bash(f"cd {Path(shell['PATH'].split(':')[0])}; {script}", shell).split() == ["1"]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("words", [("samples",), ("info", "--format", "json"), ("predict", "gone.wav")])
+def test_a_full_disk_behind_standard_output_says_so(words):
+    command = [sys.executable, "-m", "ser", *words]
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    expected = "ser: Standard output cannot be written (No space left on device); what stands there is not whole. "
+    assert ran.returncode == 2 and ran.stderr == f"{expected}Make room, or write elsewhere.\n"
+
+
+@UNIX
+def test_standard_input_that_was_closed_is_an_empty_recording():
+    command = f"{sys.executable} -m ser predict - --format json <&-"
+    ran = subprocess.run(command, cwd=ROOT, shell=True, capture_output=True, text=True, check=False)
+    assert ran.returncode == 2 and "the file is empty (0 bytes)" in json.loads(ran.stdout)[0]["error"]
+
+
+@UNIX
+def test_a_name_cannot_command_the_terminal(tmp_path):
+    """A title set, a line turned around, a line of its own: shown as what they are. Programs get the name as it is."""
+    name = "x\x1b]0;mine\x07\u202egpj\nser: all is well.wav"
+    shown = r"x\x1b]0;mine\x07\u202egpj\nser: all is well.wav"
+    (tmp_path / name).write_text("no sound")
+    ran = run("predict", tmp_path)
+    assert f"{shown}: this is text, not sound" in " ".join(ran.stdout.split())
+    assert not set("\x1b\x07\u202e") & set(ran.stdout)
+    assert json.loads(run("predict", tmp_path, "--format", "json").stdout)[0]["file"] == str(tmp_path / name)
+    command = [sys.executable, "-m", "ser", "timeline", name]
+    refused = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert refused.stderr.startswith(f"ser: {shown}: this is text") and refused.stderr.count("\n") == 1
+
+
+def test_why_a_file_was_not_answered_is_one_sentence_even_on_a_narrow_terminal(tmp_path, monkeypatch):
+    monkeypatch.setattr(printed, "out", Console(width=60))
+    for name in ("a.wav", "quite-a-long-name-of-a-recording.wav"):
+        (tmp_path / name).write_text("no sound")
+    said = " ".join(
+        run("predict", SAMPLE, tmp_path / "a.wav", tmp_path / "quite-a-long-name-of-a-recording.wav").stdout.split()
+    )
+    for name in ("a.wav", "quite-a-long-name-of-a-recording.wav"):
+        assert (
+            f"{name}: this is text, not sound. Accepted: WAV, FLAC, OGG, MP3, M4A, WebM and most other recordings."
+            in said
+        )
+
+
 # --- JSON where it is not tested beside the command ---
 
 
@@ -140,6 +189,25 @@ def test_serve_tells_where_it_listens():
         finally:
             process.send_signal(signal.SIGTERM)
         assert process.stdout.read() == b""
+
+
+@UNIX
+@pytest.mark.service
+def test_workers_that_are_slow_to_start_are_waited_for(tmp_path):
+    """uvicorn's own five seconds would end them, and those after them."""
+    slow = "import sys, time\nif '--multiprocessing-fork' in sys.orig_argv:\n    time.sleep(6)\n"
+    (tmp_path / "sitecustomize.py").write_text(slow)
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    words = ["serve", "--port", "0", "--workers", "2", "--model", "dense105", "--format", "json"]
+    command, pipe = [sys.executable, "-m", "ser", *words], subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            url = json.loads(process.stdout.readline())["url"]
+            with urllib.request.urlopen(f"{url}/health/ready", timeout=60) as answer:
+                assert answer.status == 200
+        finally:
+            process.send_signal(signal.SIGTERM)
+        assert " died" not in process.communicate(timeout=60)[1]
 
 
 @pytest.mark.service
