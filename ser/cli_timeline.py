@@ -51,7 +51,7 @@ def timeline(
 
     chosen = _format(format, place)
     if place is not None:
-        check_free(place, force=force)
+        check_free(place, force=force, heard=file)
     hears = recogniser(words, speech_model, language, google, agreed)
     found = _with_progress(file, model)
     found = _with_words(found, file, hears) if hears else found

@@ -68,6 +68,8 @@ def export(
     targets = _targets(check_name(artifact.name), list(graphs), format, out, force=force)
     sessions = [open_graph(artifact, branch.file) for branch in artifact.branches]
     check_golden(artifact, sessions)
+    if report:
+        _check_taken(report, force=force)
     clips = _clips(check)
     with tempfile.TemporaryDirectory() as aside:
         written = {file: Path(aside, target.name) for file, target in targets.items()}
@@ -125,9 +127,17 @@ def _targets(name: str, graphs: Sequence[str], format: str, out: Path, *, force:
     if ending in FORMATS and list(targets.values()) != [out]:
         raise ParameterError(f"{out} cannot be the place of {len(graphs)} {format} file(s); name a folder as --out.")
     for target in targets.values():
-        if target.exists() and not force:
-            raise ParameterError(f"{target} exists already; choose another --out, or --force to replace it.")
+        _check_taken(target, force=force)
     return targets
+
+
+def _check_taken(target: Path, *, force: bool) -> None:
+    try:
+        taken = target.exists() and not force
+    except OSError as error:  # a folder that may not be entered, a name that is too long
+        raise ParameterError(f"{target} cannot be written: {error.strerror}. Choose another place.") from error
+    if taken:
+        raise ParameterError(f"{target} exists already; choose another place, or --force to replace it.")
 
 
 def _clips(folder: Path | None) -> list[Path]:
@@ -194,7 +204,7 @@ def _place(places: dict[Path, Path]) -> None:
         for target in places.values():
             partial[target].replace(target)
     except OSError as error:
-        raise ParameterError(f"{target} cannot be written: {error.strerror}.") from error
+        raise ParameterError(f"{target} cannot be written: {error.strerror}. Choose another place.") from error
     finally:
         for path in filter(Path.exists, partial.values()):
             path.unlink()

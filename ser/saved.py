@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from ser.printed import err
+from ser.printed import err, visible
 from ser.types import ParameterError
 
 
-def check_free(place: Path, *, force: bool) -> None:
-    """Before the work, not after it: a name that is taken, or a folder that is not there."""
-    if place.exists() and not (force and place.is_file()):
-        raise ParameterError(f"{place} exists already; choose another --out, or --force to replace a file.")
-    if not place.parent.is_dir():
-        raise ParameterError(f"{place}: there is no folder {place.parent}. Make it, or choose another --out.")
+def check_free(place: Path, *, force: bool, heard: str | None = None) -> None:
+    """Before the work, not after it: a name that is taken, a folder that is not there or cannot be written.
+
+    What is `heard` is never replaced, whatever is asked.
+    """
+    try:
+        if place.exists() and heard is not None and Path(heard).exists() and place.samefile(heard):
+            raise ParameterError(f"{place} is the recording itself, which is never replaced. Choose another --out.")
+        if place.exists() and not (force and place.is_file()):
+            raise ParameterError(f"{place} exists already; choose another --out, or --force to replace a file.")
+        if not place.parent.is_dir():
+            raise ParameterError(f"{place}: there is no folder {place.parent}. Make it, or choose another --out.")
+    except OSError as error:  # a folder that may not be entered, a name that is too long
+        raise _unwritable(place, error) from error
+    if not os.access(place.parent, os.W_OK):
+        raise ParameterError(f"{place}: the folder {place.parent} cannot be written. Choose another --out.")
 
 
 def save(content: bytes, place: Path) -> None:
@@ -25,5 +36,9 @@ def save(content: bytes, place: Path) -> None:
     except OSError as error:
         if beside.exists():
             beside.unlink()
-        raise ParameterError(f"{place} cannot be written ({error.strerror}). Choose another --out.") from error
-    err.print(f"Written to {place}", markup=False, highlight=False, soft_wrap=True)
+        raise _unwritable(place, error) from error
+    err.print(f"Written to {visible(str(place))}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _unwritable(place: Path, error: OSError) -> ParameterError:
+    return ParameterError(f"{place} cannot be written ({error.strerror}). Choose another --out.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from typer.testing import CliRunner, Result
 from ser.artifact import ARTIFACTS
 from ser.cli import app
 from ser.cli_timeline import Format
+from ser.saved import check_free
 from ser.timeline import timeline
 from ser.types import ParameterError
 from ser.writers import WRITERS, write
@@ -126,3 +128,29 @@ def test_a_damaged_file_says_so_beside_its_first_part(tmp_path):
     ran = run(tmp_path / "half.flac", "-f", "json")
     assert "cut off: The file is damaged" in ran.stderr
     assert json.loads(ran.stdout)["segments"][-1]["uncertain"] is True
+
+
+def test_the_recording_itself_is_never_replaced(tmp_path):
+    recording = tmp_path / "talk.srt"
+    recording.write_bytes(b"sound")
+    (tmp_path / "link.srt").hardlink_to(recording)
+    for place in (recording, tmp_path / "link.srt"):
+        refused = run(recording, "--out", place, "--force")
+        assert isinstance(refused.exception, ParameterError) and "never replaced" in str(refused.exception)
+    assert recording.read_bytes() == b"sound"
+
+
+@pytest.mark.parametrize(
+    ("name", "found"), [("x" * 300 + ".srt", "File name too long"), ("file/x/y.srt", "there is no folder")]
+)
+def test_a_place_that_cannot_be_is_refused_before_the_work(name, found, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ParameterError, match=found):
+        check_free(tmp_path / name, force=False)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(tmp_path, monkeypatch):
+    """The system's answer is put in its mouth: it lets root write everywhere."""
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path or mode != os.W_OK)
+    with pytest.raises(ParameterError, match=r"the folder .* cannot be written\. Choose another --out"):
+        check_free(tmp_path / "x.srt", force=False)

@@ -297,14 +297,23 @@ def test_a_keras_file_that_is_none(copied, tmp_path):
 
 def test_existing_files_are_replaced_only_when_forced(tmp_path):
     (tmp_path / "dense105.onnx").write_text("mine")
-    with pytest.raises(ParameterError, match=r"dense105\.onnx exists already; choose another --out, or --force"):
+    with pytest.raises(ParameterError, match=r"dense105\.onnx exists already; choose another place, or --force"):
         export("dense105", "onnx", tmp_path)
     assert (tmp_path / "dense105.onnx").read_text() == "mine"
     export("dense105", "onnx", tmp_path, force=True)
     assert names(tmp_path) == ["dense105.onnx"] and sha256(tmp_path / "dense105.onnx") == sha256(SHIPPED / "model.onnx")
 
 
+def test_a_report_replaces_nothing_unasked(tmp_path):
+    (tmp_path / "clip.wav").write_text("mine")
+    with pytest.raises(ParameterError, match=r"clip\.wav exists already; choose another place, or --force"):
+        export("dense105", "onnx", tmp_path / "out", report=tmp_path / "clip.wav")
+    assert names(tmp_path) == ["clip.wav"] and (tmp_path / "clip.wav").read_text() == "mine"
+
+
 def test_places_that_cannot_be(tmp_path):
+    with pytest.raises(ParameterError, match=r"cannot be written: File name too long"):
+        export("dense105", "onnx", tmp_path / ("x" * 300))
     (tmp_path / "file").write_text("mine")
     for out, report in ((tmp_path / "file", None), (tmp_path / "out", tmp_path / "file" / "figures.json")):
         with pytest.raises(ParameterError, match=r"cannot be written: (File exists|Not a directory)"):
