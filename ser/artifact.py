@@ -119,7 +119,10 @@ def _check_hash(folder: Path, name: str, expected: str, *, needed: bool) -> None
         if needed:
             raise ArtifactError(f"{folder.name}/{name} is missing; fetch the model's folder again.")
         return
-    found = sha256(path)
+    try:
+        found = sha256(path)
+    except OSError as error:
+        raise ArtifactError(f"{folder.name}/{name} cannot be read ({error.strerror}). Check its rights.") from error
     if found != expected:
         raise ArtifactError(
             f"{folder.name}/{name} is not the file of this model: expected SHA-256 {expected}, found {found}."

@@ -128,9 +128,9 @@ def batch(
 @contextmanager
 def _ledger(source: str, place: Path, task: Task, *, force: bool) -> Iterator[Ledger]:
     """The ledger of this run, begun or gone on with; a run that cannot begin leaves nothing."""
-    _check_place(place)
-    made = not place.exists()
     with _writing(place):
+        _check_place(place)
+        made = not place.exists()
         place.mkdir(exist_ok=True)
     with Ledger(place / NAME) as ledger:
         try:

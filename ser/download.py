@@ -33,8 +33,11 @@ def download(
     target = Path(folder).expanduser() / name
     if archive is None:
         raise ParameterError(_by_hand(name, target))
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        return _present(name, target)
+    try:
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            return _present(name, target)
+    except OSError as error:
+        raise ParameterError(f"{target} cannot be read ({error.strerror}). Name another folder with --to.") from error
     wanted = Archive(base_url or archive.base_url, archive.file, known_hash or archive.known_hash)
     was_there = (target.parent / archive.file).exists()
     packed = _fetch(wanted, target, retries, progress)

@@ -22,6 +22,7 @@ from ser.types import ParameterError
 
 VARIABLE = "SER_DATABASE_URL"
 FILE = "history.sqlite"
+EXAMPLE = "sqlite:////home/me/history.sqlite"
 LOCKED_S = 3  # how long another program's writing is waited for
 ELSEWHERE = f"or name another database in {VARIABLE}"
 # What to do about an error, by a word in it.
@@ -29,6 +30,7 @@ ADVICE = {
     "locked": "Another program is writing to it: try again in a moment",
     "readonly": f"Make its file and folder writable, {ELSEWHERE}",
     "full": f"Make room on its disk, {ELSEWHERE}",
+    "Permission denied": f"Make its file and folder readable, {ELSEWHERE}",
     "unable to open": f"Make sure that its folder is there and writable, {ELSEWHERE}",
 }
 
@@ -187,21 +189,19 @@ class History:
     def _file(self) -> Path | None:
         """The file of a SQLite database that is named by its path."""
         name = self._url.database if self._is_sqlite else None
-        return None if name is None or name.startswith(("file:", ":memory:")) else Path(name)
+        return None if name is None or name.startswith("file:") else Path(name)
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
         try:
             yield
-        except (
-            SQLAlchemyError,
-            ValueError,
-            OverflowError,
-        ) as error:  # also an answer that is no JSON, an endless number
+        except (SQLAlchemyError, OSError, ValueError, OverflowError) as error:
+            # also a folder that may not be entered, an answer that is no JSON, an endless number
             raise self._refusal(error) from error
 
     def _refusal(self, error: Exception) -> ParameterError:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0].rstrip(".")
+        found = getattr(error, "orig", None) or getattr(error, "strerror", None) or error
+        reason = str(found).splitlines()[0].rstrip(".")
         default = f"Check it, {ELSEWHERE}"
         advice = next((advice for word, advice in ADVICE.items() if word in reason), default)
         return ParameterError(f"The history {self._place} cannot be used: {reason}. {advice}.")
@@ -218,11 +218,13 @@ def _url(given: str | None) -> URL:
     if not given:
         return URL.create("sqlite", database=str(_default()))
     try:
-        return make_url(given)
+        url = make_url(given)
     except SQLAlchemyError:
         # Not repeated: it may hold a password.
-        example = "sqlite:////home/me/history.sqlite"
-        raise ParameterError(f"{VARIABLE} is no address of a database; one looks like {example}.") from None
+        raise ParameterError(f"{VARIABLE} is no address of a database; one looks like {EXAMPLE}.") from None
+    if url.get_backend_name() == "sqlite" and (not url.database or ":memory:" in url.database):
+        raise ParameterError(f"{VARIABLE} names a database in memory, which keeps nothing. Name a file: {EXAMPLE}.")
+    return url
 
 
 def _make_folder(folder: Path) -> None:

@@ -90,7 +90,10 @@ def _parquet(place: Path) -> Iterator[dict[str, Any]]:
 
 def _csv(place: Path) -> Iterator[dict[str, Any]]:
     with place.open(encoding="utf-8-sig", newline="") as file:
-        for row in csv.DictReader(file):
+        table = csv.DictReader(file)
+        if missing := [name for name in READ if name not in (table.fieldnames or ())]:
+            raise ValueError(f"no column {', '.join(missing)}")
+        for row in table:
             if row["error"]:
                 yield row
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
@@ -649,3 +650,14 @@ def test_names_that_cannot_be_folders(name):
 @pytest.mark.parametrize("name", ["dense105", "my_model-2.1", "A"])
 def test_names_that_can(name):
     assert artifact.check_name(name) == name
+
+
+def test_a_file_that_may_not_be_read(folder, monkeypatch):
+    """The system's refusal is put in its mouth: it lets root read everything."""
+
+    def refuse(path: Path) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(artifact, "sha256", refuse)
+    with pytest.raises(ArtifactError, match=r"copied/.* cannot be read \(Permission denied\)\. Check its rights"):
+        ser.load(folder)

@@ -227,6 +227,7 @@ def test_an_output_of_something_else_is_left_alone(calls, tmp_path):
         ("file", "is a file; results are a folder"),
         ("folder", "is not from a run of batch"),
         ("none/r", "there is no folder"),
+        ("x" * 300, "cannot be written .File name too long"),
     ):
         with pytest.raises(ParameterError, match=match):
             batch(str(calls), tmp_path / name, MODEL, jobs=1, force=True)

@@ -174,6 +174,8 @@ def test_names_without_an_archive_are_refused(tmp_path):
 
 
 def test_a_file_in_the_corpus_place_is_refused(tmp_path):
+    with pytest.raises(ParameterError, match=r"cannot be read \(File name too long\)\. Name another folder with --to"):
+        fetch(tmp_path / ("x" * 300))
     (tmp_path / "ravdess").write_text("x")
     with pytest.raises(ParameterError, match="is a file, but the ravdess folder belongs there"):
         fetch(tmp_path)

@@ -244,6 +244,12 @@ def test_a_folder_that_is_not_there_or_cannot_be_made(tmp_path, monkeypatch):
         History().keep([ANSWER])
 
 
+def test_a_place_that_the_system_refuses(tmp_path):
+    for use in (History.newest, History.open):
+        with pytest.raises(ParameterError, match="cannot be used: File name too long"):
+            use(History(f"sqlite:///{tmp_path}/{'x' * 300}"))
+
+
 def test_an_answer_that_was_spoiled(place):
     History().keep([ANSWER])
     database(place, "UPDATE ser_answers SET answer = 'no json'")
@@ -254,6 +260,8 @@ def test_an_answer_that_was_spoiled(place):
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
+        ("sqlite://", "SER_DATABASE_URL names a database in memory, which keeps nothing. Name a file"),
+        ("sqlite:///:memory:", "SER_DATABASE_URL names a database in memory, which keeps nothing. Name a file"),
         ("my database of hunter2", "SER_DATABASE_URL is no address of a database; one looks like sqlite:////"),
         ("nodb://ana:hunter2@host/kept", r"nodb://ana:\*\*\*@host/kept cannot be used: Can't load plugin"),
         ("mysql+aiomysql://ana:hunter2@host/kept", "needs the library aiomysql: pip install aiomysql"),

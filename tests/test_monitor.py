@@ -126,6 +126,8 @@ def test_the_command_answers_yes_or_no(stored, monkeypatch):
         ("gone", None, "gone cannot be read"),
         ("gone.csv", None, "gone.csv cannot be read"),
         ("x.csv", "a,b\n1,2\n", "x.csv holds no answers"),
+        ("x.csv", "hello\n", "x.csv holds no answers .*no column label, confidence"),
+        ("x.csv", "", "x.csv holds no answers"),
         ("x.csv", "label,confidence,uncertain,reasons,model,error\nsad,sure,,,,\n", "x.csv holds no answers"),
         ("x.json", "{", "x.json holds no answers"),
         ("x.json", '{"label": "sad"}', "x.json holds no answers"),
