@@ -23,7 +23,7 @@ log = logging.getLogger("ser.service")
 
 KEEP_ALIVE_S = 30
 DRAIN_S = 15  # for answers in hand when the service is told to stop; above the deadline of an answer
-START_S = 60  # for a worker to import and load; uvicorn's 5 end it again and again on a machine that is busy
+START_S = 20  # for a worker to import and load; uvicorn's 5 end it again and again on a machine that is busy
 MAX_MESSAGE_BYTES = 2**20  # of a stream
 LOG: dict[str, Any] = {
     "version": 1,
