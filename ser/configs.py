@@ -107,10 +107,12 @@ OURS = Config(
     round_weights=True,
     seeds=(0,),
 )
+SEQUENCE = replace(
+    OURS, recipe="voice-frames-v1", architecture="sequence", epochs=60, crop_frames=112, stretch=0.25, warp=0.06
+)
 VOICE = {
-    "sequence": replace(
-        OURS, recipe="voice-frames-v1", architecture="sequence", epochs=60, crop_frames=112, stretch=0.25, warp=0.06
-    ),
+    "sequence": SEQUENCE,
+    "sequence_mixed": replace(SEQUENCE, home_share=0.5, seeds=(1,)),  # for rooms and languages that are not home
     "statistics": replace(
         OURS, recipe="functionals-v1", architecture="statistics", epochs=45, learning_rate=1e-3, weight_decay=1e-2,
         feature_noise=0.3, batch_size=64, mixup=0.4,

@@ -22,6 +22,7 @@ from ser.ensemble import (
     OWN_DRAWS,
     Ensemble,
     Team,
+    _same_rows,
     head_scores,
     relative,
     team_final,
@@ -269,6 +270,14 @@ def test_heads_are_scored_where_the_truth_is_known():
 def test_heads_without_any_truth_have_no_score():
     listed = [Clip(f"{k}.wav", "sad", "table/x", "table") for k in range(3)]
     assert told(team(listed), [0, 1, 2], [[0.5, 0.5]] * 3) == {}
+
+
+def test_branches_of_one_recipe_share_their_rows(tmp_path):
+    first = Study([], CONFIGS["sequence"], table(2), (), tmp_path / "sequence")
+    shared = _same_rows({"sequence": first}, "sequence_mixed", tmp_path)
+    assert shared.table is first.table and shared.config is CONFIGS["sequence_mixed"]
+    assert shared.work == tmp_path / "sequence_mixed" and shared.work.is_dir()
+    assert _same_rows({"sequence": first}, "statistics", tmp_path) is None
 
 
 # --- Refusals ---

@@ -28,12 +28,13 @@ pytestmark = pytest.mark.slow
 
 ACTORS = (1, 4, 8)  # of three published folds
 STRONG = ("happy", "angry", "fearful")
-BRANCHES = ("sequence", "statistics")
+BRANCHES = ("sequence", "sequence_mixed", "statistics")
 SMALL: dict[str, dict[str, Any]] = {
     "sequence": {"channels": (8,)},
+    "sequence_mixed": {"channels": (8,)},
     "statistics": {"units": (8,)},
 }
-N_NETWORKS = 3 * (len(ACTORS) + 1) + 2 * (1 + 2)  # with one's own voice: folds, final; without: random, left out
+N_NETWORKS = 4 * (len(ACTORS) + 1) + 3 * (1 + 2)  # with one's own voice: folds, final; without: random, left out
 
 
 @dataclass(frozen=True)

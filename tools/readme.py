@@ -32,6 +32,8 @@ def figures() -> dict[str, str]:
         "answers": answers(manifest["metrics"]),
         "lines": robustness_table(report("robustness")),
         "speed": speed(),
+        "hour": hour(),
+        "load": load(),
     }
 
 
@@ -75,6 +77,29 @@ def speed() -> str:
         f"{fresh['ours']:.2f} s and {memory['ours']:.0f} MB, the chain after {fresh['chain']:.1f} s and "
         f"{memory['chain']:.0f} MB "
         "(`python benchmarks/predict.py`, [report](reports/predict_benchmark.md))."
+    )
+
+
+def hour() -> str:
+    """What `benchmarks/timeline.py` found, in a sentence."""
+    found = report("timeline_benchmark")
+    seconds = max(run["seconds"] for run in found["runs"])
+    memory = max(run["megabytes"] for run in (*found["runs"], found["without_pauses"]))
+    return (
+        f"{found['duration_s'] / 60:.0f} minutes of recording take {seconds:.0f} s on {found['machine']['cores']} "
+        f"cores ({found['without_pauses']['seconds']:.0f} s where nobody ever pauses) and {memory:.0f} MB; "
+        f"of the time, {100 * found['accuracy']:.1f} % is rightly called speech or silence "
+        "(`python benchmarks/timeline.py`, [report](reports/timeline_benchmark.md))."
+    )
+
+
+def load() -> str:
+    """What `benchmarks/service.py` found, in a sentence."""
+    found = report("service_benchmark")
+    return (
+        f"{found['workers']} workers of `{found['model']}` gave {found['answers_per_s']:.0f} answers a second to "
+        f"{found['clients']} clients on {found['machine']['cores']} cores, 99 % within "
+        f"{found['latency_ms']['99']:.0f} ms (`python benchmarks/service.py`, [report](reports/service_benchmark.md))."
     )
 
 
