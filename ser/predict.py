@@ -14,6 +14,7 @@ import numpy as np
 from ser.artifact import Artifact, check_golden, find, open_graph, read_arrays, run_outputs, verify
 from ser.audio import Source, load_waveform
 from ser.features import normalise, recipe, reduce_noise, trim
+from ser.memory import keep_freed
 from ser.metrics import softmax
 from ser.novelty import Novelty
 from ser.types import (
@@ -287,6 +288,8 @@ def source_name(source: Source | Waveform) -> str | None:
 def load(model: str | os.PathLike[str] | None = None) -> Recognizer:
     """A recogniser by name or folder; without one `SER_MODEL`, else the best on unseen speakers.
 
-    Raises `ArtifactError` for an unknown name, which lists the known ones, and for a damaged folder.
+    The process keeps up to 32 MiB that answers free (`ser.memory`). Raises `ArtifactError` for an unknown name, which
+    lists the known ones, and for a damaged folder.
     """
+    keep_freed()
     return Recognizer(verify(find(model)))

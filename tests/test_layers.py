@@ -18,7 +18,7 @@ FILES = {path.stem: path for path in [*sorted((ROOT / "ser").glob("*.py")), ROOT
 # From the bottom to the top; a file imports only from rows below its own.
 ROWS = (
     ("__init__", "types", "sentences"),  # leaf: values, vocabulary, errors
-    ("decode", "extras", "rows"),  # sound, what an installation may lack, tables
+    ("decode", "extras", "rows", "memory"),  # sound, what an installation may lack, tables
     ("audio", "dataframes"),
     ("spectra",),  # rooms
     ("published", "tracks"),
@@ -60,7 +60,7 @@ ANSWERING |= {"speech", "timeline", "writers", "extras", "stretches", "recognise
 ANSWERING |= {"words", "view", "app"}
 SERVING = {"refusals", "drift", "stream", "gate", "workers", "meters", "answers", "upload", "access", "service"}
 ANSWERING |= SERVING | {"live", "api", "serve"}
-ANSWERING |= {"extras", "readers", "ledger", "sources", "rows", "results", "monitor"}
+ANSWERING |= {"extras", "memory", "readers", "ledger", "sources", "rows", "results", "monitor"}
 HEAVY = {"tensorflow", "keras", "librosa", "numba", "sklearn"}
 LATE = HEAVY | {"noisereduce"}  # which models with noise reduction load, and no others
 ADAPTERS = {"transformer": "sklearn"}  # files that subclass a heavy library's, and which file alone opens them, on use

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import platform
 import struct
 import subprocess
 import sys
@@ -491,3 +492,21 @@ def test_a_fresh_process_is_light_and_leaves_nothing_behind(tmp_path, model, mos
     assert found["peak_mb"] < most_mb
     assert found["written"] == [] and found["unpickled"] == []
     assert list(here.iterdir()) == [] and [path.name for path in elsewhere.iterdir()] == ["clip.wav"]
+
+
+PAGE_FAULTS = """
+import resource, sys
+import ser
+recognizer, sound = ser.load("voice"), open(sys.argv[1], "rb").read()
+for _ in range(10):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    recognizer.predict(sound)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have other ways")
+def test_memory_is_kept_from_answer_to_answer():
+    command = [sys.executable, "-c", PAGE_FAULTS, str(ARTIFACTS.parent / "samples" / "even.flac")]
+    faults = subprocess.run(command, capture_output=True, check=True, text=True, cwd=ARTIFACTS.parent).stdout
+    assert int(faults) < 500  # 1,700 without `ser.memory`
