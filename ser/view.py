@@ -50,9 +50,10 @@ def headline(prediction: Prediction) -> str:
     else:
         face = f'<span class="face" style="--a:{COLOURS[first]}" role="img" aria-label="{first}">{EMOJI[first]}</span>'
         eyebrow = "This voice sounds"
+    sure = words.subtitle(prediction).replace(" %", "&nbsp;%")  # a line never ends between a number and its sign
     return (
         f'<section class="headline" role="status">{face}<div><p class="eyebrow">{eyebrow}</p>'
-        f"<h2>{words.title(prediction)}</h2><p class='sure'>{words.subtitle(prediction)}</p></div></section>"
+        f"<h2>{words.title(prediction)}</h2><p class='sure'>{sure}</p></div></section>"
     )
 
 

@@ -166,7 +166,7 @@ def test_upload_of_a_sample(visit):
     upload(page, VOICE)
     prediction = ser.load().predict(VOICE)
     assert answered(page, VOICE.name) == words.title(prediction)
-    assert page.locator(".sure").inner_text() == words.subtitle(prediction)
+    assert page.locator(".sure").inner_text().replace("\N{NO-BREAK SPACE}", " ") == words.subtitle(prediction)
     shown = page.locator(".st-key-bars .js-plotly-plot").inner_text()
     assert all(emotion.capitalize() in shown for emotion in prediction.probabilities)
     assert words.percent(prediction.confidence) in shown
