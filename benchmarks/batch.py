@@ -8,9 +8,7 @@ also puts it into `reports/`. The figure that counts is the ratio of the medians
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -21,8 +19,8 @@ from statistics import median
 from typing import Any
 
 import pyarrow.parquet as pq
+from reporting import ROOT, add_write, tell, this_machine
 
-ROOT = Path(__file__).resolve().parent.parent
 REPORT = "batch_benchmark"
 JOBS = (1, 2)
 TARGET = 1.8
@@ -31,11 +29,7 @@ TARGET = 1.8
 def main() -> None:
     options = _options()
     report = measure(options.data, options.model, options.clips, options.runs)
-    print(table(report))
-    if options.write:
-        options.write.mkdir(parents=True, exist_ok=True)
-        (options.write / f"{REPORT}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        (options.write / f"{REPORT}.md").write_text(table(report) + "\n", encoding="utf-8")
+    tell(report, table(report), options.write, REPORT)
 
 
 def _options() -> argparse.Namespace:
@@ -44,7 +38,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--model", default="dense105", help="a model's name or folder")
     parser.add_argument("--clips", type=int, default=10_000)
     parser.add_argument("--runs", type=int, default=3, help="of each number of processes")
-    parser.add_argument("--write", type=Path, nargs="?", const=ROOT / "reports", help="folder; default: reports/")
+    add_write(parser)
     return parser.parse_args()
 
 
@@ -61,7 +55,7 @@ def measure(data: Path, model: str, clips: int, runs: int) -> dict[str, Any]:
         first, *others = [pq.read_table(place) for place in places.values()]
     seconds = {str(jobs): median(one["seconds"] for one in found if one["jobs"] == jobs) for jobs in JOBS}
     return {
-        "machine": _machine(load_before),
+        "machine": this_machine(load_before),
         "model": model,
         "clips": clips,
         "runs": found,
@@ -91,19 +85,6 @@ def _run(folder: Path, place: Path, model: str, jobs: int) -> dict[str, Any]:
     load, began = os.getloadavg()[0], time.perf_counter()
     subprocess.run([*map(str, command)], env=environment, check=True, stdout=subprocess.DEVNULL)
     return {"jobs": jobs, "seconds": time.perf_counter() - began, "load_before": round(load, 2)}
-
-
-def _machine(load_before: float) -> dict[str, Any]:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return {
-        "cpu": models[0] if models else platform.processor(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "load_before": round(load_before, 2),
-        "load_after": round(os.getloadavg()[0], 2),
-    }
 
 
 def table(report: dict[str, Any]) -> str:

@@ -11,7 +11,6 @@ import argparse
 import io
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -23,8 +22,8 @@ from typing import Any
 
 import numpy as np
 import soundfile as sf
+from reporting import ROOT, add_write, tell, this_machine
 
-ROOT = Path(__file__).resolve().parent.parent
 REPORT = "predict_benchmark"
 SIDES = ("ours", "chain")
 RATES = (48_000, 16_000)  # Hz; the first one is that of the targets
@@ -64,11 +63,7 @@ def main() -> None:
         print(json.dumps(child(options.child, options.model, options.clips, options.runs)))
         return
     report = measure(options.model, options.default, options.runs, options.starts)
-    print(table(report))
-    if options.write:
-        options.write.mkdir(parents=True, exist_ok=True)
-        (options.write / f"{REPORT}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        (options.write / f"{REPORT}.md").write_text(table(report) + "\n", encoding="utf-8")
+    tell(report, table(report), options.write, REPORT)
 
 
 def _options() -> argparse.Namespace:
@@ -77,7 +72,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--default", help="a model's name or folder, timed alone; default: the best")
     parser.add_argument("--runs", type=int, default=50, help="warm answers to take the median of")
     parser.add_argument("--starts", type=int, default=7, help="fresh processes to take the median of")
-    parser.add_argument("--write", type=Path, nargs="?", const=ROOT / "reports", help="folder; default: reports/")
+    add_write(parser)
     parser.add_argument("--child", choices=(*SIDES, "alone"), help=argparse.SUPPRESS)
     parser.add_argument("--clips", type=Path, nargs="*", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -114,7 +109,7 @@ def measure(model: str, default: str | None, runs: int, starts: int) -> dict[str
         empty = {side: [_start(side, folder, clips[0], tempfile.mkdtemp(dir=work))] for side in SIDES}
         alone = _alone(find(default), clips[0], runs, starts, work)
     report = {
-        "machine": _machine(load_before),
+        "machine": this_machine(load_before),
         "model": Path(folder).name,
         "runs": runs,
         "starts": starts,
@@ -210,19 +205,6 @@ def _judged(report: dict[str, Any], name: str, where: tuple[str, ...], limit: fl
         found = found[key]
     passed = found >= limit if unit == "x" else found <= limit
     return {"name": name, "found": found, "limit": limit, "unit": unit, "passed": bool(passed)}
-
-
-def _machine(load_before: float) -> dict[str, Any]:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return {
-        "cpu": models[0] if models else platform.processor(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "load_before": round(load_before, 2),
-        "load_after": round(os.getloadavg()[0], 2),
-    }
 
 
 # --- In a child: warm answers of one side ---

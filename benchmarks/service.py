@@ -24,8 +24,8 @@ from typing import Any
 
 import psutil
 from predict import speech_like
+from reporting import ROOT, add_write, tell
 
-ROOT = Path(__file__).resolve().parent.parent
 REPORT = "service_benchmark"
 RATE = 16_000  # Hz
 RUN = "import sys; from ser.serve import serve; serve('127.0.0.1', 0, int(sys.argv[1]), sys.argv[2])"
@@ -59,11 +59,7 @@ end
 def main() -> None:
     options = _options()
     report = measure(options.model, options.workers, options.clients, options.seconds)
-    print(table(report))
-    if options.write:
-        options.write.mkdir(parents=True, exist_ok=True)
-        (options.write / f"{REPORT}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        (options.write / f"{REPORT}.md").write_text(table(report) + "\n", encoding="utf-8")
+    tell(report, table(report), options.write, REPORT)
 
 
 def _options() -> argparse.Namespace:
@@ -72,7 +68,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--seconds", type=int, default=600, help="of load; the targets are for 600")
-    parser.add_argument("--write", type=Path, nargs="?", const=ROOT / "reports", help="folder; default: reports/")
+    add_write(parser)
     return parser.parse_args()
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
 import subprocess
 import sys
@@ -22,8 +21,8 @@ from typing import Any
 
 import numpy as np
 import soundfile as sf
+from reporting import ROOT, add_write, tell, this_machine
 
-ROOT = Path(__file__).resolve().parent.parent
 REPORT = "timeline_benchmark"
 RATE = 16_000
 PATTERNS = ("ravdess/*/*.flac", "emodb/wav/*.ogg", "nemo/**/*.ogg")
@@ -41,18 +40,14 @@ def main() -> None:
         print(json.dumps(child(options.child, options.model, options.block)))
         return
     report = measure(Path(os.environ["SER_DATA"]), options.model, options.minutes)
-    print(table(report))
-    if options.write:
-        options.write.mkdir(parents=True, exist_ok=True)
-        (options.write / f"{REPORT}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        (options.write / f"{REPORT}.md").write_text(table(report) + "\n", encoding="utf-8")
+    tell(report, table(report), options.write, REPORT)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--model", help="a model's name or folder; default: the best")
     parser.add_argument("--minutes", type=float, default=60.0, help="length of the recordings")
-    parser.add_argument("--write", type=Path, nargs="?", const=ROOT / "reports", help="folder; default: reports/")
+    add_write(parser)
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--block", type=float, default=5.0, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -113,7 +108,7 @@ def measure(data: Path, model: str | None, minutes: float) -> dict[str, Any]:
         without = _run(endless, model, 5.0)
     found = runs[0]["timeline"]
     report = {
-        "machine": _machine(load_before),
+        "machine": {**this_machine(load_before), "cores": min(CORES, os.cpu_count() or CORES)},
         "model": found["model"],
         "duration_s": found["duration_s"],
         "clips": sum(speech for _, speech in parts),
@@ -190,19 +185,6 @@ def _judged(report: dict[str, Any]) -> list[dict[str, Any]]:
         {"name": "speech and silence called right", "limit": LIMITS["accuracy"], "found": report["accuracy"]},
         {"name": "the same for blocks of 1, 10 and 60 s", "limit": 1, "found": int(report["identical"])},
     ]
-
-
-def _machine(load_before: float) -> dict[str, Any]:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return {
-        "cpu": models[0] if models else platform.processor(),
-        "cores": min(CORES, os.cpu_count() or CORES),
-        "python": platform.python_version(),
-        "load_before": round(load_before, 2),
-        "load_after": round(os.getloadavg()[0], 2),
-    }
 
 
 def table(report: dict[str, Any]) -> str:

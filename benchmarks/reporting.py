@@ -1,0 +1,39 @@
+"""What all timings share: the option that keeps a report, the report's two files, and the machine that it is of."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def add_write(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--write", type=Path, nargs="?", const=ROOT / "reports", help="folder; default: reports/")
+
+
+def tell(report: dict[str, Any], table: str, folder: Path | None, name: str) -> None:
+    """Print the table; where a folder is given, keep the report there as JSON and the table as Markdown."""
+    print(table)
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        (folder / f"{name}.md").write_text(table + "\n", encoding="utf-8")
+
+
+def this_machine(load_before: float) -> dict[str, Any]:
+    """The processor, Python, and how busy the machine was before and is now."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return {
+        "cpu": models[0] if models else platform.processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "load_before": round(load_before, 2),
+        "load_after": round(os.getloadavg()[0], 2),
+    }
