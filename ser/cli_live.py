@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from itertools import takewhile
-from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -37,13 +35,13 @@ def live(
     ] = Scores.table,
 ) -> None:
     """Say four times a second how the last 3.5 s sound; Ctrl-C ends it with an answer about the whole."""
-    from ser.microphone import Microphone
+    from ser.microphone import Microphone, interrupted
     from ser.predict import load
     from ser.stream import Stream
 
     recognizer, microphone = load(model), Microphone(device)
     heard = Stream(microphone.rate, 1)
-    with _interrupted() as stop, closing(microphone.blocks()) as blocks, _screen(format) as screen:
+    with interrupted() as stop, closing(microphone.blocks()) as blocks, _screen(format) as screen:
         if screen is None and format is Scores.table:
             err.print(f"Listening with {microphone.name} until Ctrl-C.", markup=False, highlight=False, soft_wrap=True)
         for t_s, prediction in answers(recognizer, heard, takewhile(lambda _: not stop.is_set(), blocks)):
@@ -81,17 +79,6 @@ def _tell_whole(recognizer: Recognizer, heard: Stream, format: Scores) -> None:
 
 def _print_line(t_s: float, prediction: Prediction) -> None:
     print(json.dumps({"t_s": t_s, **prediction.to_dict()}), flush=True)
-
-
-@contextmanager
-def _interrupted() -> Iterator[Event]:
-    """An event that the first Ctrl-C sets, so that what was heard until then is whole."""
-    asked = Event()
-    before = signal.signal(signal.SIGINT, lambda *_: asked.set())
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

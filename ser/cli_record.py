@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import closing
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,14 +67,20 @@ def _check_place(place: Path, *, force: bool) -> None:
 
 
 def recorded(microphone: Microphone, seconds: float, *, pause: bool = False) -> bytes:
-    """A WAV of the next seconds, or of what is said before a pause; time and level are shown on stderr."""
-    from ser.microphone import first, until_pause
+    """A WAV of the next seconds, or of what is said before a pause; time and level are shown on stderr.
+
+    Raises `KeyboardInterrupt` after a Ctrl-C, once the microphone is closed.
+    """
+    from ser.microphone import first, interrupted, until_pause
     from ser.stream import SAMPLE_BYTES, wav_header
 
     rate = microphone.rate
-    with closing(microphone.blocks()) as blocks:
-        wanted = first(blocks, round(seconds * rate) * SAMPLE_BYTES)
+    with interrupted() as stop, closing(microphone.blocks()) as blocks:
+        going = takewhile(lambda _: not stop.is_set(), blocks)
+        wanted = first(going, round(seconds * rate) * SAMPLE_BYTES)
         pcm = _shown(until_pause(wanted, rate) if pause else wanted, microphone, seconds, pause=pause)
+    if stop.is_set():
+        raise KeyboardInterrupt
     if microphone.lost:
         err.print("Some sound was lost, since the machine is busy; the answer may be worse for it.", style="yellow")
     return wav_header(rate, 1, len(pcm)) + pcm

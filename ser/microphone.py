@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import signal
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from ser.types import AudioError, ParameterError
 
 BLOCK_S = 0.05
 STALL_S = 3.0  # without any sound, after which a microphone counts as gone
+END_S = 1.0  # in which a stream ends by itself, unless its microphone is gone
 PAUSE_S = 1.0  # of silence after speech
 FLOOR_DB = -60.0  # of full scale; a quieter block shows no level
 
@@ -44,9 +47,9 @@ class Microphone:
         """
         arrived: SimpleQueue[bytes] = SimpleQueue()
 
-        def hear(pcm: Any, n_frames: int, time: Any, status: Any) -> None:
-            self.lost |= bool(status.input_overflow)
-            arrived.put(bytes(pcm))
+        def hear(pcm: bytes, *, overflowed: bool) -> None:
+            self.lost |= overflowed
+            arrived.put(pcm)
 
         with self._opened(hear):
             while True:
@@ -60,12 +63,25 @@ class Microphone:
                 yield pcm + b"".join(arrived.get() for _ in range(arrived.qsize()))
 
     @contextmanager
-    def _opened(self, callback: Callable[..., None]) -> Iterator[None]:
-        """A stream that hands its blocks to `callback`, in a thread of PortAudio's."""
+    def _opened(self, hear: Callable[..., None]) -> Iterator[None]:
+        """A stream that hands its blocks to `hear`, in a thread of PortAudio's, which ends it itself in the end.
+
+        Ended from outside, it can block for good in the midst of waiting for sound.
+        """
         form = {"channels": 1, "dtype": "int16", "samplerate": self.rate, "blocksize": round(BLOCK_S * self.rate)}
+        enough, over = Event(), Event()
+
+        def callback(pcm: Any, n_frames: int, time: Any, status: Any) -> None:
+            if enough.is_set():
+                raise self._library.CallbackAbort
+            hear(bytes(pcm), overflowed=bool(status.input_overflow))
+
         try:
-            stream = self._library.RawInputStream(device=self._index, callback=callback, **form)
-            stream.start()
+            with _interrupts_kept_off():
+                stream = self._library.RawInputStream(
+                    device=self._index, callback=callback, finished_callback=over.set, **form
+                )
+                stream.start()
         except self._library.PortAudioError as error:
             raise ParameterError(
                 f"The microphone {self.name} cannot be opened: {error}. Does another program hold it? Close that, or "
@@ -74,6 +90,8 @@ class Microphone:
         try:
             yield
         finally:
+            enough.set()
+            over.wait(END_S)
             stream.close()
 
     def _find(self, device: str | None) -> dict[str, Any]:
@@ -83,6 +101,33 @@ class Microphone:
         except (ValueError, self._library.PortAudioError) as error:
             inputs = [one["name"] for one in self._library.query_devices() if one["max_input_channels"]]
             raise ParameterError(_missing(device, inputs)) from error
+
+
+@contextmanager
+def interrupted() -> Iterator[Event]:
+    """An event that the first Ctrl-C sets, so that what was heard until then is whole.
+
+    An exception instead could come while PortAudio opens a stream, which would then run on after its callback is gone.
+    """
+    asked = Event()
+    before = signal.signal(signal.SIGINT, lambda *_: asked.set())
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _interrupts_kept_off() -> Iterator[None]:
+    """Ctrl-C waits; threads that start meanwhile never get it, since it would break off their waiting for sound."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows, where Ctrl-C breaks nothing off
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _portaudio() -> Any:

@@ -444,6 +444,11 @@ def test_a_conversation(microphone, tmp_path):
     asked.expect("The bus stops.*ser> ")
     asked.sendline("list")
     asked.expect("microphone.*my clip.wav.*ser> ")
+    for _ in range(3):  # a stream left open by one would end the process in the next
+        asked.sendline("")
+        asked.expect("Recording 3 s")
+        asked.sendintr()
+        asked.expect("Stopped.*ser> ")
     asked.sendline("quit")
     assert ended(asked) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["my clip.wav"]
