@@ -1,12 +1,14 @@
 """What five clips of a speaker, without their labels, are worth: from the recordings and the stored fold graphs.
 
-python benchmarks/own_voice.py --data DIR [--model voice]. Every actor is answered by the networks that never heard it,
-with and without calibration, on the clips that were not drawn; no training.
+python benchmarks/own_voice.py --data DIR [--model voice] [--write]. Every actor is answered by the networks that never
+heard it, with and without calibration, on the clips that were not drawn; no training. With --write the figures are kept
+in `reports/own_voice.json`; `python -m tools.card` takes them over.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from ser.enrolment import CLIPS, DRAWS, enrolment, voices
 from ser.predict import Recognizer
 from ser.robustness import unheard
 
+REPORT = Path(__file__).resolve().parent.parent / "reports" / "own_voice.json"
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -27,6 +31,7 @@ def main() -> None:
     parser.add_argument("--model", default="voice")
     parser.add_argument("--corpus", default="ravdess")
     parser.add_argument("--clips", type=int, default=CLIPS, help="drawn from each speaker")
+    parser.add_argument("--write", action="store_true", help=f"keep the figures in {REPORT.name}")
     options = parser.parse_args()
     artifact = verify(find(options.model))
     clips = load_corpus(options.corpus, options.data).clips
@@ -42,6 +47,9 @@ def main() -> None:
         f"{DRAWS} draws: UAR {scores['without']:.4f} without, {scores['with']:.4f} with; gain "
         f"{scores['with'] - scores['without']:+.4f}, 95 % interval over speakers {low:+.4f} to {high:+.4f}"
     )
+    if options.write:
+        report = {"model": artifact.name, "corpus": options.corpus, **scores}
+        REPORT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

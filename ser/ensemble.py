@@ -34,8 +34,8 @@ FINAL = "final"
 class Ensemble:
     """Names of configurations and the weight of each one's log-probabilities.
 
-    `own` is one more configuration, trained on features less those of the speaker's voice; its network joins in, with
-    `own_weight`, once a few clips of the speaker are known.
+    `own` is one of them, trained once more on features less those of the speaker's voice; once a few clips of the
+    speaker are known, that network takes the place of the first, with `own_weight`.
     """
 
     branches: dict[str, float]

@@ -202,13 +202,15 @@ class Recognizer:
     def _ask(self, heard: Heard) -> tuple[np.ndarray, np.ndarray | None]:
         """Weighted log-probabilities (n_labels,) and the mean of the heads (2,), if there are any."""
         outputs = [(weight, run_outputs(session, heard.inputs[name])) for name, session, weight in self._branches]
+        asked = outputs
         if self._own is not None and self._voice is not None:
-            name, session, weight = self._own
-            outputs.append((weight, run_outputs(session, heard.inputs[name] - self._voice)))
-        scores = sum(weight * found[0].mean(axis=0) for weight, found in outputs)
-        # As sure with one network more as without it: the temperature was fitted for the branches alone.
-        scores *= sum(weight for weight, _ in outputs[: len(self._branches)]) / sum(weight for weight, _ in outputs)
-        return np.asarray(scores, np.float64) + self._bias, self._heads(outputs[: len(self._branches)])
+            own, session, weight = self._own
+            asked = [one for one, (name, _, _) in zip(outputs, self._branches, strict=True) if name != own]
+            asked = [*asked, (weight, run_outputs(session, heard.inputs[own] - self._voice))]
+        scores = sum(weight * found[0].mean(axis=0) for weight, found in asked)
+        # As sure with a known voice as without: the temperature was fitted for the branches alone.
+        scores *= sum(weight for weight, _ in outputs) / sum(weight for weight, _ in asked)
+        return np.asarray(scores, np.float64) + self._bias, self._heads(outputs)
 
     def _heads(self, outputs: list[tuple[float, list[np.ndarray]]]) -> np.ndarray | None:
         """Mean of the heads (2,) over the branches, if the model has them."""
@@ -269,7 +271,7 @@ def _novelty_recipe(artifact: Artifact, entry: dict[str, Any]) -> str:
 
 
 def _own_voice(artifact: Artifact, variant: dict[str, Any] | None) -> tuple[str, Any, float] | None:
-    """Recipe, graph and weight of the network that joins in once a voice is known; None where there is none."""
+    """Recipe, graph and weight of the network that a known voice puts in the place of that on the same features."""
     entry = artifact.manifest.get("own_voice")
     if entry is None or (variant is not None and "own_voice" not in variant):
         return None

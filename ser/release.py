@@ -18,7 +18,7 @@ import ser
 from ser import artifact, metrics
 from ser.card import write_card
 from ser.configs import CONFIGS, Config
-from ser.crossval import FoldResult, Study, left_out_scores, out_of_fold
+from ser.crossval import FoldResult, Study, clip_log_probabilities, left_out_scores, out_of_fold
 from ser.datasets import Listing, find_corpus, load_corpus
 from ser.enrolment import enrolment
 from ser.ensemble import (
@@ -169,11 +169,16 @@ def _enrolment(released: Released, progress: bool) -> dict[str, Any]:
 
     team = released.team
     base, truth = team.studies[team.ensemble.own], team.clips[: team.home]
+    name, weight = team.ensemble.own, team.ensemble.branches[team.ensemble.own]
     plain: dict[int, np.ndarray] = {}
+    others: dict[int, np.ndarray] = {}  # less what the network says whose place is taken
     fold_of: dict[int, Split] = {}
     for fold in released.folds:
-        plain |= dict(zip(fold.split.test, fold.log_probabilities, strict=True))
-        fold_of |= dict.fromkeys(fold.split.test, fold.split)
+        test = fold.split.test
+        replaced = clip_log_probabilities(base, fitted(team, name, fold.split), test)
+        plain |= dict(zip(test, fold.log_probabilities, strict=True))
+        others |= dict(zip(test, fold.log_probabilities - weight * replaced, strict=True))
+        fold_of |= dict.fromkeys(test, fold.split)
     unaltered = base.table.side(range(team.home), copies=False)
     rows_of = {clip: base.table.rows[unaltered[base.table.origin[unaltered] == clip]] for clip in plain}
     speakers = np.array([clip.speaker for clip in truth])
@@ -185,7 +190,7 @@ def _enrolment(released: Released, progress: bool) -> dict[str, Any]:
         found = fitted_own(fold_of[drawn[0]]).log_probabilities(rows.astype(np.float32))
         ends = np.cumsum([len(rows_of[clip]) for clip in own])[:-1]
         means = {clip: part.mean(axis=0) for clip, part in zip(own, np.split(found, ends), strict=True)}
-        return lambda clip: plain[clip] + team.ensemble.own_weight * means[clip]
+        return lambda clip: others[clip] + team.ensemble.own_weight * means[clip]
 
     networks: dict[str, Any] = {}
 

@@ -19,8 +19,11 @@ from ser import artifact, cli, crossval, release
 from ser import evaluate as evaluation
 from ser.artifact import sha256
 from ser.configs import CONFIGS
+from ser.datasets import load_corpus
+from ser.enrolment import enrolment, voices
 from ser.evaluate import evaluate
 from ser.manifest import HEADS, read_manifest
+from ser.predict import Recognizer
 from ser.synthetic import speak, write_corpus
 from ser.types import EMOTIONS, ArtifactError, ParameterError
 
@@ -210,6 +213,32 @@ def test_calibration_leaves_the_original_untouched(made, recognizer):
     assert np.abs(vector(found) - vector(before)).max() > 1e-4
     assert (found.sex, found.intensity, found.model) == (before.sex, before.intensity, before.model)
     assert calibrated.calibrated(own).predict(other) == found  # anew, not on top
+
+
+def test_a_known_voice_replaces_the_network_on_the_same_features(made, recognizer):
+    """By hand, from the graphs and the manifest."""
+    manifest, entry = made.manifest, made.manifest["own_voice"]
+    heard = recognizer.features(made.clips[7])
+    rows = [recognizer.features(clip).inputs[entry["recipe"]].mean(axis=0) for clip in made.clips[:5]]
+    scores, weights = np.zeros(8), 0.0
+    for branch in (*manifest["branches"], {**entry, "voice": np.mean(rows, axis=0)}):
+        if branch["recipe"] != entry["recipe"] or "voice" in branch:
+            session = artifact.open_graph(recognizer.artifact, branch["file"], branch["recipe"])
+            found = artifact.run_graph(session, heard.inputs[branch["recipe"]] - branch.get("voice", np.float32(0)))
+            scores, weights = scores + branch["weight"] * found.mean(axis=0)[:8], weights + branch["weight"]
+    powers = np.exp(scores / weights / manifest["temperature"])
+    answer = recognizer.calibrated(made.clips[:5]).predict(made.clips[7])
+    np.testing.assert_allclose(vector(answer), powers / powers.sum(), atol=1e-6)
+
+
+def test_what_it_is_worth_is_scored_as_the_stored_graphs_answer(made, recognizer):
+    clips = load_corpus("ravdess", made.home / "ravdess").clips
+    unheard = {
+        speaker: Recognizer(recognizer.artifact, fold) for fold in made.manifest["folds"] for speaker in fold["test"]
+    }
+    found = enrolment(clips, recognizer.labels, *voices(clips, unheard))
+    kept = made.manifest["metrics"]["calibrated"]
+    assert (found["without"], found["with"]) == pytest.approx((kept["without"], kept["with"]), abs=0.01)
 
 
 def test_labels_make_answers_lean(made, recognizer):

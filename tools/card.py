@@ -1,8 +1,8 @@
 """Brings what is measured after training into a model's card and metrics: python -m tools.card NAME [--formats].
 
-That is the score on worse lines and with other seeds, from reports/robustness.json and reports/seeds.json where they
-are about this model, and with --formats what the graphs weigh and take in other formats. The folder is written anew
-beside and then renamed.
+That is the score on worse lines, with a few clips of the speaker and with other seeds, from reports/robustness.json,
+reports/own_voice.json and reports/seeds.json where they are about this model, and with --formats what the graphs weigh
+and take in other formats. The folder is written anew beside and then renamed.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def complete(name: str, *, formats: bool = False) -> Path:
     """Write the artifact's card, metrics and manifest anew; every other file stays as it is."""
     folder = artifact.find(name)
     manifest = artifact.verify(folder).manifest
-    report = _report("robustness")
-    if report.get("model") == manifest["name"]:
-        manifest["metrics"]["robustness"] = report
+    for key, report in (("robustness", _report("robustness")), ("calibrated", _report("own_voice"))):
+        if report.get("model") == manifest["name"]:
+            manifest["metrics"][key] = report
     if manifest["name"] in (seeds := _report("seeds")):
         _add_seeds(manifest["metrics"]["folds"], seeds[manifest["name"]].values())
     if formats:
