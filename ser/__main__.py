@@ -1,5 +1,18 @@
-"""`python -m ser`."""
+"""`python -m ser`, and the program `ser`."""
 
-from ser.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command line; Ctrl-C ends it with code 130, also while its libraries are being read."""
+    try:
+        from ser.cli import main as run
+
+        run()
+    except KeyboardInterrupt:
+        print("ser: stopped.", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -18,13 +18,13 @@ from ser.cli_batch import batch
 from ser.cli_history import commands as history
 from ser.cli_live import live
 from ser.cli_monitor import monitor
-from ser.cli_predict import REFUSED, predict
+from ser.cli_predict import predict
 from ser.cli_record import record
 from ser.cli_samples import samples
 from ser.cli_timeline import timeline
 from ser.extras import needs
 from ser.interactive import interactive
-from ser.printed import Scores, err, out, visible
+from ser.printed import REFUSED, Scores, err, out, visible
 from ser.types import EMOTIONS, ParameterError, SerError
 from ser.workbench import ModelOption, commands
 
@@ -58,9 +58,6 @@ def main() -> None:
     except SerError as error:
         err.print(f"ser: {visible(str(error))}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(REFUSED)
-    except KeyboardInterrupt:
-        err.print("ser: stopped.")
-        sys.exit(130)
 
 
 @contextmanager

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ser.extras import needs
-from ser.printed import Scores, err, out, visible
+from ser.printed import REFUSED, Scores, err, out, visible
 from ser.types import EMOJI
 from ser.workbench import ModelOption
 
 if TYPE_CHECKING:
     from ser.batch import Progress
-
-FAILED = 2
 
 
 def batch(
@@ -51,7 +49,7 @@ def batch(
         err.print(f"{found['earlier']:,} files had been heard before; --force hears all anew.", highlight=False)
     err.print(f"Written to {visible(str(place))}", markup=False, highlight=False, soft_wrap=True)
     if found["failed"]:
-        raise typer.Exit(FAILED)
+        raise typer.Exit(REFUSED)
 
 
 @contextmanager

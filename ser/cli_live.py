@@ -20,6 +20,7 @@ from ser.types import EMOJI, AudioError
 from ser.workbench import ModelOption
 
 if TYPE_CHECKING:
+    from ser.microphone import Microphone
     from ser.predict import Recognizer
     from ser.stream import Stream
     from ser.types import Prediction
@@ -35,12 +36,24 @@ def live(
     ] = Scores.table,
 ) -> None:
     """Say four times a second how the last 3.5 s sound; Ctrl-C ends it with an answer about the whole."""
-    from ser.microphone import Microphone, interrupted
+    from ser.microphone import Microphone
     from ser.predict import load
     from ser.stream import Stream
 
     recognizer, microphone = load(model), Microphone(device)
     heard = Stream(microphone.rate, 1)
+    try:
+        _listen(recognizer, microphone, heard, format)
+    except AudioError:  # the microphone is gone, what it gave is not
+        _tell_whole(recognizer, heard, format)
+        raise
+    _tell_whole(recognizer, heard, format)
+
+
+def _listen(recognizer: Recognizer, microphone: Microphone, heard: Stream, format: Scores) -> None:
+    """Show the answers until Ctrl-C; `AudioError` where the microphone falls silent for good."""
+    from ser.microphone import interrupted
+
     with interrupted() as stop, closing(microphone.blocks()) as blocks, _screen(format) as screen:
         if screen is None and format is Scores.table:
             err.print(f"Listening with {microphone.name} until Ctrl-C.", markup=False, highlight=False, soft_wrap=True)
@@ -49,7 +62,6 @@ def live(
                 _print_line(t_s, prediction)
             elif screen is not None:
                 screen.update(_panel(t_s, prediction), refresh=True)
-    _tell_whole(recognizer, heard, format)
 
 
 def answers(recognizer: Recognizer, heard: Stream, blocks: Iterable[bytes]) -> Iterator[tuple[float, Prediction]]:

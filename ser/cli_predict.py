@@ -12,15 +12,13 @@ import typer
 
 from ser.cli_history import KeepOption, open_history
 from ser.cli_words import AgreedOption, GoogleOption, LanguageOption, SpeechModelOption, WordsOption, recogniser
-from ser.printed import Format, print_rows, progress_bar
+from ser.printed import REFUSED, Format, print_rows, progress_bar
 from ser.types import SerError
 from ser.workbench import ModelOption
 
 if TYPE_CHECKING:
     from ser.predict import Recognizer
     from ser.recognisers import Recogniser
-
-REFUSED = 2  # the exit code where something was refused, or a file could not be answered
 
 
 def predict(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ser import functionals, published, tracks
+from ser.extras import needs
 from ser.spectra import (
     HOP_LENGTH,
     PITCHES,
@@ -91,13 +92,8 @@ def reduce_noise(waveform: Waveform) -> Waveform:
 
     Where the noise cannot be estimated, as in digital silence, the waveform as it is.
     """
-    try:
+    with needs("denoise", "a model that turns down noise"):
         from noisereduce import reduce_noise as gate
-    except ModuleNotFoundError:
-        raise ParameterError(
-            "This model turns down noise with the library noisereduce, which this installation lacks; "
-            "pip install noisereduce, or choose another model."
-        ) from None
 
     with np.errstate(divide="ignore", invalid="ignore"):
         # In one piece: by chunks it would write the sound to a temporary file.

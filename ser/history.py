@@ -95,6 +95,8 @@ class History:
         """Make the table now, so that a database that cannot be used says so before the work."""
         with self._guarded():
             self._make()
+            with self._engine.begin() as connection:
+                connection.execute(delete(_Row).where(_Row.id < 0))  # there is none: only whether one may write
         return self
 
     def keep(self, answers: Iterable[dict[str, Any]]) -> list[Kept]:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ser.cli_predict import REFUSED, answered
+from ser.cli_predict import answered
 from ser.cli_record import SECONDS, UNNAMED, recorded
 from ser.cli_samples import print_samples
-from ser.printed import Format, err, print_rows, visible
+from ser.printed import REFUSED, Format, err, print_rows, visible
 from ser.sentences import SENTENCES
 from ser.types import ParameterError, SerError
 

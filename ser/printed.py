@@ -1,4 +1,4 @@
-"""How the command line prints: results on stdout, everything else on stderr."""
+"""How the command line prints: results on stdout, everything else on stderr; and its exit code."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ out = Console()
 err = Console(stderr=True)
 # What commands a terminal, or turns the order of its text; anybody may put it into a file's name.
 UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+REFUSED = 2  # the exit code where something was refused, or a file could not be answered
 FAILED = Text("no answer", style="red")
 
 

@@ -92,6 +92,20 @@ def test_a_full_disk_behind_standard_output_says_so(words):
 
 
 @UNIX
+def test_an_interrupt_while_libraries_are_read_ends_it_without_traceback():
+    code = (
+        "import runpy, sys\n"
+        "class Impatient:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'typer':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Impatient())\n"
+        "runpy.run_module('ser', run_name='__main__')"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "ser: stopped.\n")
+
+
 def test_standard_input_that_was_closed_is_an_empty_recording():
     command = f"{sys.executable} -m ser predict - --format json <&-"
     ran = subprocess.run(command, cwd=ROOT, shell=True, capture_output=True, text=True, check=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -187,6 +188,12 @@ def test_noise_reduction_leaves_digital_silence_and_files_alone(tmp_path, monkey
     silence = Waveform(np.zeros(RATE, np.float32), RATE)
     assert not reduce_noise(silence).samples.any()
     assert np.isfinite(reduce_noise(Waveform(np.tile(voice(2.0), 20), RATE)).samples).all()
+
+
+def test_noise_reduction_says_what_it_needs(monkeypatch):
+    monkeypatch.setitem(sys.modules, "noisereduce", None)
+    with pytest.raises(ParameterError, match=r"needs noisereduce, .* pip install 'voice-ser\[denoise\]'"):
+        reduce_noise(Waveform(voice(1.0), RATE))
 
 
 @pytest.mark.parametrize("length", [1, 99, 100, 101, 150, 151, 200, 249, 1000])

@@ -215,6 +215,8 @@ def test_a_read_only_database(place):
     assert len(reader.newest()) == 1
     with pytest.raises(ParameterError, match=r"readonly database\. Make its file and folder writable"):
         reader.keep([ANSWER])
+    with pytest.raises(ParameterError, match=r"readonly database\. Make its file and folder writable"):
+        reader.open()  # before the work
 
 
 def test_a_full_disk(place):

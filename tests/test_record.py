@@ -389,7 +389,9 @@ def test_a_microphone_that_is_pulled_out(tools, tmp_path):
     ):
         process.stdout.readline()
         server.kill()
-        _, said = process.communicate(timeout=START_S)
+        rest, said = process.communicate(timeout=START_S)
+    whole = json.loads(rest.splitlines()[-1])
+    assert whole["t_s"] == whole["duration_s"] > 0
     assert process.returncode == 2 and b"Traceback" not in said
     assert said.decode().splitlines()[-1].startswith("ser: The microphone default has given nothing for 3 s.")
 
