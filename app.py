@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from html import escape
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import soundfile as sf
@@ -310,18 +312,25 @@ def below_the_page(card: str) -> str:
     return re.sub(r"(?m)^#", "##", re.sub(r"(?m)^!\[.*?\]\(.*?\)\s*$", "", card))
 
 
-def honest_score(uar: float, n_labels: int) -> str:
-    """The model's score on unseen speakers between that of guessing and that of people."""
-    return (
-        f"On speakers that it had never heard, it names {100 * uar:.1f}&nbsp;% of the emotions rightly; guessing gives "
+def honest_score(metrics: Mapping[str, Any], n_labels: int) -> str:
+    """The model's score on unseen speakers between that of guessing and that of people, and in other rooms."""
+    uar = metrics.get("folds", {}).get("uar")
+    if not uar:
+        return ""
+    score = (
+        f" On actors that it had never heard, it names {100 * uar:.1f}&nbsp;% of the emotions rightly; guessing gives "
         f"{100 / n_labels:.1f}&nbsp;%, and people who listened to the same recordings {100 * HUMAN:.1f}&nbsp;%."
     )
+    elsewhere = [100 * scores["uar"] for scores in metrics.get("left_out", {}).values()]
+    if elsewhere:
+        low, high = min(elsewhere), max(elsewhere)
+        score += f" In rooms and languages that it had never heard, {low:.0f} to {high:.0f}&nbsp;%."
+    return score
 
 
 def footer(model: ser.Recognizer) -> None:
     artifact = model.artifact
-    uar = artifact.manifest["metrics"].get("folds", {}).get("uar")
-    score = f" {honest_score(uar, len(model.labels))}" if uar else ""
+    score = honest_score(artifact.manifest["metrics"], len(model.labels))
     st.html(
         "<footer><p><b>What this is.</b> An estimate of how a voice <em>sounds</em> to a model that learned from acted "
         f"speech.{score}</p>"

@@ -26,7 +26,7 @@ from ser.meters import exposition
 from ser.predict import Recognizer
 from ser.refusals import Refusal
 from ser.service import RecognizerIn, Service, ServiceIn, Settings, VisitIn, check_key, unless_gone
-from ser.types import SerError
+from ser.types import NOTICE, SerError
 from ser.writers import WRITERS, Writer, find_writer
 
 PROMETHEUS_TEXT = "text/plain; version=1.0.0; charset=utf-8"
@@ -244,7 +244,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPIOffline(
         title="ser",
         version=ser.__version__,
-        description=ABOUT,
+        description=f"{ABOUT}\n{NOTICE}\n",
         lifespan=lifespan,
         redoc_url=None,
         static_url="/docs/files",  # the page's own; what FastAPI gives by default comes from another host

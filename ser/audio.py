@@ -207,7 +207,9 @@ def _check_header(decoder: Decoder, label: str, max_s: float) -> None:
 
 
 def _too_long(label: str, found: str, max_s: float) -> AudioError:
-    advice = "Use `timeline` for longer recordings" if max_s < MAX_TIMELINE_S else "Cut it into parts"
+    advice = "Cut it into parts"
+    if max_s < MAX_TIMELINE_S:
+        advice += ", or use `timeline` of the command line, Python or the service"
     return AudioError(f"{label}: {found} long; accepted are up to {max_s:,.0f} s. {advice}.")
 
 

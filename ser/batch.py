@@ -105,7 +105,8 @@ def batch(
     on. `jobs` are processes (None: one a core; 1: this process itself); `dask` is the address of a scheduler whose
     workers are used instead. `force` drops another run's results in `out`.
 
-    Returns counts: files, earlier (of them heard by an earlier call), answered, failed, uncertain, labels. Raises
+    Returns counts: files, earlier (of them heard by an earlier call), answered, failed, silent,
+    uncertain, labels (without the silent ones). Raises
     `ParameterError` where there is nothing to hear, `out` is taken, belongs to another run or cannot be written, or no
     worker can be reached.
     """
@@ -121,6 +122,7 @@ def batch(
         earlier = _hear_all(ledger, place, manifest["labels"], pool, progress)
         files, found = len(ledger), tally(place)
     counts = {"files": files, "earlier": earlier, "answered": found.answered, "failed": found.failed}
+    counts |= {"silent": found.silent}
     told = {**counts, "uncertain": found.uncertain, "labels": dict(found.labels.most_common())}
     return {"out": str(place), "model": manifest["name"], **told}
 

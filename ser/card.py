@@ -165,7 +165,7 @@ def robustness_table(report: dict[str, Any]) -> str:
     ]
     for row in report["rows"]:
         low, high = row["uar_interval"]
-        holds = {True: "holds", False: "**fails**", None: ""}[row["holds"]]
+        holds = {True: "holds", False: "**fails**", None: "not asked"}[row["holds"]]
         rows.append(
             f"| {row['name']} | {_percent(row['uar'])} | {_percent(low)} to {_percent(high)} | "
             f"{100 * row['lost']:.1f} | {_percent(row['uncertain'])} | {holds} |"

@@ -25,7 +25,7 @@ from ser.cli_timeline import timeline
 from ser.extras import needs
 from ser.interactive import interactive
 from ser.printed import REFUSED, Scores, err, out, visible
-from ser.types import EMOTIONS, ParameterError, SerError
+from ser.types import EMOTIONS, NOTICE, ParameterError, SerError
 from ser.workbench import ModelOption, commands
 
 EXIT_CODES = (
@@ -36,7 +36,7 @@ EXIT_CODES = (
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of a disk, a share of it, a file
 app = typer.Typer(
     help="Hears a voice and says which emotion it carries, how sure it is and why. Without a command it holds a "
-    "conversation: Enter records, a path is answered.",
+    f"conversation: Enter records, a path is answered.\n\n{NOTICE}",
     invoke_without_command=True,
     epilog=EXIT_CODES,
     pretty_exceptions_enable=False,

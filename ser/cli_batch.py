@@ -72,6 +72,7 @@ def _progress() -> Iterator[Progress]:
 
 def _print_counts(found: dict[str, Any]) -> None:
     told = ", ".join(f"{EMOJI[label]} {label} {count:,}" for label, count in found["labels"].items())
+    told = ", ".join([told] * bool(told) + [f"{found['silent']:,} silent"] * bool(found["silent"]))
     answered = f"{found['answered']:,} of {found['files']:,} files answered by {found['model']}"
     out.print(f"{answered}: {told or 'none'}", highlight=False)
     doubt = f"{found['uncertain']:,} of them in doubt, {found['failed']:,} could not be answered (column error)"

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ser.extras import needs
 from ser.printed import Format, Scores, err, out, print_csv, print_shares, visible
-from ser.types import EMOJI, EMOTIONS, ParameterError
+from ser.types import EMOJI, EMOTIONS, SILENT, ParameterError
 
 if TYPE_CHECKING:
     from ser.history import History, Kept
@@ -97,6 +97,8 @@ def _print_list(kept: list[Kept]) -> None:
     for one in kept:
         label, sure = one.answer["label"], f"{one.answer['confidence']:.0%}"
         sounds = f"{EMOJI.get(label, '')} {label}"
+        if SILENT in one.answer["reasons"]:
+            sounds, sure = "nothing", ""
         cells = (f"{one.time:%Y-%m-%d %H:%M:%S}", visible(one.answer["file"]), sounds, sure, one.answer["model"])
         table.add_row(str(one.id), *map(Text, cells))
     out.print(table)

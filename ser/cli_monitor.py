@@ -18,7 +18,12 @@ def monitor(
     before: Annotated[str, typer.Argument(help="Answers of then: a folder of batch, or a .csv or .json of predict.")],
     after: Annotated[str, typer.Argument(help="Answers of now, likewise.")],
     fail_above: Annotated[
-        float | None, typer.Option("--fail-above", min=0.0, help="Exit code 1 where an index is larger; 0.25 is usual.")
+        float | None,
+        typer.Option(
+            "--fail-above",
+            min=0.0,
+            help="Exit code 1 where an index is larger; 0.25 is usual. Needs 100 answers in both tables.",
+        ),
     ] = None,
     format: Annotated[Scores, typer.Option("--format", "-f")] = Scores.table,
 ) -> None:
@@ -27,13 +32,13 @@ def monitor(
 
     found = compare(before, after)
     indices = {name: entry["psi"] for name, entry in found["drift"].items()}
-    if fail_above is not None and None in indices.values():
-        raise ParameterError(f"{_fewest(found)} answers are too few to judge: --fail-above needs 100 in both tables.")
     if format is Scores.json:
         print(json.dumps(found, indent=1))
     else:
         _print_shares(found["before"], found["after"])
         _print_drift(found["drift"])
+    if fail_above is not None and None in indices.values():
+        raise ParameterError(f"{_fewest(found)} answers are too few to judge: --fail-above needs 100 in both tables.")
     if fail_above is not None and max(indices.values()) > fail_above:
         raise typer.Exit(DRIFTED)
 
@@ -46,7 +51,7 @@ def _print_shares(before: dict[str, Any], after: dict[str, Any]) -> None:
     table = Table("", "before", "after", box=None, header_style="dim")
     for name, told in (("models", ", ".join), ("answered", "{:,}".format), ("failed", "{:,}".format)):
         table.add_row(name, *(told(one[name]) for one in (before, after)))
-    for name in ("confidence", "uncertain"):
+    for name in ("confidence", "silent", "uncertain"):
         table.add_row(name, *(_share(one[name]) for one in (before, after)))
     for label in EMOJI:
         if label in before["labels"] | after["labels"]:

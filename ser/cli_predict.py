@@ -13,7 +13,7 @@ import typer
 from ser.cli_history import KeepOption, open_history
 from ser.cli_words import AgreedOption, GoogleOption, LanguageOption, SpeechModelOption, WordsOption, recogniser
 from ser.printed import REFUSED, Format, print_rows, progress_bar
-from ser.types import SerError
+from ser.types import ParameterError, SerError
 from ser.workbench import ModelOption
 
 if TYPE_CHECKING:
@@ -60,6 +60,9 @@ def answered(recognizer: Recognizer, files: Iterable[str], hears: Recogniser | N
         except OSError as error:
             yield {"file": file, "error": f"{file}: {error.strerror}. Check its name and rights."}
             continue
+        except ParameterError as error:
+            yield {"file": file, "error": str(error)}
+            continue
         answers = recognizer.predict_many((source for source, _ in sources), on_error="return")
         for answer, (source, name) in zip(answers, sources, strict=True):
             row = {**answer.to_dict(), "file": name}
@@ -83,7 +86,7 @@ def _unspoken(row: dict[str, Any]) -> dict[str, Any]:
 
 def _sources(file: str) -> Iterator[tuple[Any, str]]:
     """What a word of the command line stands for: standard input, the sound files of a folder, or the file itself."""
-    from ser.readers import sound_files
+    from ser.readers import SOUND_ENDINGS, sound_files
 
     if file == "-":
         yield io.BytesIO(sys.stdin.buffer.read() if sys.stdin else b""), "-"  # none where it was closed
@@ -91,6 +94,7 @@ def _sources(file: str) -> Iterator[tuple[Any, str]]:
         found = sorted(sound_files(Path(file)))
         yield from ((str(path), str(path)) for path in found)
         if not found:
-            yield file, file  # refused as a folder without sound, by the same door as any other source
+            endings = ", ".join(sorted(SOUND_ENDINGS))
+            raise ParameterError(f"{file}: this folder holds no recordings. It was searched for {endings}.")
     else:
         yield file, file

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ser.novelty import KEPT_PERCENT
-from ser.types import Prediction
+from ser.types import SILENT, Prediction
 
 CONFIDENCE_BINS = 5  # equal; a multiple of them are the bins of `ser.metrics.reliability`
 LEAST_SHARE = 1e-3  # of a bin without answers, whose logarithm would be infinite
@@ -37,7 +37,7 @@ def expected(manifest: dict[str, Any]) -> dict[str, dict[str, float]]:
 
 def bins(prediction: Prediction, manifest: dict[str, Any]) -> dict[str, str]:
     """The bin of each quantity that an answer falls into; none for silence, which says nothing of who speaks."""
-    if "silent" in prediction.reasons:
+    if SILENT in prediction.reasons:
         return {}
     features = "unlike_training" if "unlike_training" in prediction.reasons else "usual"
     found = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -45,7 +44,8 @@ def evaluate(
 
     The graphs stored with the model are used where they cover the corpus' speakers; else its configuration is trained
     on the corpus. Scored are the labels that corpus, model and the label set share, with probabilities renormalised
-    over them; other clips are counted under `excluded`. Raises `ParameterError` for unknown names.
+    over them; other clips are counted under `excluded`. Raises `ParameterError` for unknown names, and
+    where the stored graphs were left out of an installed package.
     """
     _check_name(protocol, PROTOCOLS, "protocol")
     _check_name(labels, LABEL_SETS, "label set")
@@ -92,8 +92,13 @@ def _answers(
         return _ask(Recognizer(artifact), clips, range(len(clips)), progress)
     suited = _suited(artifact, clips, protocol)
     away = not all(artifact.path(file).is_file() for variant, _ in suited for file in variant["files"])
-    if away or not suited:
-        return _anew(artifact, clips, protocol, progress, away=away), []
+    if away:
+        raise ParameterError(
+            f"{artifact.name}: the networks of its {protocol!r} protocol come with the repository, not with the "
+            "installed package. Score it in a clone."
+        )
+    if not suited:
+        return _anew(artifact, clips, protocol, progress), []
     answers: Answers = {}
     errors: list[dict[str, str]] = []
     for variant, tested in suited:
@@ -132,25 +137,13 @@ def _ask(
     return answers, errors
 
 
-def _anew(artifact: Artifact, clips: Sequence[Clip], protocol: str, progress: bool, *, away: bool) -> Answers:
-    """Answers of networks trained here; with `away` because those of the model are only in the repository."""
-    what = f"{artifact.name}: training networks for the protocol {protocol!r}"
-    if away:
-        what = f"{artifact.name}: the networks of its {protocol!r} protocol come with the repository, not with the "
-        what += "installed package; training them anew"
-    with needs("train", what):
-        from tqdm.auto import tqdm
-
-        if away and progress:
-            tqdm.write(f"{what}.", file=sys.stderr)
-        return _trained(artifact, clips, protocol, progress)
-
-
-def _trained(artifact: Artifact, clips: Sequence[Clip], protocol: str, progress: bool) -> Answers:
+def _anew(artifact: Artifact, clips: Sequence[Clip], protocol: str, progress: bool) -> Answers:
     """Answers of networks trained here, on the corpus itself, by the model's configuration.
 
     Clips of labels that the configuration leaves out are neither learned from nor asked: their answers are empty.
     """
+    with needs("train", f"{artifact.name}: training networks for the protocol {protocol!r}"):
+        import keras  # noqa: F401
     config = artifact.manifest["training"]["config"]
     taught = [clip for clip in clips if clip.emotion in LABEL_SETS[config.get("labels", "eight")]]
     with tempfile.TemporaryDirectory(prefix="ser-") as work:

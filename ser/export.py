@@ -18,6 +18,7 @@ import numpy as np
 
 from ser.artifact import ARTIFACTS, Artifact, Branch, check_golden, check_name, find, open_graph, verify
 from ser.audio import load_waveform
+from ser.extras import advice
 from ser.features import recipe
 from ser.models import with_scaler
 from ser.readers import sound_files
@@ -114,7 +115,7 @@ def find_format(name: str) -> Format:
     missing = [library for library in FORMATS[name].needs if find_spec(library) is None]
     if missing:
         found = f"{name} needs {', '.join(missing)}, which this installation lacks"
-        raise ParameterError(f"{found}; pip install 'voice-ser[export]'.")
+        raise ParameterError(f"{found}; {advice('export')}.")
     return FORMATS[name]
 
 

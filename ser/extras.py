@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 
 from ser.types import ParameterError
+
+PACKAGE = "voice-ser"
 
 
 @contextmanager
@@ -21,4 +24,13 @@ def needs(extra: str, what: str) -> Iterator[None]:
         if library in ("", "ser"):  # a mistake of our own, which no installation mends
             raise
         missing = f"{what} needs {library}, which this installation lacks"
-        raise ParameterError(f"{missing}; pip install 'voice-ser[{extra}]'.") from error
+        raise ParameterError(f"{missing}; {advice(extra)}.") from error
+
+
+def advice(extra: str) -> str:
+    """How to get an extra here: by the package's name only where it is installed, else it might be anybody's."""
+    try:
+        version(PACKAGE)
+    except PackageNotFoundError:
+        return f"pip install '.[{extra}]' in the repository"
+    return f"pip install '{PACKAGE}[{extra}]'"

@@ -16,14 +16,14 @@ from ser.cli_record import SECONDS, UNNAMED, recorded
 from ser.cli_samples import print_samples
 from ser.printed import REFUSED, Format, err, print_rows, visible
 from ser.sentences import SENTENCES
-from ser.types import ParameterError, SerError
+from ser.types import NOTICE, ParameterError, SerError
 
 if TYPE_CHECKING:
     from ser.predict import Recognizer
 
 GREETING = (
     f"Enter records {SECONDS:g} s, a path is answered, list shows the answers so far, samples shows sentences to read, "
-    "quit or Ctrl-D leaves. Nothing is kept."
+    f"quit or Ctrl-D leaves. Nothing is kept.\n{NOTICE}"
 )
 PROMPT = "ser> "
 LEAVING = ("quit", "exit")

@@ -26,7 +26,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 from ser.drift import bins, expected, stability_index
 from ser.timeline import Timeline
-from ser.types import Prediction
+from ser.types import SILENT, Prediction
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -57,8 +57,10 @@ OBSERVED = Counter(
 def count_answer(prediction: Prediction, manifest: dict[str, Any]) -> None:
     """Count one answer of a model to a recording; neither its sound nor its name goes in."""
     model, reasons = prediction.model, prediction.reasons
-    ANSWERS.labels(model, prediction.label, str(prediction.uncertain).lower()).inc()
-    CONFIDENCE.labels(model).observe(prediction.confidence)
+    silent = SILENT in reasons  # no emotion is likelier than another then, though the answer has a label
+    ANSWERS.labels(model, SILENT if silent else prediction.label, str(prediction.uncertain).lower()).inc()
+    if not silent:
+        CONFIDENCE.labels(model).observe(prediction.confidence)
     SOUND_SECONDS.labels(model).inc(prediction.duration_s)
     for reason in reasons:
         REASONS.labels(model, reason).inc()

@@ -13,7 +13,7 @@ from typing import Any
 
 from ser.drift import FEWEST_ANSWERS, bins, stability_index
 from ser.results import read
-from ser.types import Prediction
+from ser.types import SILENT, Prediction
 
 MODERATE, LARGE = 0.1, 0.25  # the usual bounds of the index [Siddiqi 2006]
 CHANCE = 0.05
@@ -26,6 +26,7 @@ class Tally:
 
     answered: int = 0
     failed: int = 0
+    silent: int = 0
     uncertain: int = 0
     confidence: float = 0.0  # summed
     labels: Counter[str] = field(default_factory=Counter)
@@ -38,23 +39,31 @@ class Tally:
             return
         self.answered += 1
         self.uncertain += row["uncertain"]
+        self.models[row["model"]] += 1
+        if SILENT in row["reasons"]:  # it has a label, as every answer, but no emotion is likelier than another
+            self.silent += 1
+            return
         self.confidence += row["confidence"]
         self.labels[row["label"]] += 1
-        self.models[row["model"]] += 1
         probabilities = {row["label"]: row["confidence"]}  # of which bins need no more
         answer = Prediction(row["label"], probabilities, tuple(row["reasons"]), 0.0, row["model"])
         for name, found in bins(answer, {}).items():
             self.bins[name][found] += 1
 
     def shares(self) -> dict[str, Any]:
-        """Fractions of the answers, for a person to compare; None where there are no answers."""
+        """Fractions of the answers, for a person to compare; None where there are none.
+
+        Those of the labels, and the mean confidence, are of the answers that are not silent.
+        """
         n = self.answered
+        named = n - self.silent
         return {
             "models": sorted(self.models),
             "answered": n,
             "failed": self.failed,
-            "labels": {label: count / n for label, count in self.labels.most_common()},
-            "confidence": self.confidence / n if n else None,
+            "labels": {label: count / named for label, count in self.labels.most_common()},
+            "confidence": self.confidence / named if named else None,
+            "silent": self.silent / n if n else None,
             "uncertain": self.uncertain / n if n else None,
         }
 

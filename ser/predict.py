@@ -20,6 +20,7 @@ from ser.novelty import Novelty
 from ser.types import (
     MIN_USED_S,
     REASONS,
+    SILENT,
     Failure,
     ParameterError,
     Prediction,
@@ -236,7 +237,7 @@ class Recognizer:
     def _silent(self, waveform: Waveform, source: Source | Waveform) -> Prediction:
         """No sound, no evidence: every label is as likely as any other."""
         even = np.full(len(self.labels), 1 / len(self.labels))
-        return self._answer(waveform, source, even, {"silent": True, "cut_off": waveform.cut_off}, (0, 0))
+        return self._answer(waveform, source, even, {SILENT: True, "cut_off": waveform.cut_off}, (0, 0))
 
     def _answer(
         self,

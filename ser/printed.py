@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ser.rows import columns, flat
-from ser.types import EMOJI, REASONS
+from ser.types import EMOJI, REASONS, SILENT
 
 out = Console()
 err = Console(stderr=True)
@@ -112,7 +112,9 @@ def _cells(row: dict[str, Any], more: list[str]) -> tuple[Any, ...]:
     ranked = sorted(row["probabilities"].items(), key=lambda item: -item[1])
     (label, confidence), (following, chance) = ranked[:2]
     doubt = Text(", ".join(map(_words, row["reasons"])), style="yellow")
-    heads = (_head(row, heading) for heading in more)
+    heads = [_head(row, heading) for heading in more]
+    if SILENT in row["reasons"]:  # all emotions are alike then
+        return "nothing", "", "", *heads, doubt
     return f"{EMOJI[label]} {label}", f"{confidence:.0%}", f"{following} {chance:.0%}", *heads, doubt
 
 

@@ -28,9 +28,16 @@ LABEL_SETS = {
 
 MIN_USED_S = 0.5  # of sound once silence at both ends is trimmed; less is too little to judge
 
+# What an estimate is not, in one sentence for every door; the model cards and the page say more.
+NOTICE = (
+    "The estimate says how a voice sounds to a model trained on acted speech, not what a person feels. Do not use it "
+    "to judge people. In the European Union, inferring emotions at work and in education is prohibited (AI Act, Art. "
+    "5(1)(f))."
+)
+SILENT = "silent"  # the reason of an answer in which no emotion is likelier than another
 # Why an answer may be in doubt, as one says it to a person.
 REASONS = {
-    "silent": "The recording holds no sound to judge.",
+    SILENT: "The recording holds no sound to judge.",
     "too_short": "There is less than half a second of sound, which is too little to judge.",
     "clipped": "The recording is overdriven: its loudest parts are cut off flat.",
     "close_call": "No emotion fits clearly enough to count as sure.",

@@ -194,7 +194,7 @@ def test_a_long_stream_keeps_no_more_than_a_recording_may_have(recognizer):
     for _ in range(130):
         list(stream.add(bytes(2 * 8000)))
     assert stream.t_s == 130 and stream.held_bytes < 2 * 8000 * (MAX_PREDICT_S + 6)
-    with pytest.raises(AudioError, match="Use `timeline` for longer recordings"):
+    with pytest.raises(AudioError, match="or use `timeline` of the command line"):
         recognizer.predict(stream.whole()[1])
 
 

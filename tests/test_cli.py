@@ -18,11 +18,13 @@ from typer.testing import CliRunner, Result
 
 import ser
 from ser import artifact, cli, printed
+from ser.api import create_app
 from ser.artifact import ARTIFACTS
 from ser.cli import app
 from ser.evaluate import evaluate
+from ser.interactive import GREETING
 from ser.manifest import read_manifest
-from ser.types import EMOTIONS, SerError
+from ser.types import EMOTIONS, NOTICE, SerError
 
 ROOT = ARTIFACTS.parent
 COMMANDS = (
@@ -148,7 +150,11 @@ def test_a_folder_without_sound_is_an_error(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing to hear")
     result = run("predict", tmp_path, "-f", "json")
     (row,) = json.loads(result.stdout)
-    assert row["file"] == str(tmp_path) and "this is a folder" in row["error"] and result.exit_code == 2
+    assert (
+        row["file"] == str(tmp_path)
+        and "this folder holds no recordings. It was searched for .aac, .aif, " in row["error"]
+        and result.exit_code == 2
+    )
 
 
 def test_standard_input(folder):
@@ -203,8 +209,15 @@ def test_neither_column_where_the_model_does_not_say(folder):
 
 def test_silence_has_no_sex(tmp_path):
     sf.write(tmp_path / "silent.wav", 0 * voice(1.0), RATE)
-    for format in ("json", "csv", "table"):
+    for format in ("json", "csv"):
         assert run("predict", tmp_path / "silent.wav", "-m", "voice", "-f", format).exit_code == 0
+    heading, told = run("predict", tmp_path / "silent.wav", "-m", "voice").stdout.strip().split("\n")
+    assert heading.split() == ["file", "sounds", "sure", "next", "doubt"] and told.split()[1:] == ["nothing", "silent"]
+
+
+def test_every_door_says_what_the_estimate_is_not(folder):
+    told = " ".join(run("--help").stdout.replace("│", " ").split())
+    assert NOTICE in told and NOTICE in GREETING and NOTICE in create_app().description
 
 
 def test_calibrated_to_a_voice(folder):

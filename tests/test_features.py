@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from golden.make import GOLDEN, RATE, chords, clips, noise, tone, voice
 
 from ser import features, spectra
 from ser.audio import load_waveform
+from ser.extras import advice
 from ser.features import (
     FLOOR_DB,
     RECIPES,
@@ -192,7 +194,7 @@ def test_noise_reduction_leaves_digital_silence_and_files_alone(tmp_path, monkey
 
 def test_noise_reduction_says_what_it_needs(monkeypatch):
     monkeypatch.setitem(sys.modules, "noisereduce", None)
-    with pytest.raises(ParameterError, match=r"needs noisereduce, .* pip install 'voice-ser\[denoise\]'"):
+    with pytest.raises(ParameterError, match=f"needs noisereduce, .* {re.escape(advice('denoise'))}"):
         reduce_noise(Waveform(voice(1.0), RATE))
 
 

@@ -25,6 +25,7 @@ import ser
 from ser import cli, printed
 from ser.artifact import ARTIFACTS
 from ser.cli import app
+from ser.extras import advice
 from ser.history import History
 from ser.types import EMOTIONS, ParameterError
 
@@ -356,6 +357,6 @@ def test_delete_all_asks_on_a_terminal(place, word, left, code):
 def test_without_the_extra(monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "ser.history", raising=False)
     monkeypatch.setitem(sys.modules, "sqlalchemy", None)  # Python's own way to say that it is not there
-    assert "history needs sqlalchemy, which this installation lacks; pip install 'voice-ser[history]'" in refused(
+    assert f"history needs sqlalchemy, which this installation lacks; {advice('history')}" in refused(
         monkeypatch, capsys, "history", "list"
     )

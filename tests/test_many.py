@@ -13,6 +13,7 @@ import pytest
 
 import ser
 from ser.artifact import ARTIFACTS
+from ser.extras import advice
 from ser.timeline import timeline
 from ser.types import EMOTIONS, AudioError, Failure, ParameterError, Timeline, Waveform
 
@@ -175,5 +176,5 @@ ser.to_pandas(answer)
 """
     command = [sys.executable, "-c", code, SHARP]
     ran = subprocess.run(command, cwd=ARTIFACTS.parent, check=False, capture_output=True, text=True)
-    says = "ParameterError: to_pandas needs pandas, which this installation lacks; pip install 'voice-ser[pandas]'."
+    says = f"ParameterError: to_pandas needs pandas, which this installation lacks; {advice('pandas')}."
     assert ran.stderr.splitlines()[-1].endswith(says)

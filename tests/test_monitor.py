@@ -64,8 +64,9 @@ def test_every_form_counts_alike(stored):
         "models": ["voice"],
         "answered": 200,
         "failed": 2,
-        "labels": {"sad": 0.55, "happy": 0.45},
+        "labels": {"happy": 0.6, "sad": 0.4},
         "confidence": pytest.approx(0.9),
+        "silent": 0.25,
         "uncertain": 1.0,
     }
     assert found[0].bins["features"] == {"unlike_training": 150}, "silence says nothing of who speaks"
@@ -107,6 +108,7 @@ def test_few_answers_are_not_judged(stored):
     assert run(few, many).exit_code == 0
     refused = run(few, many, "--fail-above", 0.25)
     assert isinstance(refused.exception, ParameterError)
+    assert "too few answers (under 100)" in refused.stdout  # what can be compared stands there all the same
     assert "99 answers are too few to judge: --fail-above needs 100 in both tables" in str(refused.exception)
 
 

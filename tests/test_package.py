@@ -12,13 +12,14 @@ import tarfile
 import tomllib
 import zipfile
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
 import ser
 from ser.artifact import ARTIFACTS, known
-from ser.extras import needs
+from ser.extras import advice, needs
 from ser.manifest import needed, read_manifest
 from ser.types import ParameterError
 
@@ -171,7 +172,7 @@ def test_scores_by_folds_say_that_their_graphs_are_in_the_repository(run, ser_da
     found = run("ser", "evaluate", "--corpus", "ravdess", "--data", str(ser_data), "--protocol", "folds")
     assert found.returncode == 2 and found.stdout == ""
     assert "networks of its 'folds' protocol come with the repository, not with the installed package" in found.stderr
-    assert "pip install 'voice-ser[train]'" in found.stderr
+    assert "Score it in a clone." in found.stderr
 
 
 @pytest.mark.service
@@ -203,10 +204,23 @@ def test_types_reach_the_user(bare, tmp_path):
 
 
 def test_a_missing_library_is_a_sentence():
-    says = r"flying needs jetpack, which this installation lacks; pip install 'voice-ser\[air\]'\."
+    says = f"flying needs jetpack, which this installation lacks; {re.escape(advice('air'))}."
     with pytest.raises(ParameterError, match=says) as raised, needs("air", "flying"):
         import jetpack.engine  # noqa: F401
     assert isinstance(raised.value.__cause__, ModuleNotFoundError)
+
+
+def test_a_package_that_is_not_installed_is_not_asked_for_by_name(monkeypatch):
+    """Somebody else might have taken the name; installed, pip does not look for it."""
+    for found, says in (({"Name": "voice-ser"}, "pip install 'voice-ser[air]'"), (None, "pip install '.[air]' in the")):
+
+        def version(name: str, found: dict[str, str] | None = found) -> str:
+            if found is None:
+                raise PackageNotFoundError(name)
+            return found["Name"]
+
+        monkeypatch.setattr("ser.extras.version", version)
+        assert advice("air").startswith(says)
 
 
 def test_a_mistake_of_our_own_is_not_called_a_missing_library():

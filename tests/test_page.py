@@ -105,6 +105,8 @@ def test_before_the_first_sound_a_greyed_example_stands_there(page):
 def test_foot_says_what_it_is_how_good_and_where_prohibited(page):
     said = text(page)
     uar = ser.load().artifact.manifest["metrics"]["folds"]["uar"]
+    elsewhere = [scores["uar"] for scores in ser.load().artifact.manifest["metrics"]["left_out"].values()]
+    assert f"languages that it had never heard, {100 * min(elsewhere):.0f} to {100 * max(elsewhere):.0f}" in said
     assert f"{100 * uar:.1f}" in said and "62.4" in said and "12.5" in said
     assert "does not know what a person feels" in said
     assert "Article 5(1)(f)" in said

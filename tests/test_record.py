@@ -31,6 +31,7 @@ from ser.artifact import ARTIFACTS
 from ser.audio import MAX_PREDICT_S, load_waveform
 from ser.cli_live import _tell_whole, answers
 from ser.cli_record import LONGEST_S
+from ser.extras import advice
 from ser.history import History
 from ser.interactive import PROMPT
 from ser.microphone import PAUSE_S, Microphone, first, level, until_pause
@@ -135,7 +136,7 @@ def refused(monkeypatch, capsys, *words: object) -> str:
 @pytest.mark.parametrize("command", ["record", "live"])
 def test_without_the_extra(monkeypatch, capsys, command):
     monkeypatch.setitem(sys.modules, "sounddevice", None)  # Python's own way to say that it is not there
-    sentence = "the microphone needs sounddevice, which this installation lacks; pip install 'voice-ser[record]'"
+    sentence = f"the microphone needs sounddevice, which this installation lacks; {advice('record')}"
     assert sentence in refused(monkeypatch, capsys, command)
 
 

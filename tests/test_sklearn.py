@@ -15,6 +15,7 @@ import soundfile
 from ser.artifact import ARTIFACTS
 from ser.audio import load_waveform
 from ser.datasets import load_corpus
+from ser.extras import advice
 from ser.features import RECIPES, windows
 from ser.types import AudioError, ParameterError, Waveform
 
@@ -215,5 +216,5 @@ sys.modules["sklearn"] = None  # as if it were not installed
 from ser.sklearn import VoiceFeatures
 """
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True, text=True)
-    says = "VoiceFeatures needs sklearn, which this installation lacks; pip install 'voice-ser[sklearn]'."
+    says = f"VoiceFeatures needs sklearn, which this installation lacks; {advice('sklearn')}."
     assert ran.stderr.splitlines()[-1].endswith(says)

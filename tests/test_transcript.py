@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -31,6 +32,7 @@ from ser import recognisers
 from ser.artifact import ARTIFACTS
 from ser.cli import app
 from ser.dataframes import to_pandas
+from ser.extras import advice
 from ser.recognisers import GOOGLE, Google, Whisper
 from ser.speech import RATE, SpeechFinder
 from ser.stretches import Stretch, stretches
@@ -276,7 +278,7 @@ def test_an_unknown_language_lists_the_known_ones(tiny):
 )
 def test_a_missing_library_says_what_to_install(tiny, monkeypatch, module, ask):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ParameterError, match=rf"needs {module}, which .*; pip install 'voice-ser\[transcribe\]'"):
+    with pytest.raises(ParameterError, match=f"needs {module}, which .*; {re.escape(advice('transcribe'))}"):
         ask(tiny)
 
 
