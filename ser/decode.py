@@ -222,13 +222,13 @@ class AvDecoder:
 
     def chunks(self, n_frames: int) -> Iterator[np.ndarray]:
         """Chunks of one coder frame each, whatever `n_frames`."""
-        resampler = self._av.AudioResampler(format="fltp")
+        resampler = self._av.AudioResampler(format="flt")  # packed: eight planes are one too many for PyAV
         frame = self._first
         while frame is not None:
             if (frame.sample_rate, frame.layout.nb_channels) != (self.sample_rate, self.channels):
                 self.damaged = True
                 return
-            yield from (planar.to_ndarray().T for planar in resampler.resample(frame))
+            yield from (packed.to_ndarray().reshape(-1, self.channels) for packed in resampler.resample(frame))
             frame = next(self._frames, None)
 
     def _decode(self) -> Iterator[Any]:

@@ -53,15 +53,17 @@ def encode(samples: np.ndarray, rate: int = 16_000, format: str = "WAV", subtype
     return file.getvalue()
 
 
-def encode_av(samples: np.ndarray, path: Path, format: str, codec: str, rate: int = 48_000, **options: str) -> bytes:
+def encode_av(
+    samples: np.ndarray, path: Path, format: str, codec: str, rate: int = 48_000, layout: str = "mono", **options: str
+) -> bytes:
     """As FFmpeg writes it; through a file, since an MP4's index at the front needs one."""
     import av
 
     with av.open(str(path), "w", format=format, options=options) as container:
-        stream = container.add_stream(codec, rate=rate, layout="mono")
-        frame = av.AudioFrame.from_ndarray(samples[None], format="flt", layout="mono")
+        stream = container.add_stream(codec, rate=rate, layout=layout)
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="flt", layout=layout)
         frame.sample_rate = rate
-        resampler = av.AudioResampler(format=stream.codec_context.format or "fltp", layout="mono", rate=rate)
+        resampler = av.AudioResampler(format=stream.codec_context.format or "fltp", layout=layout, rate=rate)
         for converted in (*resampler.resample(frame), *resampler.resample(None)):
             container.mux(stream.encode(converted))
         container.mux(stream.encode(None))
@@ -138,6 +140,18 @@ def test_channels_are_averaged(channels):
     tracks = np.stack([speech() * (1 + k) / channels for k in range(channels)], axis=1)
     waveform = load_waveform(encode(tracks, subtype="FLOAT"))
     np.testing.assert_allclose(waveform.samples, tracks.mean(axis=1), atol=1e-6)
+
+
+@pytest.mark.parametrize(("layout", "channels"), [("stereo", 2), ("5.1", 6), ("7.1", 8)])
+@pytest.mark.parametrize("kind", [("ipod", "aac"), ("webm", "libopus"), ("matroska", "pcm_f32le")], ids="/".join)
+def test_channels_are_averaged_by_pyav(kind, layout, channels, tmp_path):
+    levels = np.arange(1, channels + 1, dtype=np.float32) / channels
+    sound = speech(2, 48_000)[:, None] * levels
+    waveform = load_waveform(encode_av(sound, tmp_path / "made", *kind, layout=layout))
+    expected = soxr.resample(speech(2, 48_000), 48_000, 16_000) * levels.mean()
+    assert abs(waveform.duration_s - 2) < 0.1 and best_correlation(waveform.samples, expected) > 0.9
+    if "pcm_f32le" in kind:
+        np.testing.assert_allclose(waveform.samples[: len(expected)], expected, atol=2**-14)
 
 
 @pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000, 192_000])
@@ -371,7 +385,7 @@ REFUSALS = {
     "2 GHz": (lambda: with_rate(2_000_000_000), "2,000,000,000 Hz; accepted are 8,000 to 192,000 Hz"),
     "9 channels": (lambda: encode(np.zeros((8000, 9))), "9 channels; accepted are 1 to 8"),
     "1,024 channels": (lambda: encode(np.zeros((99, 1024))), "1,024 channels; accepted are 1 to 8"),
-    "121 s": (lambda: encode(np.zeros(121 * 8000), 8000), r"121\.0 s long; accepted are up to 120 s\. Use `timeline`"),
+    "121 s": (lambda: encode(np.zeros(121 * 8000), 8000), r"121\.0 s long; accepted are up to 120 s\. Cut .* `timeline`"),
     "too large": (lambda: bytes(MAX_BYTES + 1), "larger than 25 MB"),
     "playlist": (lambda: b"#EXTM3U\n#EXTINF:9,\nhttp://127.0.0.1:9/a.ts\n", "this is text"),
     "list of files": (lambda: b"ffconcat version 1.0\nfile '/etc/hostname'\n", "this is text"),
