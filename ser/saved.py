@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from ser.printed import err, visible
@@ -29,14 +31,15 @@ def check_free(place: Path, *, force: bool, heard: str | None = None) -> None:
 
 def save(content: bytes, place: Path) -> None:
     """Written beside and renamed, so that a full disk leaves what was there."""
-    beside = place.with_name(f".{place.name}.part")
+    beside = place.with_name(f".{secrets.token_hex(8)}.part")  # short, since the place's own name may be the longest
     try:
         beside.write_bytes(content)
         beside.replace(place)
     except OSError as error:
-        if beside.exists():
-            beside.unlink()
         raise _unwritable(place, error) from error
+    finally:
+        with suppress(OSError):  # where it was renamed, or never there
+            beside.unlink()
     err.print(f"Written to {visible(str(place))}", markup=False, highlight=False, soft_wrap=True)
 
 

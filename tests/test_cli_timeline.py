@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from ser.artifact import ARTIFACTS
 from ser.cli import app
 from ser.cli_timeline import Format
-from ser.saved import check_free
+from ser.saved import check_free, save
 from ser.timeline import timeline
 from ser.types import ParameterError
 from ser.writers import WRITERS, write
@@ -115,6 +115,19 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
     ran = run(SHARP, "--out", place, "--force")
     assert "cannot be written (No space left on device)" in str(ran.exception)
     assert place.read_bytes() == b"mine" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("length", [249, 250, 255])
+def test_the_longest_names_can_be_written(length, tmp_path):
+    place = tmp_path / ("x" * (length - 4) + ".csv")
+    check_free(place, force=False)
+    save(b"mine", place)
+    assert [path.name for path in tmp_path.iterdir()] == [place.name] and place.read_bytes() == b"mine"
+
+
+def test_a_folder_that_goes_away_meanwhile_is_a_sentence(tmp_path):
+    with pytest.raises(ParameterError, match=r"talk\.csv cannot be written \(No such file or directory\)"):
+        save(b"mine", tmp_path / "gone" / "talk.csv")
 
 
 def test_without_speech_it_says_so(tmp_path):
