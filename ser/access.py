@@ -1,6 +1,7 @@
 """Around every request: its id, one line in the log, its counts, and an answer in JSON whatever goes wrong.
 
 The log holds no sound, no file names, no addresses and no queries; of a fault its kind and place, not its message.
+It is one JSON object a line, but for notes that the decoder of MP3 (libmpg123) writes past it about damaged files.
 """
 
 from __future__ import annotations
@@ -116,6 +117,13 @@ def respond(refusal: Refusal) -> Response:
     """A refusal as it goes out, counted."""
     REFUSALS.labels(refusal.code).inc()
     return JSONResponse(refusal.to_dict(), refusal.status, refusal.headers())
+
+
+class Unnamed(logging.Filter):
+    """Drops what the server says of streams itself, which names their clients and queries; our line stands for it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return '"WebSocket %s"' not in str(record.msg)
 
 
 class JsonLines(logging.Formatter):

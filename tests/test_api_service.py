@@ -26,7 +26,7 @@ import psutil
 import pytest
 import soundfile as sf
 from golden.make import RATE, voice
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 import ser
@@ -245,6 +245,21 @@ def test_it_answers_where_it_cannot_write_a_byte():
                 assert status == 200 and json.loads(answer)["reasons"] == ["silent"]
         finally:
             process.terminate()
+
+
+def test_the_log_names_no_client_of_a_stream(tmp_path):
+    """Of streams that are taken and of those that are refused; what the server itself says of them is left out."""
+    log, home = tmp_path / "log", "127.0.0.2"
+    with running(log, workers=1) as service:
+        url = f"ws://127.0.0.1:{service.port}/stream?rate={RATE}"
+        with connect(url, source_address=(home, 0)) as socket:
+            socket.send(json.dumps({"end": True}))
+        with pytest.raises(InvalidStatus):
+            connect(url, source_address=(home, 0), origin="https://page.example")
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    streams = [line["status"] for line in lines if line.get("route") == "/stream"]
+    assert streams == [101, 403]
+    assert home not in log.read_text() and "?" not in log.read_text()
 
 
 def test_it_leaves_nothing_behind(tmp_path):
