@@ -169,9 +169,12 @@ def _begin(ledger: Ledger, source: str, place: Path, task: Task, *, force: bool)
         )
     if held is None or force:
         with _writing(place):
-            for path in place.glob(f"*part-*{ENDING}*"):
-                path.unlink()
-        ledger.fill(names(source, task.root), wanted)
+            ledger.fill(names(source, task.root), wanted, lambda: _drop_parts(place))
+
+
+def _drop_parts(place: Path) -> None:
+    for path in place.glob(f"*part-*{ENDING}*"):
+        path.unlink()
 
 
 @contextmanager

@@ -62,7 +62,7 @@ def main() -> None:
 
 @contextmanager
 def _written() -> Iterator[None]:
-    """All of the results on standard output; `ParameterError` where there is no room for them."""
+    """All of the results on standard output; `ParameterError` where there is no room for them, or for a file."""
     try:
         try:
             yield
@@ -72,12 +72,14 @@ def _written() -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.EPIPE, *FULL):
             raise
+        if error.filename is not None:
+            raise ParameterError(f"{error.filename} cannot be written ({error.strerror}). Make room.") from error
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what cannot be written is not tried again at the end
         if error.errno == errno.EPIPE:  # nobody reads on
             sys.exit(1)
         raise ParameterError(
-            f"Standard output cannot be written ({error.strerror}); what stands there is not whole. Make room, or "
-            "write elsewhere."
+            f"Standard output, or a file, cannot be written ({error.strerror}); what stands there is not whole. Make "
+            "room, or write elsewhere."
         ) from error
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ser.extras import needs
-from ser.printed import Format, Scores, err, out, print_csv, print_shares, visible
+from ser.printed import Format, Scores, attended, err, out, print_csv, print_shares, visible
 from ser.types import EMOJI, EMOTIONS, SILENT, ParameterError
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def delete_kept(
 
 
 def _confirm() -> None:
-    if not sys.stdin.isatty():
+    if not attended():
         raise ParameterError("To delete every answer without being asked, add --yes.")
     typer.confirm("Delete every answer in the history?", abort=True, err=True)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from ser.drift import FEWEST_ANSWERS
 from ser.printed import Scores, out
 from ser.types import EMOJI, ParameterError
 
@@ -38,20 +39,24 @@ def monitor(
         _print_shares(found["before"], found["after"])
         _print_drift(found["drift"])
     if fail_above is not None and None in indices.values():
-        raise ParameterError(f"{_fewest(found)} answers are too few to judge: --fail-above needs 100 in both tables.")
+        raise ParameterError(
+            f"{_fewest(found)} answers that are not silent are too few to judge: --fail-above needs "
+            f"{FEWEST_ANSWERS} in both tables."
+        )
     if fail_above is not None and max(indices.values()) > fail_above:
         raise typer.Exit(DRIFTED)
 
 
 def _fewest(found: dict[str, Any]) -> int:
-    return min(found[name]["answered"] for name in ("before", "after"))
+    return min(found[name]["answered"] - found[name]["silent"] for name in ("before", "after"))
 
 
 def _print_shares(before: dict[str, Any], after: dict[str, Any]) -> None:
     table = Table("", "before", "after", box=None, header_style="dim")
-    for name, told in (("models", ", ".join), ("answered", "{:,}".format), ("failed", "{:,}".format)):
-        table.add_row(name, *(told(one[name]) for one in (before, after)))
-    for name in ("confidence", "silent", "uncertain"):
+    table.add_row("models", *(", ".join(one["models"]) for one in (before, after)))
+    for name in ("answered", "failed", "silent"):
+        table.add_row(name, *(f"{one[name]:,}" for one in (before, after)))
+    for name in ("confidence", "uncertain"):
         table.add_row(name, *(_share(one[name]) for one in (before, after)))
     for label in EMOJI:
         if label in before["labels"] | after["labels"]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.prompt import Confirm
 
-from ser.printed import err
+from ser.printed import attended, err
 from ser.types import ParameterError
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def recogniser(words: bool, folder: str | None, language: str | None, google: bo
 
 def _agreed() -> bool:
     """Asks on a terminal; elsewhere nobody can agree."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not (attended() and err.is_terminal):
         return False
     try:
         question = "The sound will be sent to Google, which writes it down. Send it?"

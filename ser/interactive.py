@@ -14,7 +14,7 @@ import typer
 from ser.cli_predict import answered
 from ser.cli_record import SECONDS, UNNAMED, recorded
 from ser.cli_samples import print_samples
-from ser.printed import REFUSED, Format, err, print_rows, visible
+from ser.printed import REFUSED, Format, attended, err, print_rows, visible
 from ser.sentences import SENTENCES
 from ser.types import NOTICE, ParameterError, SerError
 
@@ -34,7 +34,7 @@ def interactive() -> bool:
 
     What is refused is a sentence and no end; after a pipe, at which nobody sat, `typer.Exit` of 2 tells of it.
     """
-    on_terminal = sys.stdin is not None and sys.stdin.isatty()
+    on_terminal = attended()
     if on_terminal and not sys.stdout.isatty():
         return False
     lines = _typed() if on_terminal else _piped()
@@ -63,7 +63,7 @@ def _converse(words: Iterable[str]) -> bool:
             err.print(visible(str(error)), markup=False, highlight=False, soft_wrap=True)
             refused = True
         except KeyboardInterrupt:
-            if not sys.stdin.isatty():
+            if not attended():
                 raise
             err.print("Stopped.")
     return not refused

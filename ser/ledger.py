@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,10 @@ class Ledger:
     def __init__(self, place: Path) -> None:
         self._place = place
         # Parts are read by whichever of joblib's threads hands out work, one at a time.
-        self._db = sqlite3.connect(place, timeout=0, isolation_level=None, check_same_thread=False)
+        try:
+            self._db = sqlite3.connect(place, timeout=0, isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise _refusal(place, error) from error
         try:
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("BEGIN EXCLUSIVE")
@@ -46,8 +49,11 @@ class Ledger:
         row = self._db.execute("SELECT settings FROM run").fetchone()
         return json.loads(row[0]) if row else None
 
-    def fill(self, names: Iterable[str], settings: dict[str, Any]) -> None:
-        """Take the list anew, whole or not at all. Raises `ParameterError` for an empty one."""
+    def fill(self, names: Iterable[str], settings: dict[str, Any], ready: Callable[[], object] = lambda: None) -> None:
+        """Take the list anew, whole or not at all; `ready` is called once it is whole, before the old one is gone.
+
+        Raises `ParameterError` for an empty one.
+        """
         try:
             with self._db:
                 self._db.execute("BEGIN")
@@ -63,6 +69,7 @@ class Ledger:
                     )
                 held = json.dumps({**settings, "files": files, "part": part_size(files)})
                 self._db.execute("INSERT INTO run VALUES (?)", (held,))
+                ready()
         except sqlite3.Error as error:
             raise _refusal(self._place, error) from error
         self.settings = self._read()

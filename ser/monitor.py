@@ -61,9 +61,9 @@ class Tally:
             "models": sorted(self.models),
             "answered": n,
             "failed": self.failed,
+            "silent": self.silent,
             "labels": {label: count / named for label, count in self.labels.most_common()},
             "confidence": self.confidence / named if named else None,
-            "silent": self.silent / n if n else None,
             "uncertain": self.uncertain / n if n else None,
         }
 

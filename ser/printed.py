@@ -26,6 +26,11 @@ REFUSED = 2  # the exit code where something was refused, or a file could not be
 FAILED = Text("no answer", style="red")
 
 
+def attended() -> bool:
+    """Whether somebody can answer a question: standard input is a terminal, and was not closed."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 class Format(StrEnum):
     """How results are printed."""
 

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -248,9 +249,23 @@ def test_results_belong_to_their_source_and_model(calls, many, tmp_path, monkeyp
     with monkeypatch.context() as patch, pytest.raises(ParameterError, match="run of another version of the model"):
         patch.setattr("ser.batch.sha256", lambda path: "0" * 64)
         batch(str(many), place, MODEL, jobs=1)
+    (tmp_path / "empty").mkdir()
+    for source in ("cals", "empty"):  # a slip of the hand costs no results
+        with pytest.raises(ParameterError, match=r"no such file or folder|holds no recordings"):
+            batch(str(tmp_path / source), place, MODEL, jobs=1, force=True)
     assert sorted(place.iterdir()) == before
     assert batch(str(calls), place, MODEL, jobs=1, force=True)["files"] == 4
     assert len(rows(place)) == 4
+
+
+def test_a_folder_that_cannot_be_written_is_refused(calls, tmp_path, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    (tmp_path / "r").mkdir()
+    monkeypatch.setattr("ser.ledger.sqlite3.connect", refuse)
+    with pytest.raises(ParameterError, match=r"cannot be used \(unable to open database file\)\. Check its rights"):
+        batch(str(calls), tmp_path / "r", MODEL, jobs=1)
 
 
 def test_two_runs_never_share_an_output(many, tmp_path):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -15,7 +17,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from ser import printed, workbench
+from ser import cli, printed, workbench
 from ser.artifact import ARTIFACTS, known
 from ser.cli import app
 from ser.manifest import read_manifest
@@ -87,8 +89,20 @@ def test_a_full_disk_behind_standard_output_says_so(words):
     command = [sys.executable, "-m", "ser", *words]
     with Path("/dev/full").open("w") as full:
         ran = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    expected = "ser: Standard output cannot be written (No space left on device); what stands there is not whole. "
-    assert ran.returncode == 2 and ran.stderr == f"{expected}Make room, or write elsewhere.\n"
+    expected = "ser: Standard output, or a file, cannot be written (No space left on device); what stands there is not "
+    assert ran.returncode == 2 and ran.stderr == f"{expected}whole. Make room, or write elsewhere.\n"
+
+
+def test_a_full_disk_behind_a_file_names_it(monkeypatch, capsys):
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "corpus.zip")
+
+    monkeypatch.setattr(cli, "app", full)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    told = capsys.readouterr()
+    assert (ended.value.code, told.out) == (2, "")
+    assert told.err == "ser: corpus.zip cannot be written (No space left on device). Make room.\n"
 
 
 @UNIX
@@ -106,6 +120,18 @@ def test_an_interrupt_while_libraries_are_read_ends_it_without_traceback():
     assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "ser: stopped.\n")
 
 
+@UNIX
+@pytest.mark.parametrize("words", [("history", "delete", "--all"), ("predict", SAMPLE, "--google")])
+def test_nobody_answers_on_a_standard_input_that_was_closed(words, tmp_path):
+    command = shlex.join([sys.executable, "-m", "ser", *map(str, words)])
+    environment = {**os.environ, "SER_DATABASE_URL": f"sqlite:///{tmp_path}/kept.sqlite"}
+    ran = subprocess.run(
+        ["sh", "-c", f"{command} <&-"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (2, "", 1) and ran.stderr.startswith("ser: ")
+
+
+@UNIX
 def test_standard_input_that_was_closed_is_an_empty_recording():
     command = f"{sys.executable} -m ser predict - --format json <&-"
     ran = subprocess.run(command, cwd=ROOT, shell=True, capture_output=True, text=True, check=False)

@@ -64,9 +64,9 @@ def test_every_form_counts_alike(stored):
         "models": ["voice"],
         "answered": 200,
         "failed": 2,
+        "silent": 50,
         "labels": {"happy": 0.6, "sad": 0.4},
         "confidence": pytest.approx(0.9),
-        "silent": 0.25,
         "uncertain": 1.0,
     }
     assert found[0].bins["features"] == {"unlike_training": 150}, "silence says nothing of who speaks"
@@ -109,7 +109,9 @@ def test_few_answers_are_not_judged(stored):
     refused = run(few, many, "--fail-above", 0.25)
     assert isinstance(refused.exception, ParameterError)
     assert "too few answers (under 100)" in refused.stdout  # what can be compared stands there all the same
-    assert "99 answers are too few to judge: --fail-above needs 100 in both tables" in str(refused.exception)
+    assert "99 answers that are not silent are too few to judge: --fail-above needs 100" in str(refused.exception)
+    silent = stored("silent.json", answers(99) + answers(50, 0.0, reasons=("silent",)))
+    assert str(run(many, silent, "--fail-above", 0.25).exception) == str(refused.exception)
 
 
 def test_the_command_answers_yes_or_no(stored, monkeypatch):
