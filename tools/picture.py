@@ -1,0 +1,57 @@
+"""Takes the README's picture of the page anew: python -m tools.picture (Chromium and requirements-dev.txt are needed).
+
+It shows what the default model answers to a sample, so take it again whenever that model changes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from playwright.sync_api import Error, Page, expect, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+PICTURE = ROOT / "docs" / "page.png"
+SAMPLE = "Slow and soft"
+SIZE = {"width": 860, "height": 1276}
+WAIT_MS = 60_000
+
+
+def main() -> None:
+    """Serve the page, ask about a sample, and keep what a browser shows."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    options = ["--server.port", port, "--server.headless", "true", "--server.address", "127.0.0.1"]
+    served = subprocess.Popen([sys.executable, "-m", "streamlit", "run", "app.py", *options], cwd=ROOT)
+    try:
+        with sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+            page = browser.new_page(viewport=SIZE, color_scheme="light", device_scale_factor=1)
+            page.set_default_timeout(WAIT_MS)
+            _ask(page, f"http://127.0.0.1:{port}")
+            page.screenshot(path=PICTURE)
+    finally:
+        served.terminate()
+
+
+def _ask(page: Page, address: str) -> None:
+    for _ in range(30):  # until the server listens
+        try:
+            page.goto(address)
+            break
+        except Error:
+            page.wait_for_timeout(1000)
+    page.get_by_role("tab", name="Samples").click()
+    page.get_by_role("button", name=SAMPLE).click()
+    expect(page.get_by_text("The sound")).to_be_visible(timeout=WAIT_MS)
+    page.wait_for_timeout(3000)  # the drawings move into place
+    page.evaluate("document.querySelector('[data-testid=stMain]').scrollTo(0, 0)")
+    page.wait_for_timeout(500)
+
+
+if __name__ == "__main__":
+    main()
