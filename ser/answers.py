@@ -87,6 +87,7 @@ class TimelineSegment(_Shape, json_schema_extra=_example(SEGMENT.to_dict())):
     confidence: float = Field(ge=0, le=1, description="Probability of `label`.")
     probabilities: dict[str, float] = Field(description="Of every emotion, in a fixed order; they sum to 1.")
     uncertain: bool = Field(description="Whether there is any reason for doubt.")
+    reasons: list[Reason] = Field(description="Why the label may be in doubt.")
 
 
 class TimelineAnswer(_Shape, json_schema_extra=_example(TOLD.to_dict())):
@@ -97,6 +98,7 @@ class TimelineAnswer(_Shape, json_schema_extra=_example(TOLD.to_dict())):
     segments: list[TimelineSegment] = Field(description="In order of time.")
     share: dict[str, float] = Field(description="Of every emotion in the time spoken; they sum to 1, or all are 0.")
     model: str = Field(description="The model that answered.")
+    cut_off: bool = Field(description="Whether the file is damaged, and only what stands before the damage was heard.")
 
 
 class Problem(_Shape, json_schema_extra=_example(REFUSED.to_dict())):

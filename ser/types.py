@@ -224,6 +224,7 @@ class Segment:
             "confidence": self.confidence,
             "probabilities": dict(self.probabilities),
             "uncertain": self.uncertain,
+            "reasons": list(self.reasons),
             **told,
         }
 
@@ -265,5 +266,6 @@ class Timeline:
             "segments": [segment.to_dict() for segment in self.segments],
             "share": self.share,
             "model": self.model,
+            "cut_off": self.cut_off,
             **({} if self.text is None else {"text": self.text}),
         }

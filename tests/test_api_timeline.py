@@ -59,15 +59,22 @@ def test_a_timeline_is_that_of_the_core_in_every_format(client, name):
 
 def test_a_timeline_keeps_to_its_contract(client):
     found = client.post("/timeline", content=TALK).json()
-    assert set(found) == {"file", "duration_s", "segments", "share", "model"} and found["file"] is None
+    assert set(found) == {"file", "duration_s", "segments", "share", "model", "cut_off"} and found["file"] is None
     assert answers.TimelineAnswer.model_validate(found) and len(found["segments"]) >= 2
     assert found["duration_s"] == pytest.approx(len(SPEECH) / RATE) and found["model"] == "dense105"
     assert client.post("/timeline?model=voice", content=TALK).json()["model"] == "voice"
 
 
+@pytest.mark.parametrize(("sent", "damaged"), [(TALK, False), (TALK[: 2 * len(TALK) // 3], True)])
+def test_a_timeline_says_whether_the_recording_is_whole(client, sent, damaged):
+    found = client.post("/timeline", content=sent).json()
+    assert found["cut_off"] is damaged
+    assert [("cut_off" in one["reasons"]) for one in found["segments"][-1:]] == [damaged]
+
+
 def test_what_predict_refuses_as_too_long_a_timeline_takes(client):
     sent = wav(np.zeros(130 * RATE, "int16"))
-    assert "Use `timeline`" in client.post("/predict", content=sent).json()["message"]
+    assert "or use `timeline`" in client.post("/predict", content=sent).json()["message"]
     assert client.post("/timeline", content=sent).json()["segments"] == []
 
 
