@@ -40,17 +40,26 @@ hours for `/timeline`.
 
 **Live sound**: `WS /stream?rate=16000&channels=1` takes 16-bit little-endian PCM in binary messages and answers every
 0.25 s of sound with `{"t_s", ...answer}` on the 3.5 s before. After the text message `{"end": true}` comes one last
-answer, on all the sound sent, and the connection closes. A refusal is `{"code", "message"}` and close code 1008.
+answer, on all the sound sent, and the connection closes. A refusal is `{"code", "message"}` and close code 1008. A
+message of more than 1 MiB is refused with close code 1009; a quarter of a second is less at every rate.
 
 ```python
 import json
+from threading import Thread
+
 import soundfile
 from websockets.sync.client import connect
 
-pcm, rate = soundfile.read("clip.wav", dtype="int16")
-with connect(f"ws://localhost:8000/stream?rate={rate}") as socket:
-    socket.send(pcm.tobytes())
+clip = soundfile.SoundFile("clip.wav")
+rate, channels = clip.samplerate, clip.channels
+
+def send():
+    for piece in clip.blocks(rate // 4, dtype="int16"):
+        socket.send(piece.tobytes())
     socket.send(json.dumps({"end": True}))
+
+with connect(f"ws://localhost:8000/stream?rate={rate}&channels={channels}") as socket:
+    Thread(target=send).start()
     for message in socket:
         answer = json.loads(message)
         print(answer["t_s"], answer["label"], answer["confidence"])

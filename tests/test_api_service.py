@@ -25,7 +25,7 @@ import numpy as np
 import psutil
 import pytest
 import soundfile as sf
-from golden.make import RATE, voice
+from golden.make import RATE, noise, voice
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -339,14 +339,26 @@ def test_every_example_of_the_documents_runs(service, listener, curl):
         assert ran.returncode == 0 and ran.stdout, command
 
 
-def test_the_example_of_live_sound_runs(service, listener):
+def stereo(duration_s: float, rate: int = 44_100) -> bytes:
+    """A recording with a voice on the left, and noise on the right, as WAV."""
+    n_samples = round(duration_s * rate)
+    left, right = (np.resize(samples, n_samples) for samples in (voice(3.5), 0.1 * noise(3.5)))
+    pcm = (np.column_stack([left, right]) * 2**15).astype("<i2").tobytes()
+    return wav_header(rate, 2, len(pcm)) + pcm
+
+
+@pytest.mark.parametrize("clip", [CLIP, stereo(20.0)], ids=["short", "stereo of 3.5 MB"])
+def test_the_example_of_live_sound_runs(service, tmp_path, clip):
+    (tmp_path / "clip.wav").write_bytes(clip)
     about = json.loads(service.ask("GET", "/openapi.json")[1])["info"]["description"]
+    assert f"more than {MAX_MESSAGE_BYTES // 2**20} MiB" in about
     (code,) = re.findall("```python\n(.*?)```", about, re.S)
     code = code.replace("localhost:8000", f"127.0.0.1:{service.port}")
-    ran = subprocess.run([sys.executable, "-c", code], cwd=listener, capture_output=True, check=True, text=True)
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=True, text=True)
     lines = ran.stdout.split("\n")[:-1]
-    told = ser.load("dense105").predict(CLIP)
-    assert len(lines) == 15 and lines[-1] == f"3.5 {told.label} {told.confidence}"
+    told = ser.load("dense105").predict(clip)
+    assert len(lines) == 4 * told.duration_s + 1
+    assert lines[-1] == f"{told.duration_s} {told.label} {told.confidence}"
 
 
 def test_the_commands_of_the_readme_run(service, listener, curl):
