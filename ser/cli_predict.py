@@ -55,10 +55,11 @@ def predict(
 def answered(recognizer: Recognizer, files: Iterable[str], hears: Recogniser | None = None) -> Iterator[dict[str, Any]]:
     """One answer, with what was said if something `hears` it, or `{"file", "error"}`, for every recording named."""
     for file in files:
+        unlisted: dict[Path, OSError] = {}
         try:
-            sources = list(_sources(file))
+            sources = list(_sources(file, unlisted))
         except OSError as error:
-            yield {"file": file, "error": f"{file}: {error.strerror}. Check its name and rights."}
+            yield _unopened(file, error)
             continue
         except ParameterError as error:
             yield {"file": file, "error": str(error)}
@@ -67,6 +68,11 @@ def answered(recognizer: Recognizer, files: Iterable[str], hears: Recogniser | N
         for answer, (source, name) in zip(answers, sources, strict=True):
             row = {**answer.to_dict(), "file": name}
             yield row if hears is None or "error" in row else _with_words(row, source, hears)
+        yield from (_unopened(str(folder), error) for folder, error in unlisted.items())
+
+
+def _unopened(name: str, error: OSError) -> dict[str, Any]:
+    return {"file": name, "error": f"{name}: {error.strerror}. Check its name and rights."}
 
 
 def _with_words(row: dict[str, Any], source: Any, hears: Recogniser) -> dict[str, Any]:
@@ -84,16 +90,19 @@ def _unspoken(row: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if key not in ("text", "words")}
 
 
-def _sources(file: str) -> Iterator[tuple[Any, str]]:
-    """What a word of the command line stands for: standard input, the sound files of a folder, or the file itself."""
+def _sources(file: str, unlisted: dict[Path, OSError]) -> Iterator[tuple[Any, str]]:
+    """What a word of the command line stands for: standard input, the sound files of a folder, or the file itself.
+
+    Folders that may not be listed are put into `unlisted`, each with the reason.
+    """
     from ser.readers import SOUND_ENDINGS, sound_files
 
     if file == "-":
         yield io.BytesIO(sys.stdin.buffer.read() if sys.stdin else b""), "-"  # none where it was closed
     elif file and Path(file).is_dir():
-        found = sorted(sound_files(Path(file)))
+        found = sorted(sound_files(Path(file), unlisted=unlisted))
         yield from ((str(path), str(path)) for path in found)
-        if not found:
+        if not found and not unlisted:
             endings = ", ".join(sorted(SOUND_ENDINGS))
             raise ParameterError(f"{file}: this folder holds no recordings. It was searched for {endings}.")
     else:

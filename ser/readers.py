@@ -106,16 +106,27 @@ def canonical_emotion(word: str) -> str | None:
     return CANONICAL.get(re.sub(r"[^a-z]+", "_", word.casefold()).strip("_"))
 
 
-def sound_files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """Every file with a sound's ending under `folder`, sorted by name, links followed, hidden ones left out."""
+def sound_files(
+    folder: Path, above: tuple[Path, ...] = (), *, unlisted: dict[Path, OSError] | None = None
+) -> Iterator[Path]:
+    """Every file with a sound's ending under `folder`, sorted by name, links followed, hidden ones left out.
+
+    A folder that may not be listed is put into `unlisted` with the reason; without that, `OSError` is raised.
+    """
     here = folder.resolve()
     if here in above:  # a link that leads back up
         return
-    for entry in sorted(folder.iterdir()):
-        if entry.name.startswith((".", "__MACOSX")):
-            continue
-        if entry.is_dir():
-            yield from sound_files(entry, (*above, here))
+    try:
+        shown = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith((".", "__MACOSX"))]
+        entries = [(entry, entry.is_dir()) for entry in shown]
+    except OSError as error:
+        if unlisted is None:
+            raise
+        unlisted[folder] = error
+        return
+    for entry, is_folder in entries:
+        if is_folder:
+            yield from sound_files(entry, (*above, here), unlisted=unlisted)
         elif entry.suffix.lower() in SOUND_ENDINGS:
             yield entry
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -144,6 +146,24 @@ def test_a_folder_is_walked(folder):
     assert result.exit_code == 2
     (folder / "broken.wav").unlink()
     assert run("predict", folder).exit_code == 0
+
+
+@pytest.mark.parametrize("closed", ["below", "."])
+def test_a_folder_that_may_not_be_listed_hides_no_other(folder, closed, monkeypatch):
+    """The system's answer is put in its mouth: it lets root list everything."""
+    real = Path.iterdir
+
+    def iterdir(path: Path) -> Iterator[Path]:
+        if path == folder / closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    result = run("predict", folder, "-f", "json")
+    *rows, last = json.loads(result.stdout)
+    answered = ["a.wav", "broken.wav"] if closed == "below" else []
+    assert result.exit_code == 2 and [Path(row["file"]).name for row in rows] == answered
+    assert last["error"] == f"{folder / closed}: Permission denied. Check its name and rights."
 
 
 def test_a_folder_without_sound_is_an_error(tmp_path):
