@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from ser.types import EMOTIONS, ParameterError
 
-SOUND_ENDINGS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".wma", ".webm"}
+SOUND_ENDINGS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64"}
+SOUND_ENDINGS |= {".m4a", ".m4b", ".mp4", ".3gp", ".aac", ".amr", ".wma", ".webm", ".mka"}
 
 # Words are compared in lower case with every run of other signs as one "_".
 SYNONYMS = {

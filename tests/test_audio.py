@@ -19,6 +19,7 @@ import soundfile as sf
 import soxr
 
 from ser.audio import MAX_BYTES, MAX_TIMELINE_S, load_waveform, open_recording
+from ser.readers import SOUND_ENDINGS, sound_files
 from ser.types import AudioError, ParameterError
 
 SUBTYPES = [
@@ -61,6 +62,8 @@ def encode_av(
 
     with av.open(str(path), "w", format=format, options=options) as container:
         stream = container.add_stream(codec, rate=rate, layout=layout)
+        if codec == "wmav2":  # which has no bit rate of its own
+            stream.bit_rate = 64_000
         frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="flt", layout=layout)
         frame.sample_rate = rate
         resampler = av.AudioResampler(format=stream.codec_context.format or "fltp", layout=layout, rate=rate)
@@ -123,6 +126,35 @@ def test_pyav_formats(kind, tmp_path):
     assert abs(waveform.duration_s - 3) < 0.1
     assert not waveform.cut_off and not waveform.clipped
     assert best_correlation(waveform.samples, soxr.resample(speech(3, 48_000), 48_000, 16_000)) > 0.9
+
+
+ENDINGS = {
+    **dict.fromkeys((".m4a", ".m4b"), ("ipod", "aac", 48_000)),
+    **dict.fromkeys((".ogg", ".oga", ".opus"), ("ogg", "libopus", 48_000)),
+    **dict.fromkeys((".aif", ".aiff", ".aifc"), ("aiff", "pcm_s16le", 48_000)),
+    ".mp4": ("mp4", "aac", 48_000),
+    ".3gp": ("3gp", "libopencore_amrnb", 8_000),
+    ".amr": ("amr", "libopencore_amrnb", 8_000),
+    ".aac": ("adts", "aac", 48_000),
+    ".mp3": ("mp3", "libmp3lame", 48_000),
+    ".wav": ("wav", "pcm_s16le", 48_000),
+    ".flac": ("flac", "flac", 48_000),
+    ".au": ("au", "pcm_mulaw", 8_000),
+    ".caf": ("caf", "alac", 48_000),
+    ".w64": ("w64", "pcm_s16le", 48_000),
+    ".wma": ("asf", "wmav2", 44_100),
+    ".webm": ("webm", "libopus", 48_000),
+    ".mka": ("matroska", "aac", 48_000),
+}
+
+
+@pytest.mark.parametrize("ending", sorted(SOUND_ENDINGS))
+def test_what_is_found_in_a_folder_by_its_ending_is_decoded(ending, tmp_path):
+    container, codec, rate = ENDINGS[ending]
+    place = tmp_path / f"clip{ending}"
+    place.write_bytes(encode_av(speech(2, rate), tmp_path / "made", container, codec, rate))
+    assert list(sound_files(tmp_path)) == [place]
+    assert abs(load_waveform(place).duration_s - 2) < 0.1
 
 
 @pytest.mark.parametrize("rate", [16_000, 22_050, 44_100])

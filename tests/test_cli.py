@@ -172,7 +172,7 @@ def test_a_folder_without_sound_is_an_error(tmp_path):
     (row,) = json.loads(result.stdout)
     assert (
         row["file"] == str(tmp_path)
-        and "this folder holds no recordings. It was searched for .aac, .aif, " in row["error"]
+        and "this folder holds no recordings. It was searched for .3gp, .aac, .aif, " in row["error"]
         and result.exit_code == 2
     )
 
