@@ -118,11 +118,7 @@ class Recognizer:
         """
         if on_error not in ("raise", "return"):
             raise ParameterError(f"on_error is 'raise' or 'return', found {on_error!r}.")
-        if isinstance(sources, str | bytes | bytearray | memoryview | os.PathLike | Waveform) or hasattr(
-            sources, "read"
-        ):
-            found = type(sources).__name__
-            raise ParameterError(f"predict_many takes several recordings, found one {found}; put it into a list.")
+        _check_several("predict_many", sources)
         return map(self.predict if on_error == "raise" else self._predict_or_fail, sources)
 
     def _predict_or_fail(self, source: Source | Waveform) -> Prediction | Failure:
@@ -159,9 +155,10 @@ class Recognizer:
         """A recogniser normalised to one voice, from a few recordings of that speaker in any mood.
 
         What the voice is like is heard without labels. With `labels`, one for each clip, the answers also lean by how
-        far those clips were answered too low. This object stays as it is. Raises `ParameterError` for no clips, unknown
-        labels, or a model that was not trained for it.
+        far those clips were answered too low. This object stays as it is. Raises `ParameterError` for no clips, a single
+        recording, unknown labels, or a model that was not trained for it.
         """
+        _check_several("calibrated", clips)
         return self.calibrated_to([self.features(clip) for clip in clips], labels)
 
     def calibrated_to(self, heard: Sequence[Heard], labels: Sequence[str] | None = None) -> Recognizer:
@@ -278,6 +275,13 @@ def _own_voice(artifact: Artifact, variant: dict[str, Any] | None) -> tuple[str,
         return None
     file = variant["own_voice"] if variant else entry["file"]
     return entry["recipe"], open_graph(artifact, file, entry["recipe"]), entry["weight"]
+
+
+def _check_several(method: str, sources: Any) -> None:
+    """Else the letters of a name, or the bytes of a file, would be taken for so many recordings."""
+    if isinstance(sources, str | bytes | bytearray | memoryview | os.PathLike | Waveform) or hasattr(sources, "read"):
+        found = type(sources).__name__
+        raise ParameterError(f"{method} takes several recordings, found one {found}; put it into a list.")
 
 
 def source_name(source: Source | Waveform) -> str | None:

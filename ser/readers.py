@@ -324,6 +324,8 @@ def _checked_paths(table: Path, rows: list[dict[str, str]]) -> list[str]:
     first: dict[str, str] = {}
     for row in rows:
         name = os.path.normpath(row["path"].replace("\\", "/"))
+        if name == ".":
+            raise ParameterError(f"{table} line {row[LINE]}: {row['path']!r} is the table's folder, not a recording.")
         if Path(name).is_absolute() or Path(name).parts[0] == "..":
             raise ParameterError(f"{table} line {row[LINE]}: {row['path']!r} leads out of the table's folder.")
         if first.setdefault(name, row[LINE]) != row[LINE]:

@@ -237,6 +237,7 @@ def test_numbers_grade_intensity(tmp_path):
         ("path,emotion,speaker\n1.wav,joy,", "line 2 has no speaker"),
         ("path,emotion,speaker\n1.wav,joy,a\n3.wav,sad,a\n4.wav,sad,a", r"lists 2 of 3 files .* first 3\.wav, 4\.wav"),
         ("path,emotion,speaker\n../1.wav,joy,a", "line 2: '../1.wav' leads out"),
+        ("path,emotion,speaker\n./,joy,a", r"line 2: '\./' is the table's folder, not a recording"),
         ("path,emotion,speaker\n/etc/1.wav,joy,a", "leads out of the table's folder"),
         ("path,emotion,speaker\n1.wav,joy,a\n./1.wav,sad,b", "line 3: './1.wav' is listed already in line 2"),
         ("path,emotion,speaker,intensity\n1.wav,joy,a,loudish", "intensity 'loudish' is neither"),

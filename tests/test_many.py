@@ -83,10 +83,10 @@ def test_errors_as_values_keep_their_place_and_name(small, broken):
     "one", [str(SHARP), SHARP, b"RIFF", io.BytesIO(), Waveform(np.ones(9, "f4"), 16_000)], ids=type
 )
 def test_a_single_recording_is_no_list(small, one):
-    with pytest.raises(
-        ParameterError, match=rf"several recordings, found one {type(one).__name__}; put it into a list"
-    ):
-        small.predict_many(one)
+    for method in (small.predict_many, small.calibrated):
+        says = rf"{method.__name__} takes several recordings, found one {type(one).__name__}; put it into a list"
+        with pytest.raises(ParameterError, match=says):
+            method(one)
 
 
 def test_an_unknown_way_with_errors_is_refused_before_anything_is_heard(small):
