@@ -69,12 +69,13 @@ def _check_place(place: Path, *, force: bool) -> None:
 def recorded(microphone: Microphone, seconds: float, *, pause: bool = False) -> bytes:
     """A WAV of the next seconds, or of what is said before a pause; time and level are shown on stderr.
 
-    Raises `KeyboardInterrupt` after a Ctrl-C, once the microphone is closed.
+    Raises `ParameterError` for more seconds than can be answered at the microphone's rate, `KeyboardInterrupt` after a
+    Ctrl-C, once the microphone is closed.
     """
     from ser.microphone import first, interrupted, until_pause
     from ser.stream import SAMPLE_BYTES, wav_header
 
-    rate = microphone.rate
+    rate, seconds = microphone.rate, _fitting(microphone, seconds, pause=pause)
     with interrupted() as stop, closing(microphone.blocks()) as blocks:
         going = takewhile(lambda _: not stop.is_set(), blocks)
         wanted = first(going, round(seconds * rate) * SAMPLE_BYTES)
@@ -84,6 +85,20 @@ def recorded(microphone: Microphone, seconds: float, *, pause: bool = False) -> 
     if microphone.lost:
         err.print("Some sound was lost, since the machine is busy; the answer may be worse for it.", style="yellow")
     return wav_header(rate, 1, len(pcm)) + pcm
+
+
+def _fitting(microphone: Microphone, seconds: float, *, pause: bool) -> float:
+    """The seconds to record, cut to what can be answered where a pause would end them earlier; else refused."""
+    from ser.audio import MAX_BYTES
+    from ser.stream import SAMPLE_BYTES, wav_header
+
+    most = (MAX_BYTES - len(wav_header(microphone.rate, 1, 0))) // SAMPLE_BYTES // microphone.rate
+    if seconds > most and not pause:
+        raise ParameterError(
+            f"The microphone {microphone.name} records at {microphone.rate:,} Hz, of which {most} s can be answered, "
+            f"found {seconds:g}. Ask for fewer --seconds, or choose another with --device."
+        )
+    return min(seconds, most)
 
 
 def _shown(blocks: Iterable[bytes], microphone: Microphone, seconds: float, *, pause: bool) -> bytes:

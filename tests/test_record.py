@@ -28,9 +28,9 @@ from typer.testing import CliRunner, Result
 import ser
 from ser import cli
 from ser.artifact import ARTIFACTS
-from ser.audio import MAX_PREDICT_S, load_waveform
+from ser.audio import MAX_PREDICT_S, MAX_RATE, load_waveform
 from ser.cli_live import _tell_whole, answers
-from ser.cli_record import LONGEST_S
+from ser.cli_record import LONGEST_S, recorded
 from ser.extras import advice
 from ser.history import History
 from ser.interactive import PROMPT
@@ -77,6 +77,24 @@ def test_first_is_exact(n_bytes):
 
 def test_what_is_recorded_can_be_answered():
     assert LONGEST_S == MAX_PREDICT_S
+
+
+class Fast:
+    """The form of a `Microphone` of 192 kHz that gives silence as soon as it is asked."""
+
+    name, rate, lost = "studio", MAX_RATE, False
+
+    def blocks(self) -> Iterator[bytes]:
+        while True:
+            yield bytes(2 * self.rate)
+
+
+def test_no_more_is_recorded_than_can_be_answered():
+    with pytest.raises(ParameterError, match=r"studio records at 192,000 Hz, of which 68 s can be answered, found 120"):
+        recorded(Fast(), LONGEST_S)
+    for pause in (False, True):
+        wav = recorded(Fast(), LONGEST_S if pause else 68, pause=pause)
+        assert load_waveform(wav).duration_s == 68
 
 
 @pytest.mark.parametrize(("peak", "shown"), [(0.0, 0.0), (1e-4, 0.0), (10**-1.5, 0.5), (1.0, 1.0)])
