@@ -231,8 +231,9 @@ def check_free(folder: Path, *, force: bool) -> None:
 def write(folder: Path, fill: Callable[[Path], dict[str, Any]], *, force: bool = False) -> Path:
     """Write an artifact: `fill` puts every file into a fresh folder beside and gives the manifest; then the rename.
 
-    The hashes of all files are added to the manifest, which is written last. A killed or failing run leaves an older
-    artifact as it was; it is replaced only with `force`.
+    The hashes of all files are added to the manifest, which is written last. An older artifact is replaced only with
+    `force`, and a failing, interrupted or killed run leaves it as it was; only if killed between the two renames, it
+    stands beside under a hidden name, `.NAME-….old`, and has to be renamed back.
     """
     check_free(folder, force=force)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -255,10 +256,11 @@ def _swap(beside: Path, folder: Path) -> None:
         beside.rename(folder)
         return
     old = beside.with_name(beside.name + ".old")
-    folder.rename(old)
     try:
+        folder.rename(old)
         beside.rename(folder)
-    except OSError:
-        old.rename(folder)
+    except BaseException:  # Ctrl-C, too
+        if not folder.exists():
+            old.rename(folder)
         raise
     shutil.rmtree(old)

@@ -605,6 +605,26 @@ def test_failing_write_leaves_the_old_one(tmp_path, error):
     assert names(tmp_path) == ["made"] and (folder / MANIFEST).read_bytes() == before
 
 
+@pytest.mark.parametrize("error", [OSError("disk gone"), KeyboardInterrupt()], ids=["error", "interrupt"])
+@pytest.mark.parametrize("renames", [0, 1])
+def test_a_swap_that_is_broken_off_leaves_the_old_one(tmp_path, monkeypatch, error, renames):
+    """Broken off after so many of the renames that put the new one in the old one's place."""
+    folder = artifact.write(tmp_path / "made", fill)
+    (folder / "note").write_text("mine")
+    real, done = Path.rename, []
+
+    def rename(path: Path, target: Path) -> Path:
+        done.append(path)
+        if len(done) == renames + 1:
+            raise error
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(type(error)):
+        artifact.write(folder, fill, force=True)
+    assert names(tmp_path) == ["made"] and (folder / "note").read_text() == "mine"
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path
