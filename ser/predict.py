@@ -155,8 +155,8 @@ class Recognizer:
         """A recogniser normalised to one voice, from a few recordings of that speaker in any mood.
 
         What the voice is like is heard without labels. With `labels`, one for each clip, the answers also lean by how
-        far those clips were answered too low. This object stays as it is. Raises `ParameterError` for no clips, a single
-        recording, unknown labels, or a model that was not trained for it.
+        far those clips were answered too low. This object stays as it is. Raises `ParameterError` for no clips, a
+        single recording, unknown labels, or a model that was not trained for it.
         """
         _check_several("calibrated", clips)
         return self.calibrated_to([self.features(clip) for clip in clips], labels)
