@@ -17,6 +17,7 @@ from uvicorn.supervisors import Multiprocess
 
 from ser.artifact import find, verify
 from ser.meters import FOLDER
+from ser.service import Settings
 from ser.types import ParameterError
 
 log = logging.getLogger("ser.service")
@@ -44,9 +45,10 @@ def serve(
     """Answer until told to stop (SIGINT, SIGTERM); then finish what is in hand.
 
     Workers share one port: one that dies is replaced, and the others go on. Raises `ArtifactError` for a model that
-    cannot be loaded and `ParameterError` for an address that cannot be had, before anything is started.
-    `on_listening` is told the service's address.
+    cannot be loaded and `ParameterError` for settings that cannot hold or an address that cannot be had, before
+    anything is started. `on_listening` is told the service's address.
     """
+    Settings.from_environment()  # which workers read when they start, too late for a sentence
     folder = find(model)
     verify(folder)
     os.environ["SER_MODEL"] = str(folder)  # which workers read when they start
@@ -63,7 +65,7 @@ def serve(
             timeout_worker_healthcheck=START_S,
             ws_max_size=MAX_MESSAGE_BYTES,
         )
-        url = f"http://{host}:{listening.getsockname()[1]}"
+        url = f"http://{netloc(host, listening.getsockname()[1])}"
         log.info("listening", extra={"fields": {"url": url}})
         if on_listening:
             on_listening(url)
@@ -71,6 +73,11 @@ def serve(
             Multiprocess(config, sockets=[listening]).run()
         else:
             uvicorn.Server(config).run(sockets=[listening])
+
+
+def netloc(host: str, port: int) -> str:
+    """Both as they stand in a URL, IPv6 in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @contextmanager
@@ -83,7 +90,9 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
         # The system words an errno of its own; an unknown host and a port out of range bring their own words.
         number = (error.errno or 0) if isinstance(error, OSError) else 0
         reason = os.strerror(number) if number in errno.errorcode else str(error)
-        raise ParameterError(f"Cannot listen on {host}:{port}: {reason}. Choose another --port or --host.") from error
+        raise ParameterError(
+            f"Cannot listen on {netloc(host, port)}: {reason}. Choose another --port or --host."
+        ) from error
     with listening:
         yield listening
 

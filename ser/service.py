@@ -19,14 +19,14 @@ from ser.meters import count_answer, count_timeline
 from ser.predict import Recognizer, load
 from ser.refusals import Refusal
 from ser.timeline import Timeline
-from ser.types import Prediction
+from ser.types import ParameterError, Prediction
 from ser.upload import LONG_UPLOAD_S, UPLOAD_S, Upload
 from ser.workers import DEADLINE_S, LONG_DEADLINE_S, Workers, hear
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What an operator may choose."""
+    """What an operator may choose. Raises `ParameterError` for a key that no client could send."""
 
     key: str | None = None
     origins: tuple[str, ...] = ()  # of web pages that may call the service; none may unless named
@@ -35,6 +35,14 @@ class Settings:
     long_deadline_s: float = LONG_DEADLINE_S
     long_upload_s: float = LONG_UPLOAD_S
     limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        key = self.key or ""
+        if not (key.isascii() and key.isprintable()):  # what else there is, clients encode in different ways
+            raise ParameterError(
+                "SER_API_KEY has characters that no header carries safely; accepted are those of ASCII that can be "
+                "printed. Choose another key."
+            )
 
     @classmethod
     def from_environment(cls) -> Settings:

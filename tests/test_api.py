@@ -27,6 +27,7 @@ from ser.artifact import ARTIFACTS, known
 from ser.audio import MAX_BYTES
 from ser.gate import Limits
 from ser.service import Settings
+from ser.types import ParameterError
 
 SAMPLES = sorted((ARTIFACTS.parent / "samples").glob("*.flac"))
 HEAVY = {"tensorflow", "keras", "librosa", "numba", "sklearn", "pickle5", "joblib"}
@@ -274,6 +275,29 @@ def test_other_pages_may_not_listen_in_unless_named(client, monkeypatch):
             socket.send_text('{"end": true}')
         strange = named.post("/predict", content=CLIP, headers={"Origin": "https://third.example"})
         assert "access-control-allow-origin" not in strange.headers
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://testserver.example", "null", "testserver", ""])
+def test_a_page_that_is_not_ours_is_refused(client, origin):
+    with pytest.raises(WebSocketDisconnect) as closed, client.websocket_connect("/stream", headers={"Origin": origin}):
+        pass
+    assert closed.value.status_code == 403
+
+
+@pytest.mark.parametrize("origin", ["http://testserver", "https://testserver"])
+def test_a_page_of_this_host_may_listen_in(client, origin):
+    with client.websocket_connect("/stream", headers={"Origin": origin}) as socket:
+        socket.send_text('{"end": true}')
+
+
+@pytest.mark.parametrize("key", ["schlüssel", "ключ", "a key\n"])
+def test_a_key_that_no_header_carries_is_refused(monkeypatch, key):
+    monkeypatch.setenv("SER_API_KEY", key)
+    with pytest.raises(
+        ParameterError, match=r"SER_API_KEY has characters .+ accepted are .+ Choose another"
+    ) as refused:
+        create_app()
+    assert key not in str(refused.value)
 
 
 # --- Live sound ---

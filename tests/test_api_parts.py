@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import math
+import re
 from collections import Counter
 
 import numpy as np
@@ -20,7 +21,7 @@ from ser.gate import Gate, Limits
 from ser.manifest import read_manifest
 from ser.novelty import Novelty, usual
 from ser.refusals import CODES, KINDS, RETRY_AFTER_S, Refusal
-from ser.serve import bound, serve
+from ser.serve import bound, netloc, serve
 from ser.stream import Stream, wav_header
 from ser.timeline import timeline
 from ser.types import AudioError, ParameterError, Prediction
@@ -307,10 +308,42 @@ def test_a_taken_port_says_so():
             bound("127.0.0.1", port).__enter__()
 
 
-@pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 70_000), ("no.such.host.invalid", 0), ("203.0.113.1", 0)])
+@pytest.mark.parametrize(
+    ("host", "port"), [("127.0.0.1", 70_000), ("no.such.host.invalid", 0), ("203.0.113.1", 0), ("2001:db8::1", 0)]
+)
 def test_an_address_that_cannot_be_had_says_so(host, port):
-    with pytest.raises(ParameterError, match=f"Cannot listen on {host}:{port}: "):
+    with pytest.raises(ParameterError, match=re.escape(f"Cannot listen on {netloc(host, port)}: ")):
         bound(host, port).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"), [("127.0.0.1", "127.0.0.1:8000"), ("::1", "[::1]:8000"), ("a.example", "a.example:8000")]
+)
+def test_an_address_is_shown_as_in_a_url(host, shown):
+    assert netloc(host, 8000) == shown
+
+
+def test_what_listens_tells_a_url_that_is_one(monkeypatch):
+    """On a socket that stands for one of IPv6, which not every machine has."""
+    monkeypatch.setenv("SER_MODEL", "dense105")
+    monkeypatch.setattr("ser.serve.bound", lambda host, port: bound("127.0.0.1", port))
+    with pytest.raises(Told, match=r"^http://\[::1\]:\d+$"):
+        serve("::1", 0, 1, "dense105", told)
+
+
+def test_a_key_that_no_client_could_send_is_refused_before_anything_listens(monkeypatch):
+    monkeypatch.setenv("SER_API_KEY", "schlüssel")
+    monkeypatch.setenv("SER_MODEL", "dense105")
+    with pytest.raises(ParameterError, match="SER_API_KEY has characters that no header carries"):
+        serve("127.0.0.1", 0, 2, "dense105", told)
+
+
+class Told(Exception):
+    """Ends a service where it would begin to answer."""
+
+
+def told(url: str) -> None:
+    raise Told(url)
 
 
 def test_workers_without_a_folder_for_their_counts_say_so(monkeypatch):
