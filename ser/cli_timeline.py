@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ser.cli_words import AgreedOption, GoogleOption, LanguageOption, SpeechModelOption, WordsOption, recogniser
-from ser.printed import err, out, progress_bar
+from ser.printed import in_words, out, print_doubts, progress_bar
 from ser.saved import check_free, save
-from ser.types import EMOJI, REASONS, ParameterError, Segment, Timeline
+from ser.types import EMOJI, ParameterError, Segment, Timeline
 from ser.workbench import ModelOption
 
 if TYPE_CHECKING:
@@ -111,15 +111,11 @@ def _print_table(found: Timeline) -> None:
 def _cells(segment: Segment) -> tuple[str | Text, ...]:
     from ser.writers import clock
 
-    doubt = Text(", ".join(reason.replace("_", " ") for reason in segment.reasons), style="yellow")
+    doubt = Text(", ".join(map(in_words, segment.reasons)), style="yellow")
     sounds = f"{EMOJI[segment.label]} {segment.label}"
     return clock(segment.start_s), clock(segment.end_s), sounds, f"{segment.confidence:.0%}", doubt
 
 
 def _print_doubts(found: Timeline) -> None:
-    """The sentence behind each doubt, once."""
     reasons = {reason for segment in found.segments for reason in segment.reasons}
-    reasons |= {"cut_off"} if found.cut_off else set()
-    for reason, sentence in REASONS.items():
-        if reason in reasons:
-            err.print(f"{reason.replace('_', ' ')}: {sentence}", style="dim", highlight=False, soft_wrap=True)
+    print_doubts(reasons | ({"cut_off"} if found.cut_off else set()))

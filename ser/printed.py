@@ -6,7 +6,7 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
@@ -96,10 +96,14 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         if "text" in row:
             name = visible(row["file"])
             out.print(Text.assemble((f"{name}: ", "dim"), row["text"] or ("no words were heard", "dim")))
-    doubts = {reason for row in rows for reason in row.get("reasons", ())}
+    print_doubts({reason for row in rows for reason in row.get("reasons", ())})
+
+
+def print_doubts(reasons: Collection[str]) -> None:
+    """The sentence behind each reason for doubt, once, in the order of `REASONS`."""
     for reason, sentence in REASONS.items():
-        if reason in doubts:
-            err.print(f"{_words(reason)}: {sentence}", style="dim", highlight=False)
+        if reason in reasons:
+            err.print(f"{in_words(reason)}: {sentence}", style="dim", highlight=False, soft_wrap=True)
 
 
 def print_shares(answer: dict[str, Any]) -> None:
@@ -108,15 +112,14 @@ def print_shares(answer: dict[str, Any]) -> None:
     for label, share in sorted(answer["probabilities"].items(), key=lambda item: -item[1]):
         table.add_row(f"{EMOJI[label]} {label}", f"{share:.1%}")
     out.print(table, highlight=False)
-    for reason in answer["reasons"]:
-        err.print(f"{_words(reason)}: {REASONS[reason]}", style="dim", highlight=False)
+    print_doubts(answer["reasons"])
 
 
 def _cells(row: dict[str, Any], more: list[str]) -> tuple[Any, ...]:
     """Cells of one answer; `more` names the columns that only some models fill."""
     ranked = sorted(row["probabilities"].items(), key=lambda item: -item[1])
     (label, confidence), (following, chance) = ranked[:2]
-    doubt = Text(", ".join(map(_words, row["reasons"])), style="yellow")
+    doubt = Text(", ".join(map(in_words, row["reasons"])), style="yellow")
     heads = [_head(row, heading) for heading in more]
     if SILENT in row["reasons"]:  # all emotions are alike then
         return "nothing", "", "", *heads, doubt
@@ -132,7 +135,7 @@ def _head(row: dict[str, Any], heading: str) -> str:
     return f"{sex} {likely:.0%}"
 
 
-def _words(reason: str) -> str:
+def in_words(reason: str) -> str:
     return reason.replace("_", " ")
 
 

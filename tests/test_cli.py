@@ -26,7 +26,7 @@ from ser.cli import app
 from ser.evaluate import evaluate
 from ser.interactive import GREETING
 from ser.manifest import read_manifest
-from ser.types import EMOTIONS, NOTICE, SerError
+from ser.types import EMOTIONS, NOTICE, REASONS, SerError
 
 ROOT = ARTIFACTS.parent
 COMMANDS = (
@@ -233,6 +233,14 @@ def test_silence_has_no_sex(tmp_path):
         assert run("predict", tmp_path / "silent.wav", "-m", "voice", "-f", format).exit_code == 0
     heading, told = run("predict", tmp_path / "silent.wav", "-m", "voice").stdout.strip().split("\n")
     assert heading.split() == ["file", "sounds", "sure", "next", "doubt"] and told.split()[1:] == ["nothing", "silent"]
+
+
+def test_every_door_says_the_same_of_a_doubt(capsys, monkeypatch):
+    """One line a reason however narrow the terminal is, in the order of `REASONS`."""
+    monkeypatch.setenv("COLUMNS", "20")
+    printed.print_doubts({"cut_off", "too_short"})
+    told = capsys.readouterr().err
+    assert told == f"too short: {REASONS['too_short']}\ncut off: {REASONS['cut_off']}\n"
 
 
 def test_every_door_says_what_the_estimate_is_not(folder):
