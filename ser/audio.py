@@ -42,15 +42,25 @@ PEAK_TOLERANCE = 1e-4  # of the peak; the two ends of 16 bits differ by 3e-5
 EDGE = 0.03  # of the peak; the rounding of a peak of 34 and more is finer
 
 
-def load_waveform(source: Source, sample_rate: int = 16_000, *, max_s: float = MAX_PREDICT_S) -> Waveform:
+def load_waveform(
+    source: Source,
+    sample_rate: int = 16_000,
+    *,
+    max_s: float = MAX_PREDICT_S,
+    check: Callable[[], object] = lambda: None,
+) -> Waveform:
     """The whole recording as one mono float32 `Waveform` at `sample_rate` (Hz): decoded, mixed down, resampled.
 
     Raises `AudioError` where there is no sound: not a recording, no samples, samples that are not finite, less than
     0.5 s before a damage, or outside the limits (8 to 192 kHz, 1 to 8 channels, 25 MB, `max_s` seconds).
-    Damage after 0.5 s gives what stands before it, with `cut_off`.
+    Damage after 0.5 s gives what stands before it, with `cut_off`. `check` is called after every block; what it raises
+    stops the work.
     """
     with open_recording(source, max_s=max_s) as recording:
-        blocks = list(recording.blocks(sample_rate))
+        blocks = []
+        for block in recording.blocks(sample_rate):
+            check()
+            blocks.append(block)
         if not blocks:
             raise AudioError(f"{recording.label}: too few samples to be sound. Record it again, for longer.")
         samples = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)

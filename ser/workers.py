@@ -14,13 +14,11 @@ from dataclasses import replace
 from threading import Event
 from typing import Any
 
-import numpy as np
-
-from ser.audio import Source, open_recording
+from ser.audio import Source, load_waveform
 from ser.predict import Recognizer, source_name
 from ser.refusals import Refusal
 from ser.timeline import Timeline, timeline
-from ser.types import AudioError, Prediction, Waveform
+from ser.types import Prediction
 
 THREADS = 2  # one that decodes a long recording leaves the other; more only wait for each other
 DEADLINE_S = 10.0
@@ -66,7 +64,7 @@ class Workers:
 def answer(recognizer: Recognizer, source: Source, check: Callable[[], None]) -> Prediction:
     """`recognizer.predict(source)`, with `check` called before, between blocks of decoding, and after it."""
     check()
-    waveform = _decoded(source, recognizer.sample_rate, check)
+    waveform = load_waveform(source, recognizer.sample_rate, check=check)
     check()
     return replace(recognizer.predict(waveform), file=source_name(source))
 
@@ -75,15 +73,3 @@ def hear(recognizer: Recognizer, source: Source, check: Callable[[], None]) -> T
     """`timeline(source, recognizer)` on one core, with `check` called before and between blocks of decoding."""
     check()
     return timeline(source, recognizer, progress=lambda done_s, whole_s: check(), jobs=1)
-
-
-def _decoded(source: Source, sample_rate: int, check: Callable[[], None]) -> Waveform:
-    """As `ser.audio.load_waveform`."""
-    with open_recording(source) as recording:
-        blocks = []
-        for block in recording.blocks(sample_rate):
-            check()
-            blocks.append(block)
-        if not blocks:
-            raise AudioError(f"{recording.label}: too few samples to be sound. Record it again, for longer.")
-        return Waveform(np.concatenate(blocks), sample_rate, clipped=recording.clipped, cut_off=recording.cut_off)

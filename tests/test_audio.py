@@ -282,6 +282,20 @@ def test_no_file_stays_open(tmp_path):
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
+def test_loading_can_be_stopped_after_any_block():
+    """A minute is twelve blocks or more."""
+    looks = []
+
+    def check() -> None:
+        looks.append(1)
+        if len(looks) == 3:
+            raise ParameterError("stop")
+
+    with pytest.raises(ParameterError, match="stop"):
+        load_waveform(encode(np.zeros(60 * 8000), 8000), check=check)
+    assert len(looks) == 3
+
+
 def test_threads_share_nothing(tmp_path):
     sources = [make(kind, tmp_path, 1.0) for kind in ("WAV/PCM_16", "OGG/VORBIS", "m4a")] * 4
     alone = [load_waveform(source).samples for source in sources]
