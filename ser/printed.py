@@ -23,6 +23,7 @@ err = Console(stderr=True)
 # What commands a terminal, or turns the order of its text; anybody may put it into a file's name.
 UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 REFUSED = 2  # the exit code where something was refused, or a file could not be answered
+WIDE = 100  # characters; on a narrower terminal the second emotion gives its room to the files' names
 FAILED = Text("no answer", style="red")
 
 
@@ -82,10 +83,11 @@ def print_csv(rows: list[dict[str, Any]], labels: tuple[str, ...], first: tuple[
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
     """One line a recording; the sentence behind each doubt stands once, on stderr."""
-    table = Table(box=None, header_style="dim")
+    table = Table(box=None, header_style="dim", pad_edge=False)
     table.add_column("file", overflow="fold")
     more = [heading for heading in ("sex", "intensity") if any(row.get(heading) is not None for row in rows)]
-    for heading in ("sounds", "sure", "next", *more, "doubt"):
+    more = more if more and out.width < WIDE else ["next", *more]
+    for heading in ("sounds", "sure", *more, "doubt"):
         table.add_column(heading, no_wrap=heading != "doubt")
     for row in rows:
         table.add_row(Text(visible(row["file"])), *([FAILED] if "error" in row else _cells(row, more)))
@@ -116,14 +118,18 @@ def print_shares(answer: dict[str, Any]) -> None:
 
 
 def _cells(row: dict[str, Any], more: list[str]) -> tuple[Any, ...]:
-    """Cells of one answer; `more` names the columns that only some models fill."""
+    """Cells of one answer; `more` names the columns between the answer and the doubt."""
     ranked = sorted(row["probabilities"].items(), key=lambda item: -item[1])
-    (label, confidence), (following, chance) = ranked[:2]
+    label, confidence = ranked[0]
     doubt = Text(", ".join(map(in_words, row["reasons"])), style="yellow")
-    heads = [_head(row, heading) for heading in more]
+    heads = [_next(row, ranked) if heading == "next" else _head(row, heading) for heading in more]
     if SILENT in row["reasons"]:  # all emotions are alike then
-        return "nothing", "", "", *heads, doubt
-    return f"{EMOJI[label]} {label}", f"{confidence:.0%}", f"{following} {chance:.0%}", *heads, doubt
+        return "nothing", "", *heads, doubt
+    return f"{EMOJI[label]} {label}", f"{confidence:.0%}", *heads, doubt
+
+
+def _next(row: dict[str, Any], ranked: list[tuple[str, float]]) -> str:
+    return "" if SILENT in row["reasons"] else f"{ranked[1][0]} {ranked[1][1]:.0%}"
 
 
 def _head(row: dict[str, Any], heading: str) -> str:
