@@ -258,7 +258,7 @@ def test_the_log_names_no_client_of_a_stream(tmp_path):
             connect(url, source_address=(home, 0), origin="https://page.example")
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     streams = [line["status"] for line in lines if line.get("route") == "/stream"]
-    assert streams == [101, 403]
+    assert sorted(streams) == [101, 403]  # the line of a stream is written once it has ended
     assert home not in log.read_text() and "?" not in log.read_text()
 
 
