@@ -287,7 +287,9 @@ def test_a_page_that_is_not_ours_is_refused(client, origin):
 @pytest.mark.parametrize("origin", ["http://testserver", "https://testserver"])
 def test_a_page_of_this_host_may_listen_in(client, origin):
     with client.websocket_connect("/stream", headers={"Origin": origin}) as socket:
+        socket.send_bytes(bytes(32_000))
         socket.send_text('{"end": true}')
+        assert socket.receive_json()["reasons"]
 
 
 @pytest.mark.parametrize("key", ["schlüssel", "ключ", "a key\n"])
