@@ -17,10 +17,11 @@ import streamlit as st
 from audio_recorder_streamlit import audio_recorder
 
 import ser
-from ser import view, words
-from ser.audio import load_waveform
+from ser.audio.loading import load_waveform
 from ser.metrics import HUMAN
-from ser.own_voice import FEWEST, MOST, OwnVoice, enrolled
+from ser.page import components as view
+from ser.page import wording as words
+from ser.page.enrolment import FEWEST, MOST, OwnVoice, enrolled
 from ser.types import EMOJI, ArtifactError, AudioError, Prediction
 
 HERE = Path(__file__).parent

@@ -20,11 +20,11 @@ from tqdm.auto import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ser import metrics
-from ser.configs import CONFIGS, Config
-from ser.datasets import load_corpus
-from ser.fit import fit
-from ser.splits import speaker_folds
-from ser.table import FeatureTable, feature_table
+from ser.datasets.corpora import load_corpus
+from ser.datasets.splits import speaker_folds
+from ser.training.configs import CONFIGS, Config
+from ser.training.feature_table import FeatureTable, feature_table
+from ser.training.fit import fit
 from ser.types import EMOTIONS, Clip
 
 SHIPPED = CONFIGS["dense105"]

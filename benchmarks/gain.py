@@ -14,8 +14,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import ser
-from ser.audio import load_waveform
-from ser.datasets import load_corpus
+from ser.audio.loading import load_waveform
+from ser.datasets.corpora import load_corpus
 from ser.types import Waveform
 
 REPORT = Path(__file__).resolve().parent.parent / "reports" / "gain.json"

@@ -18,13 +18,13 @@ from tqdm.auto import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ser.configs import CONFIGS, find_config
-from ser.crossval import prepare, run_fold, scores
-from ser.datasets import load_corpus
-from ser.ensemble import ENSEMBLES, answers, assemble, train_team
+from ser.datasets.corpora import load_corpus
+from ser.datasets.splits import Split
 from ser.metrics import softmax
-from ser.splits import Split
-from ser.train import work_folder
+from ser.training.configs import CONFIGS, find_config
+from ser.training.cross_validation import prepare, run_fold, scores
+from ser.training.ensemble import ENSEMBLES, answers, assemble, train_team
+from ser.training.train import work_folder
 from ser.types import Clip
 
 REPORT = Path(__file__).resolve().parent.parent / "reports" / "one_out.json"

@@ -16,11 +16,11 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ser.artifact import find, verify
-from ser.datasets import load_corpus
-from ser.enrolment import CLIPS, DRAWS, enrolment, voices
-from ser.predict import Recognizer
-from ser.robustness import unheard
+from ser.datasets.corpora import load_corpus
+from ser.evaluation.robustness import unheard
+from ser.inference.artifact import find, verify
+from ser.inference.recognizer import Recognizer
+from ser.training.enrolment import CLIPS, DRAWS, enrolment, voices
 
 REPORT = Path(__file__).resolve().parent.parent / "reports" / "own_voice.json"
 

@@ -19,10 +19,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ser import metrics
-from ser.configs import find_config
-from ser.crossval import clip_log_probabilities, guard, prepare, train_on
-from ser.datasets import load_corpus
-from ser.splits import Split, speaker_folds
+from ser.datasets.corpora import load_corpus
+from ser.datasets.splits import Split, speaker_folds
+from ser.training.configs import find_config
+from ser.training.cross_validation import clip_log_probabilities, guard, prepare, train_on
 
 PAIRS = ((0, 1), (2, 3), (4, 5))
 

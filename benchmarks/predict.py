@@ -97,7 +97,7 @@ def speech_like(sample_rate: int) -> bytes:
 def measure(model: str, default: str | None, runs: int, starts: int) -> dict[str, Any]:
     """Everything the report holds."""
     sys.path.insert(0, str(ROOT))
-    from ser.artifact import find
+    from ser.inference.artifact import find
 
     folder, load_before = str(find(model)), os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as work:
@@ -131,7 +131,7 @@ def _pair(values: dict[str, list[float]]) -> dict[str, float]:
 
 def _alone(folder: Path, clip: Path, runs: int, starts: int, work: str) -> dict[str, Any]:
     """What an answer of one model takes: ms warm, seconds and peak MB of a fresh process; and the MB of its graphs."""
-    from ser.manifest import read_manifest
+    from ser.inference.manifest import read_manifest
 
     manifest = read_manifest(folder)
     graphs = [*manifest["branches"], *([manifest["own_voice"]] if "own_voice" in manifest else [])]
@@ -219,8 +219,8 @@ def child(side: str, model: str, clips: list[Path], runs: int) -> dict[str, Any]
 
 def _ours(model: str) -> tuple[Callable[[bytes], Any], Callable[[bytes], dict[str, Any]]]:
     import ser
-    from ser.audio import load_waveform
-    from ser.features import recipe
+    from ser.audio.loading import load_waveform
+    from ser.features.recipes import recipe
 
     recognizer = ser.load(model)
     made = recipe(recognizer.artifact.branches[0].recipe)

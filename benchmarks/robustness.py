@@ -16,8 +16,8 @@ sys.path.insert(0, str(ROOT))
 
 
 def main() -> None:
-    from ser.card import robustness_table
-    from ser.robustness import robustness
+    from ser.evaluation.robustness import robustness
+    from ser.reporting.model_card import robustness_table
     from ser.types import SerError
 
     options = _options()
@@ -46,7 +46,7 @@ def _options() -> argparse.Namespace:
 
 def write(report: dict[str, Any], folder: Path) -> None:
     """`robustness.json`, `.md` and `.png` in a folder."""
-    from ser import figures
+    from ser.reporting import figures
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "robustness.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -56,7 +56,7 @@ def write(report: dict[str, Any], folder: Path) -> None:
 
 def page(report: dict[str, Any]) -> str:
     """The report as Markdown."""
-    from ser.card import robustness_table
+    from ser.reporting.model_card import robustness_table
 
     return f"""# `{report["model"]}` on a worse line
 

@@ -21,13 +21,13 @@ from tqdm.auto import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ser.configs import find_config
-from ser.crossval import scores
-from ser.datasets import load_corpus
-from ser.ensemble import ENSEMBLES, Team, answers, assemble, fit_one, team_folds
+from ser.datasets.corpora import load_corpus
+from ser.datasets.splits import Split
 from ser.metrics import softmax
-from ser.splits import Split
-from ser.train import work_folder
+from ser.training.configs import find_config
+from ser.training.cross_validation import scores
+from ser.training.ensemble import ENSEMBLES, Team, answers, assemble, fit_one, team_folds
+from ser.training.train import work_folder
 
 REPORT = Path(__file__).resolve().parent.parent / "reports" / "seeds.json"
 SEEDS = (1, 2)  # beside 0, which ships

@@ -28,7 +28,7 @@ from reporting import ROOT, add_write, tell
 
 REPORT = "service_benchmark"
 RATE = 16_000  # Hz
-RUN = "import sys; from ser.serve import serve; serve('127.0.0.1', 0, int(sys.argv[1]), sys.argv[2])"
+RUN = "import sys; from ser.service.server import serve; serve('127.0.0.1', 0, int(sys.argv[1]), sys.argv[2])"
 PERCENTILES = (50, 90, 99, 99.9)
 WARM_UP_S = 5
 

@@ -71,8 +71,8 @@ def record(place: Path, data: Path, duration_s: float, *, pauses: bool) -> list[
 
 
 def _parts(data: Path, *, pauses: bool) -> Iterator[tuple[np.ndarray, bool]]:
-    from ser.audio import load_waveform
-    from ser.features import trim
+    from ser.audio.loading import load_waveform
+    from ser.features.recipes import trim
 
     rng = np.random.default_rng(0)
     files = [sorted(data.glob(pattern)) for pattern in PATTERNS]
@@ -142,8 +142,8 @@ def child(recording: Path, model: str | None, block_s: float) -> dict[str, Any]:
     """The timeline, the processor's seconds and the most memory that this process ever held, in MB."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
-    from ser.predict import load
-    from ser.timeline import timeline
+    from ser.inference.recognizer import load
+    from ser.timeline.segments import timeline
 
     found = timeline(recording, load(model), block_s=block_s)
     return {"timeline": found.to_dict(), "cpu_s": time.process_time(), "megabytes": _peak_mb()}

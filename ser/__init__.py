@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ser.dataframes import to_pandas
-    from ser.predict import Recognizer, load
+    from ser.inference.recognizer import Recognizer, load
     from ser.types import Failure, Prediction, SerError, Timeline
 
 __version__ = "0.1.0"
 __all__ = ["Failure", "Prediction", "Recognizer", "SerError", "Timeline", "load", "to_pandas"]
 
 # Where the public names live: a bare `import ser` stays cheap.
-_HOMES = {"load": "predict", "Recognizer": "predict", "to_pandas": "dataframes"}
+_HOMES = {"load": "inference.recognizer", "Recognizer": "inference.recognizer", "to_pandas": "dataframes"}
 _HOMES |= dict.fromkeys(("Failure", "Prediction", "SerError", "Timeline"), "types")
 
 
 def __getattr__(name: str) -> Any:
-    """`ser.load` and the rooms (`ser.models`, `ser.train` ...) on first use."""
+    """`ser.load` and the packages (`ser.models`, `ser.train` ...) on first use."""
     from importlib import import_module, util
 
     if name in _HOMES:

@@ -6,7 +6,7 @@ import sys
 def main() -> None:
     """Run the command line; Ctrl-C ends it with code 130, also while its libraries are being read."""
     try:
-        from ser.cli import main as run
+        from ser.cli.main import main as run
 
         run()
     except KeyboardInterrupt:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ser.extras import needs
-from ser.rows import FIRST, LAST, TEXT, flat
+from ser.tables import FIRST, LAST, TEXT, flat
 from ser.types import EMOTIONS, Failure, ParameterError, Prediction, Timeline
 
 if TYPE_CHECKING:

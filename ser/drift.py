@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ser.novelty import KEPT_PERCENT
+from ser.inference.novelty import KEPT_PERCENT
 from ser.types import SILENT, Prediction
 
 CONFIDENCE_BINS = 5  # equal; a multiple of them are the bins of `ser.metrics.reliability`

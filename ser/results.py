@@ -1,6 +1,6 @@
 """Tables of answers: written as Parquet part by part, and read back from whatever `batch` or `predict` wrote.
 
-A row is that of `ser.rows`; beside an error all is empty but the file's name.
+A row is that of `ser.tables`; beside an error all is empty but the file's name.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ser.extras import needs
-from ser.rows import TEXT, columns, flat
+from ser.tables import TEXT, columns, flat
 from ser.types import ParameterError
 
 ENDING = ".parquet"

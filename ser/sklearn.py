@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ser.extras import needs
 
 if TYPE_CHECKING:
-    from ser.transformer import VoiceFeatures
+    from ser.features.transformer import VoiceFeatures
 
 __all__ = ["VoiceFeatures"]
 
@@ -20,5 +20,5 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'ser.sklearn' has no attribute {name!r}")
     with needs("sklearn", name):
-        from ser.transformer import VoiceFeatures
+        from ser.features.transformer import VoiceFeatures
     return VoiceFeatures

@@ -72,7 +72,7 @@ class Waveform:
     """Mono sound: float32, finite, never empty, shape (n_samples,), at `sample_rate` in Hz.
 
     `clipped` says that the source's peaks were cut off flat, `cut_off` that its container
-    promised more sound than could be decoded. Checked once, in `ser.audio`; every later function relies on it.
+    promised more sound than could be decoded. Checked once, in `ser.audio.loading`; every later function relies on it.
     """
 
     samples: np.ndarray
@@ -131,7 +131,7 @@ class Prediction:
     `probabilities` maps every label of the model, in vocabulary order, to a fraction; they sum to 1.
     `uncertain` holds when there is at least one reason in `reasons` (keys of `REASONS`).
     `used_s` is the part of the recording, in seconds, that is left once silence at both ends is trimmed; `distance`
-    tells how far it is from the training speech (near 1 for that, see `ser.novelty`), from models that say it.
+    tells how far it is from the training speech (near 1 for that, `ser.inference.novelty`), from models that say it.
     """
 
     label: str
@@ -187,7 +187,7 @@ class Segment:
     """A stretch of speech that sounds the same throughout, from `start_s` to `end_s`.
 
     `probabilities` are those of the windows over it, averaged as logarithms; `reasons` (keys of `REASONS`) say why
-    the label may be in doubt. `words` are those said in it, None where nobody asked (`ser.transcript`).
+    the label may be in doubt. `words` are those said in it, None where nobody asked (`ser.transcript.transcript`).
     """
 
     start_s: float
@@ -234,7 +234,7 @@ class Timeline:
     """The segments of a recording in order of time; between them nobody speaks.
 
     `labels` are those of the model; `cut_off` says that the file is damaged and only its part before the damage was
-    heard, which is `duration_s` long. `text` is what was said, None where nobody asked (`ser.transcript`).
+    heard, which is `duration_s` long. `text` is what was said, None where nobody asked (`ser.transcript.transcript`).
     """
 
     file: str | None

@@ -21,12 +21,12 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 import ser
-from ser.access import Access, JsonLines
-from ser.api import create_app
-from ser.artifact import ARTIFACTS, known
-from ser.audio import MAX_BYTES
-from ser.gate import Limits
-from ser.service import Settings
+from ser.audio.loading import MAX_BYTES
+from ser.inference.artifact import ARTIFACTS, known
+from ser.service.app import create_app
+from ser.service.limits import Limits
+from ser.service.middleware import Access, JsonLines
+from ser.service.state import Settings
 from ser.types import ParameterError
 
 SAMPLES = sorted((ARTIFACTS.parent / "samples").glob("*.flac"))
@@ -513,7 +513,7 @@ def test_a_process_that_serves_stays_light():
     code = f"""
 import sys
 from starlette.testclient import TestClient
-from ser.api import create_app
+from ser.service.app import create_app
 with TestClient(create_app()) as client:
     assert client.post("/predict", content=open({str(SAMPLES[0])!r}, "rb").read()).status_code == 200
 print(*{{name.split(".")[0] for name in sys.modules}})

@@ -14,19 +14,19 @@ import soundfile as sf
 from golden.make import RATE, voice
 
 import ser
-from ser.artifact import find
-from ser.audio import MAX_PREDICT_S
+from ser.audio.loading import MAX_PREDICT_S
 from ser.drift import bins, expected, stability_index
-from ser.gate import Gate, Limits
-from ser.manifest import read_manifest
-from ser.novelty import Novelty, usual
-from ser.refusals import CODES, KINDS, RETRY_AFTER_S, Refusal
-from ser.serve import bound, netloc, serve
-from ser.stream import Stream, wav_header
-from ser.timeline import timeline
+from ser.inference.artifact import find
+from ser.inference.live import Stream, wav_header
+from ser.inference.manifest import read_manifest
+from ser.inference.novelty import Novelty, usual
+from ser.service.errors import CODES, KINDS, RETRY_AFTER_S, Refusal
+from ser.service.limits import Gate, Limits
+from ser.service.server import bound, netloc, serve
+from ser.service.uploads import base_name
+from ser.service.workers import Workers, answer, hear
+from ser.timeline.segments import timeline
 from ser.types import AudioError, ParameterError, Prediction
-from ser.upload import base_name
-from ser.workers import Workers, answer, hear
 
 
 @pytest.fixture(scope="module")
@@ -326,7 +326,7 @@ def test_an_address_is_shown_as_in_a_url(host, shown):
 def test_what_listens_tells_a_url_that_is_one(monkeypatch):
     """On a socket that stands for one of IPv6, which not every machine has."""
     monkeypatch.setenv("SER_MODEL", "dense105")
-    monkeypatch.setattr("ser.serve.bound", lambda host, port: bound("127.0.0.1", port))
+    monkeypatch.setattr("ser.service.server.bound", lambda host, port: bound("127.0.0.1", port))
     with pytest.raises(Told, match=r"^http://\[::1\]:\d+$"):
         serve("::1", 0, 1, "dense105", told)
 

@@ -30,15 +30,15 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 import ser
-from ser.artifact import ARTIFACTS
-from ser.audio import load_waveform
-from ser.serve import MAX_MESSAGE_BYTES
-from ser.stream import wav_header
-from ser.upload import UPLOAD_S
+from ser.audio.loading import load_waveform
+from ser.inference.artifact import ARTIFACTS
+from ser.inference.live import wav_header
+from ser.service.server import MAX_MESSAGE_BYTES
+from ser.service.uploads import UPLOAD_S
 
 pytestmark = pytest.mark.service
 ROOT = Path(ser.__file__).resolve().parents[1]
-RUN = "from ser.serve import serve; serve('127.0.0.1', 0, {workers}, 'dense105')"
+RUN = "from ser.service.server import serve; serve('127.0.0.1', 0, {workers}, 'dense105')"
 START_S = 60
 
 
@@ -215,7 +215,7 @@ def test_a_stream_whose_client_vanishes_is_let_go(service):
 def test_it_stops_although_a_long_recording_is_in_hand(tmp_path):
     """What is in hand has its time to end; then it is given up between blocks. `running` waits for the end."""
     talk = spoken(600)
-    run = f"import ser.serve; ser.serve.DRAIN_S = 1; {RUN.format(workers=1)}"
+    run = f"import ser.service.server; ser.service.server.DRAIN_S = 1; {RUN.format(workers=1)}"
     with running(tmp_path / "log", workers=1, run=run) as service, ThreadPoolExecutor(1) as pool:
         asked = pool.submit(service.ask, "POST", "/timeline", talk, **SOUND)
         assert wait_for(lambda: counted(service, "ser_in_hand") == 2)

@@ -16,14 +16,14 @@ from starlette.testclient import TestClient
 from test_api import CLIP, SAMPLES, asked, counted, made, superset, wav
 
 import ser
-from ser import answers
-from ser.api import create_app
-from ser.audio import load_waveform
-from ser.service import Settings
-from ser.timeline import timeline
+from ser.audio.loading import load_waveform
+from ser.service import schemas as answers
+from ser.service.app import create_app
+from ser.service.state import Settings
+from ser.service.uploads import MAX_LONG_BYTES
+from ser.timeline.formats import WRITERS, write
+from ser.timeline.segments import timeline
 from ser.types import EMOTIONS
-from ser.upload import MAX_LONG_BYTES
-from ser.writers import WRITERS, write
 
 SPOKEN = [load_waveform(path).samples for path in SAMPLES if path.stem != "music"]
 PAUSE = np.zeros(2 * RATE, np.float32)

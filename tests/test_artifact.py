@@ -19,9 +19,9 @@ import pytest
 from golden.make import RATE, voice
 
 import ser
-from ser import artifact
-from ser.artifact import ARTIFACTS, sha256, verify
-from ser.manifest import FIELDS, HEADS, MANIFEST, read_manifest
+from ser.inference import artifact
+from ser.inference.artifact import ARTIFACTS, sha256, verify
+from ser.inference.manifest import FIELDS, HEADS, MANIFEST, read_manifest
 from ser.types import EMOTIONS, ArtifactError, ParameterError, Waveform
 
 SHIPPED = ARTIFACTS / "dense105"
@@ -628,7 +628,7 @@ def test_a_swap_that_is_broken_off_leaves_the_old_one(tmp_path, monkeypatch, err
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from ser import artifact
+from ser.inference import artifact
 def half(beside):
     (beside / "model.onnx").write_bytes(b"half")
     (beside / "manifest.json").write_text("{}")

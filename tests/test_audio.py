@@ -18,8 +18,8 @@ import pytest
 import soundfile as sf
 import soxr
 
-from ser.audio import MAX_BYTES, MAX_TIMELINE_S, load_waveform, open_recording
-from ser.readers import SOUND_ENDINGS, sound_files
+from ser.audio.loading import MAX_BYTES, MAX_TIMELINE_S, load_waveform, open_recording
+from ser.datasets.readers import SOUND_ENDINGS, sound_files
 from ser.types import AudioError, ParameterError
 
 SUBTYPES = [
@@ -497,7 +497,7 @@ PEAK_KB = "open('/proc/self/status').read().split('VmHWM:')[1].split()[0]"
 
 BOMB_PROGRAM = f"""
 import sys
-from ser.audio import load_waveform
+from ser.audio.loading import load_waveform
 from ser.types import AudioError
 for path in sys.argv[1:]:
     try:
@@ -547,7 +547,7 @@ def test_bombs_stay_small(tmp_path):
 def test_blocks_need_no_more_memory_for_longer_sound(tmp_path):
     silent_flac(tmp_path / "long.flac", 900)
     code = (
-        "import sys; from ser.audio import *\n"
+        "import sys; from ser.audio.loading import *\n"
         "recording = open_recording(sys.argv[1], max_s=MAX_TIMELINE_S)\n"
         f"print(sum(map(len, recording.blocks(16_000))), {PEAK_KB})"
     )

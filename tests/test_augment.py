@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from golden.make import RATE, noise, tone, voice
 
-from ser import augment
-from ser.augment import AUGMENTATIONS, CHANCES, altered
+from ser.training import augment
+from ser.training.augment import AUGMENTATIONS, CHANCES, altered
 from ser.types import ParameterError, Waveform
 
 LIBROSA = {"time_stretch", "pitch_shift"}

@@ -22,14 +22,14 @@ import soundfile as sf
 from golden.make import RATE, tone, voice
 from typer.testing import CliRunner, Result
 
-from ser.artifact import ARTIFACTS
-from ser.batch import Task, batch, hear
-from ser.cli import app
+from ser.batch.checkpoint import NAME, PART
+from ser.batch.run import Task, batch, hear
+from ser.cli.main import app
 from ser.extras import advice
-from ser.ledger import NAME, PART
-from ser.predict import load
+from ser.inference.artifact import ARTIFACTS
+from ser.inference.recognizer import load
 from ser.results import schema
-from ser.rows import columns, flat
+from ser.tables import columns, flat
 from ser.types import ArtifactError, AudioError, ParameterError
 
 ROOT = ARTIFACTS.parent
@@ -247,7 +247,7 @@ def test_results_belong_to_their_source_and_model(calls, many, tmp_path, monkeyp
     with pytest.raises(ParameterError, match="holds a run of model 'dense105'"):
         batch(str(many), place, "voice", jobs=1)
     with monkeypatch.context() as patch, pytest.raises(ParameterError, match="run of another version of the model"):
-        patch.setattr("ser.batch.sha256", lambda path: "0" * 64)
+        patch.setattr("ser.batch.run.sha256", lambda path: "0" * 64)
         batch(str(many), place, MODEL, jobs=1)
     (tmp_path / "empty").mkdir()
     for source in ("cals", "empty"):  # a slip of the hand costs no results
@@ -263,7 +263,7 @@ def test_a_folder_that_cannot_be_written_is_refused(calls, tmp_path, monkeypatch
         raise sqlite3.OperationalError("unable to open database file")
 
     (tmp_path / "r").mkdir()
-    monkeypatch.setattr("ser.ledger.sqlite3.connect", refuse)
+    monkeypatch.setattr("ser.batch.checkpoint.sqlite3.connect", refuse)
     with pytest.raises(ParameterError, match=r"cannot be used \(unable to open database file\)\. Check its rights"):
         batch(str(calls), tmp_path / "r", MODEL, jobs=1)
 
@@ -441,7 +441,7 @@ def test_a_cluster_that_goes_away_says_so(many, undisturbed, tmp_path):
 def test_a_cluster_that_cannot_help_says_so(calls, tmp_path, monkeypatch):
     from distributed import LocalCluster
 
-    monkeypatch.setattr("ser.pools.CONNECT_S", 1)
+    monkeypatch.setattr("ser.batch.executors.CONNECT_S", 1)
     with pytest.raises(ParameterError, match="No Dask scheduler answers at nonsense://x"):
         batch(str(calls), tmp_path / "r", MODEL, dask="nonsense://x")
     with pytest.raises(ParameterError, match=r"No Dask scheduler answers at tcp://127.0.0.1:9"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ser.artifact import find
+from ser.inference.artifact import find
 
 PROGRAM = Path(__file__).resolve().parent.parent / "benchmarks" / "predict.py"
 

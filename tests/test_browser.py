@@ -19,7 +19,7 @@ import soundfile as sf
 from playwright.sync_api import expect, sync_playwright
 
 import ser
-from ser import words
+from ser.page import wording as words
 
 pytestmark = pytest.mark.browser
 

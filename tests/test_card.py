@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser import figures, metrics
-from ser.artifact import ARTIFACTS, read_manifest
-from ser.card import NOTICE, card
+from ser import metrics
+from ser.inference.artifact import ARTIFACTS, read_manifest
+from ser.reporting import figures
+from ser.reporting.model_card import NOTICE, card
 
 PLAIN = {key: value for key, value in read_manifest(ARTIFACTS / "dense105").items() if key != "files"}
 CONFIDENCE = np.linspace(0.2, 0.99, 400)

@@ -19,13 +19,15 @@ from golden.make import RATE, noise, voice
 from typer.testing import CliRunner, Result
 
 import ser
-from ser import artifact, cli, printed
-from ser.api import create_app
-from ser.artifact import ARTIFACTS
-from ser.cli import app
-from ser.evaluate import evaluate
-from ser.interactive import GREETING
-from ser.manifest import read_manifest
+from ser.cli import main as cli
+from ser.cli import output as printed
+from ser.cli.interactive import GREETING
+from ser.cli.main import app
+from ser.evaluation.evaluate import evaluate
+from ser.inference import artifact
+from ser.inference.artifact import ARTIFACTS
+from ser.inference.manifest import read_manifest
+from ser.service.app import create_app
 from ser.types import EMOTIONS, NOTICE, REASONS, SerError
 
 ROOT = ARTIFACTS.parent

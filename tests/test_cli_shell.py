@@ -17,11 +17,13 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from ser import cli, printed, workbench
-from ser.artifact import ARTIFACTS, known
-from ser.cli import app
-from ser.manifest import read_manifest
-from ser.printed import Scores
+from ser.cli import main as cli
+from ser.cli import output as printed
+from ser.cli import workbench
+from ser.cli.main import app
+from ser.cli.output import Scores
+from ser.inference.artifact import ARTIFACTS, known
+from ser.inference.manifest import read_manifest
 from ser.sentences import HINTS, SENTENCES
 from ser.types import EMOTIONS, ParameterError
 

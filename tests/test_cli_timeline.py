@@ -14,13 +14,13 @@ import srt
 from golden.make import RATE
 from typer.testing import CliRunner, Result
 
-from ser.artifact import ARTIFACTS
-from ser.cli import app
-from ser.cli_timeline import Format
-from ser.saved import check_free, save
-from ser.timeline import timeline
+from ser.cli.main import app
+from ser.cli.timeline import Format
+from ser.files import check_free, save
+from ser.inference.artifact import ARTIFACTS
+from ser.timeline.formats import WRITERS, write
+from ser.timeline.segments import timeline
 from ser.types import ParameterError
-from ser.writers import WRITERS, write
 
 SHARP = ARTIFACTS.parent / "samples" / "sharp.flac"
 MODEL = ("--model", "dense105")
@@ -40,7 +40,7 @@ def run(*words: object) -> Result:
 
 @pytest.fixture(scope="module")
 def found():
-    from ser.predict import load
+    from ser.inference.recognizer import load
 
     return timeline(str(SHARP), load("dense105"))
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser.configs import Config
-from ser.crossval import FoldResult, Study, guard, left_out_scores
-from ser.splits import corpus_splits, doubled, doubled_split
-from ser.table import FeatureTable
+from ser.datasets.splits import corpus_splits, doubled, doubled_split
+from ser.training.configs import Config
+from ser.training.cross_validation import FoldResult, Study, guard, left_out_scores
+from ser.training.feature_table import FeatureTable
 from ser.types import Clip, ParameterError
 
 HEARD = ("neutral", "happy", "sad", "angry")

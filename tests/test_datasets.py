@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from ser.datasets import (
+from ser.datasets.corpora import (
     CORPORA,
     canonical_emotion,
     check_duplicates,

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from golden.make import RATE, noise, tone, voice
 
-from ser.audio import load_waveform, open_recording
-from ser.distort import DISTORTIONS
-from ser.features import trim
+from ser.audio.loading import load_waveform, open_recording
+from ser.evaluation.distortions import DISTORTIONS
+from ser.features.recipes import trim
 from ser.types import Waveform
 
 PAUSE = np.zeros(RATE // 2, np.float32)

@@ -20,8 +20,8 @@ from starlette.websockets import WebSocketDisconnect
 from streamlit.testing.v1 import AppTest
 
 import ser
-from ser.api import create_app
-from ser.artifact import ARTIFACTS
+from ser.inference.artifact import ARTIFACTS
+from ser.service.app import create_app
 from ser.types import EMOTIONS
 
 ROOT = ARTIFACTS.parent

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from ser.datasets import CORPORA, load_corpus
-from ser.download import download
+from ser.datasets.corpora import CORPORA, load_corpus
+from ser.datasets.download import download
 from ser.types import ParameterError
 
 ARCHIVE = CORPORA["ravdess"].archive.file

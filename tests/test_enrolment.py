@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from ser.enrolment import enrolment, voices
 from ser.metrics import softmax
+from ser.training.enrolment import enrolment, voices
 from ser.types import Clip, ParameterError
 
 LABELS = ("neutral", "happy", "sad", "angry")

@@ -12,10 +12,12 @@ import pytest
 import soundfile as sf
 from golden.make import RATE, voice
 
-from ser import artifact, crossval
-from ser.configs import CONFIGS
-from ser.crossval import FoldResult, Study, guard
-from ser.ensemble import (
+from ser.datasets.splits import RAVDESS_FOLDS, Split
+from ser.inference import artifact
+from ser.training import cross_validation as crossval
+from ser.training.configs import CONFIGS
+from ser.training.cross_validation import FoldResult, Study, guard
+from ser.training.ensemble import (
     ENSEMBLES,
     FINAL,
     INNER_SHARE,
@@ -30,9 +32,8 @@ from ser.ensemble import (
     team_left_out,
     team_random,
 )
-from ser.release import find_ensemble, train_ensemble
-from ser.splits import RAVDESS_FOLDS, Split
-from ser.table import FeatureTable
+from ser.training.feature_table import FeatureTable
+from ser.training.release import find_ensemble, train_ensemble
 from ser.types import EMOTIONS, ArtifactError, Clip, ParameterError
 
 SEXES = ("female", "male")

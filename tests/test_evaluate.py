@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 import ser
-from ser.artifact import ARTIFACTS, read_manifest, verify
-from ser.card import card
-from ser.datasets import load_corpus
-from ser.evaluate import evaluate
-from ser.predict import Recognizer
-from ser.splits import RAVDESS_FOLDS
+from ser.datasets.corpora import load_corpus
+from ser.datasets.splits import RAVDESS_FOLDS
+from ser.evaluation.evaluate import evaluate
+from ser.inference.artifact import ARTIFACTS, read_manifest, verify
+from ser.inference.recognizer import Recognizer
+from ser.reporting.model_card import card
 from ser.types import EMOTIONS, LABEL_SETS, ArtifactError, Clip, ParameterError
 
 SHIPPED = ARTIFACTS / "dense105"

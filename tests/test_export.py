@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from ser import cli
-from ser.artifact import ARTIFACTS, MANIFEST, read_manifest, sha256, write
-from ser.card import sections
-from ser.export import FORMATS, SAMPLES, TOLERANCE, export, measure
-from ser.features import RECIPES, Recipe
-from ser.models import with_scaler
+from ser.cli import main as cli
+from ser.features.recipes import RECIPES, Recipe
+from ser.inference.artifact import ARTIFACTS, MANIFEST, read_manifest, sha256, write
+from ser.models.registry import with_scaler
+from ser.reporting.model_card import sections
+from ser.training.export import FORMATS, SAMPLES, TOLERANCE, export, measure
 from ser.types import EMOTIONS, ArtifactError, ParameterError
 
 SHIPPED = ARTIFACTS / "dense105"

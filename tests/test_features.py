@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from golden.make import GOLDEN, RATE, chords, clips, noise, tone, voice
 
-from ser import features, spectra
-from ser.audio import load_waveform
+from ser.audio.loading import load_waveform
 from ser.extras import advice
-from ser.features import (
+from ser.features import recipes as features
+from ser.features import spectral as spectra
+from ser.features.recipes import (
     FLOOR_DB,
     RECIPES,
     ZERO_CROSSING_THRESHOLD,
@@ -24,7 +25,7 @@ from ser.features import (
     trim,
     windows,
 )
-from ser.spectra import HOP_LENGTH, N_FFT
+from ser.features.spectral import HOP_LENGTH, N_FFT
 from ser.types import ParameterError, Waveform
 
 VOICE105 = RECIPES["voice105-v1"]
@@ -38,7 +39,10 @@ BLOCKS = {
     "zero crossings": slice(91, 93),
     "chroma": slice(93, 105),
 }
-DISPERSION = {"mfcc std", "mfcc delta"}  # of a constant they are the rounding of the processor, not numbers of the sound
+DISPERSION = {
+    "mfcc std",
+    "mfcc delta",
+}  # of a constant they are the rounding of the processor
 SHORT = [1, 2, *range(3, 13)]  # frames
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser import fit as fitting
-from ser.artifact import ARTIFACTS, read_manifest
-from ser.configs import CONFIGS, PUBLISHED, SCHEDULES, Config, find_config
-from ser.features import recipe
-from ser.fit import Scaler, ended, fit
+from ser.features.recipes import recipe
+from ser.inference.artifact import ARTIFACTS, read_manifest
+from ser.training import fit as fitting
+from ser.training.configs import CONFIGS, PUBLISHED, SCHEDULES, Config, find_config
+from ser.training.fit import Scaler, ended, fit
 from ser.types import LABEL_SETS, ParameterError
 
 # Quick to train and without chance: no copies, no noise, no dropout.

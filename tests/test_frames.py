@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ser import frames
-from ser.configs import CONFIGS
-from ser.features import N_FRAMES
-from ser.frames import alter_frames
-from ser.tracks import NAMES
-from ser.voice import N_MELS
+from ser.features.descriptors import NAMES
+from ser.features.recipes import N_FRAMES
+from ser.models.voice import N_MELS
+from ser.training import frame_augment as frames
+from ser.training.configs import CONFIGS
+from ser.training.frame_augment import alter_frames
 
 N = 20  # rows
 CROP = CONFIGS["sequence"].crop_frames

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from golden.make import RATE, chords, noise, seconds, tone, voice
 
-from ser.features import normalise
-from ser.functionals import (
+from ser.features.descriptors import HOP_LENGTH, NAMES, tracks
+from ser.features.functionals import (
     FEATURE_NAMES,
     MODULATION_HZ,
     PITCH_NAMES,
@@ -18,7 +18,7 @@ from ser.functionals import (
     TRACK_NAMES,
     functionals,
 )
-from ser.tracks import HOP_LENGTH, NAMES, tracks
+from ser.features.recipes import normalise
 
 BANDS = [f"{low}-{high}hz" for low, high in pairwise(MODULATION_HZ)]
 

@@ -22,11 +22,12 @@ from sqlalchemy.engine import Engine
 from typer.testing import CliRunner, Result
 
 import ser
-from ser import cli, printed
-from ser.artifact import ARTIFACTS
-from ser.cli import app
+from ser.cli import main as cli
+from ser.cli import output as printed
+from ser.cli.main import app
 from ser.extras import advice
 from ser.history import History
+from ser.inference.artifact import ARTIFACTS
 from ser.types import EMOTIONS, ParameterError
 
 ROOT = ARTIFACTS.parent

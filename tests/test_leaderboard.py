@@ -17,12 +17,14 @@ import pytest
 from typer.testing import CliRunner
 
 import ser
-from ser import artifact, leaderboard, standings
-from ser.artifact import known
-from ser.claims import ANCHORS, DESIGNS, LISTENERS
-from ser.cli import app
-from ser.configs import CONFIGS
-from ser.leaderboard import merged
+from ser.cli.main import app
+from ser.evaluation import leaderboard
+from ser.evaluation.leaderboard import merged
+from ser.inference import artifact
+from ser.inference.artifact import known
+from ser.reporting import leaderboard as standings
+from ser.reporting.published_scores import ANCHORS, DESIGNS, LISTENERS
+from ser.training.configs import CONFIGS
 from ser.types import EMOTIONS, LABEL_SETS, ParameterError
 
 ROOT = Path(ser.__file__).parents[1]
@@ -190,7 +192,7 @@ def test_the_stored_tables_are_those_of_the_stored_board(file):
 
 RUN = """
 import sys
-from ser import leaderboard
+from ser.evaluation import leaderboard
 leaderboard.DOUBLED_DESIGN = "smoke"
 leaderboard.leaderboard(sys.argv[1], ["smoke"], out=sys.argv[2], jobs=2, progress=False)
 """

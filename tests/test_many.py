@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import ser
-from ser.artifact import ARTIFACTS
 from ser.extras import advice
-from ser.timeline import timeline
+from ser.inference.artifact import ARTIFACTS
+from ser.timeline.segments import timeline
 from ser.types import EMOTIONS, AudioError, Failure, ParameterError, Timeline, Waveform
 
 SAMPLES = sorted((ARTIFACTS.parent / "samples").glob("*.flac"))

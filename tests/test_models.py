@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from golden.make import voice
 
-from ser import models
-from ser.artifact import ARTIFACTS, open_graph, read_manifest, run_graph, verify
-from ser.configs import CONFIGS
-from ser.features import recipe
-from ser.fit import Scaler
-from ser.models import ARCHITECTURES
+from ser.features.recipes import recipe
+from ser.inference.artifact import ARTIFACTS, open_graph, read_manifest, run_graph, verify
+from ser.models import registry as models
+from ser.models.registry import ARCHITECTURES
+from ser.training.configs import CONFIGS
+from ser.training.fit import Scaler
 from ser.types import LABEL_SETS, ParameterError
 
 pytestmark = pytest.mark.slow
@@ -164,8 +164,8 @@ def test_scaler_inside_equals_scaler_outside(network, rows):
 def test_export_equals_keras(network, rows, tmp_path):
     import onnxruntime as ort
 
-    from ser.fit import Fitted
-    from ser.train import export_onnx
+    from ser.training.fit import Fitted
+    from ser.training.train import export_onnx
 
     fitted = Fitted(network, Scaler(rows.mean(axis=0), rows.var(axis=0) + 1e-3), {}, 1)
     export_onnx(fitted, tmp_path / "model.onnx")
@@ -181,8 +181,8 @@ def test_every_design_answers_alike_in_onnx(name, tmp_path):
     import keras
     import onnxruntime as ort
 
-    from ser.fit import Fitted
-    from ser.train import export_onnx
+    from ser.training.fit import Fitted
+    from ser.training.train import export_onnx
 
     config = CONFIGS[name]
     made = recipe(config.recipe)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from ser import printed
-from ser.cli import app
+from ser.cli import output as printed
+from ser.cli.main import app
+from ser.cli.output import print_csv
 from ser.drift import stability_index
 from ser.monitor import _by_chance, compare, tally
-from ser.printed import print_csv
 from ser.results import encoded, part_path, write_part
 from ser.types import EMOTIONS, ParameterError, Prediction
 

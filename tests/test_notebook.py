@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from ser.artifact import ARTIFACTS
+from ser.inference.artifact import ARTIFACTS
 
 NOTEBOOK = Path(__file__).resolve().parent.parent / "notebooks" / "train.ipynb"
 PICTURES = 10

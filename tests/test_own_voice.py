@@ -11,8 +11,8 @@ import soundfile as sf
 from golden.make import RATE
 
 import ser
-from ser.audio import load_waveform
-from ser.own_voice import FEWEST, MOST, enrolled
+from ser.audio.loading import load_waveform
+from ser.page.enrolment import FEWEST, MOST, enrolled
 from ser.types import ParameterError
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"

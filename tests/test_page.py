@@ -15,9 +15,10 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 import ser
-from ser import view, words
-from ser.audio import load_waveform
-from ser.own_voice import FEWEST, MOST
+from ser.audio.loading import load_waveform
+from ser.page import components as view
+from ser.page import wording as words
+from ser.page.enrolment import FEWEST, MOST
 from ser.types import EMOJI, EMOTIONS, REASONS, Prediction, Waveform
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -153,8 +154,8 @@ def test_the_latest_sound_wins_and_removing_it_removes_the_answer(page):
 
 def test_nothing_is_decoded_twice(page, monkeypatch):
     calls = []
-    real = ser.audio.load_waveform
-    monkeypatch.setattr("ser.audio.load_waveform", lambda *args: calls.append(1) or real(*args))
+    real = load_waveform
+    monkeypatch.setattr("ser.audio.loading.load_waveform", lambda *args: calls.append(1) or real(*args))
     upload(page, wav(voice()))
     page.run()
     page.run()
@@ -334,8 +335,8 @@ def test_recordings_that_tell_nothing_of_a_voice_are_left_out_and_named(page_of)
 
 def test_a_voice_is_heard_once(page_of, monkeypatch):
     calls = []
-    real = ser.audio.load_waveform
-    monkeypatch.setattr("ser.own_voice.load_waveform", lambda *args: calls.append(1) or real(*args))
+    real = load_waveform
+    monkeypatch.setattr("ser.page.enrolment.load_waveform", lambda *args: calls.append(1) or real(*args))
     page = give(page_of("voice"), *recordings(3))
     upload(page, wav(voice()))
     page.toggle[0].set_value(False).run()

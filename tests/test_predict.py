@@ -18,12 +18,12 @@ import soundfile as sf
 from golden.make import RATE, chords, noise, tone, voice
 
 import ser
-from ser.artifact import ARTIFACTS, find, open_graph, run_graph, verify
-from ser.audio import load_waveform
-from ser.configs import Config
-from ser.crossval import Study, clip_log_probabilities
-from ser.features import RECIPES
-from ser.table import FeatureTable
+from ser.audio.loading import load_waveform
+from ser.features.recipes import RECIPES
+from ser.inference.artifact import ARTIFACTS, find, open_graph, run_graph, verify
+from ser.training.configs import Config
+from ser.training.cross_validation import Study, clip_log_probabilities
+from ser.training.feature_table import FeatureTable
 from ser.types import EMOTIONS, REASONS, ArtifactError, AudioError, Clip, ParameterError, Waveform
 
 ROOT = ARTIFACTS.parent
@@ -509,4 +509,4 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 def test_memory_is_kept_from_answer_to_answer():
     command = [sys.executable, "-c", PAGE_FAULTS, str(ARTIFACTS.parent / "samples" / "even.flac")]
     faults = subprocess.run(command, capture_output=True, check=True, text=True, cwd=ARTIFACTS.parent).stdout
-    assert int(faults) < 500  # 1,700 without `ser.memory`
+    assert int(faults) < 500  # 1,700 without `ser.inference.memory`

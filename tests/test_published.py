@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from golden.make import RATE, clips, noise, tone, voice
 
-from ser.audio import load_waveform
-from ser.features import RECIPES, normalise, trim, windows
-from ser.published import FRAME_NAMES, MFCC_NAMES, N_FRAMES
-from ser.spectra import HOP_LENGTH
+from ser.audio.loading import load_waveform
+from ser.features.published import FRAME_NAMES, MFCC_NAMES, N_FRAMES
+from ser.features.recipes import RECIPES, normalise, trim, windows
+from ser.features.spectral import HOP_LENGTH
 
 STATIC42, STATIC180, FRAMES120, MFCC40 = (
     RECIPES[name] for name in ("static42-v1", "static180-v1", "frames120-v1", "mfcc40-v1")

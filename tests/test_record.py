@@ -26,17 +26,17 @@ from golden.make import RATE, noise, voice
 from typer.testing import CliRunner, Result
 
 import ser
-from ser import cli
-from ser.artifact import ARTIFACTS
-from ser.audio import MAX_PREDICT_S, MAX_RATE, load_waveform
-from ser.cli_live import _tell_whole, answers
-from ser.cli_record import LONGEST_S, recorded
+from ser.audio.loading import MAX_PREDICT_S, MAX_RATE, load_waveform
+from ser.audio.microphone import PAUSE_S, Microphone, first, level, until_pause
+from ser.cli import main as cli
+from ser.cli.interactive import PROMPT
+from ser.cli.live import _tell_whole, answers
+from ser.cli.output import Scores
+from ser.cli.record import LONGEST_S, recorded
 from ser.extras import advice
 from ser.history import History
-from ser.interactive import PROMPT
-from ser.microphone import PAUSE_S, Microphone, first, level, until_pause
-from ser.printed import Scores
-from ser.stream import Stream, wav_header
+from ser.inference.artifact import ARTIFACTS
+from ser.inference.live import Stream, wav_header
 from ser.types import ParameterError
 
 ROOT = ARTIFACTS.parent
@@ -161,7 +161,7 @@ def test_without_the_extra(monkeypatch, capsys, command):
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere sounddevice brings PortAudio")
 @pytest.mark.parametrize("command", ["record", "live"])
 def test_without_portaudio(command):
-    code = "import ctypes.util as u; u.find_library = lambda name: None; from ser.cli import main; main()"
+    code = "import ctypes.util as u; u.find_library = lambda name: None; from ser.cli.main import main; main()"
     words = [sys.executable, "-c", code, command]
     ran = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=START_S)
     assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (2, "", 1)

@@ -15,16 +15,19 @@ import soundfile as sf
 from typer.testing import CliRunner
 
 import ser
-from ser import artifact, cli, crossval, release
-from ser import evaluate as evaluation
-from ser.artifact import sha256
-from ser.configs import CONFIGS
-from ser.datasets import load_corpus
-from ser.enrolment import enrolment, voices
-from ser.evaluate import evaluate
-from ser.manifest import HEADS, read_manifest
-from ser.predict import Recognizer
-from ser.synthetic import speak, write_corpus
+from ser.cli import main as cli
+from ser.datasets.corpora import load_corpus
+from ser.datasets.synthetic import speak, write_corpus
+from ser.evaluation import evaluate as evaluation
+from ser.evaluation.evaluate import evaluate
+from ser.inference import artifact
+from ser.inference.artifact import sha256
+from ser.inference.manifest import HEADS, read_manifest
+from ser.inference.recognizer import Recognizer
+from ser.training import cross_validation as crossval
+from ser.training import release
+from ser.training.configs import CONFIGS
+from ser.training.enrolment import enrolment, voices
 from ser.types import EMOTIONS, ArtifactError, ParameterError
 
 pytestmark = pytest.mark.slow

@@ -12,14 +12,14 @@ import pytest
 import soundfile as sf
 
 from ser import metrics
-from ser.artifact import ARTIFACTS, verify
-from ser.card import robustness_table
-from ser.datasets import load_corpus
-from ser.distort import DISTORTIONS
-from ser.figures import robustness as drawn
-from ser.predict import Recognizer
-from ser.robustness import HARD, PLAIN, robustness, unheard
-from ser.synthetic import speak
+from ser.datasets.corpora import load_corpus
+from ser.datasets.synthetic import speak
+from ser.evaluation.distortions import DISTORTIONS
+from ser.evaluation.robustness import HARD, PLAIN, robustness, unheard
+from ser.inference.artifact import ARTIFACTS, verify
+from ser.inference.recognizer import Recognizer
+from ser.reporting.figures import robustness as drawn
+from ser.reporting.model_card import robustness_table
 from ser.types import EMOTIONS, ParameterError
 
 SHIPPED = ARTIFACTS / "dense105"

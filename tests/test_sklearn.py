@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser.artifact import ARTIFACTS
-from ser.audio import load_waveform
-from ser.datasets import load_corpus
+from ser.audio.loading import load_waveform
+from ser.datasets.corpora import load_corpus
 from ser.extras import advice
-from ser.features import RECIPES, windows
+from ser.features.recipes import RECIPES, windows
+from ser.inference.artifact import ARTIFACTS
 from ser.types import AudioError, ParameterError, Waveform
 
 pytestmark = pytest.mark.slow

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from ser import sources
-from ser.ledger import LONGEST_PART, NAME, PART, Ledger, part_size
-from ser.sources import names, opened, shown
+from ser.batch import sources
+from ser.batch.checkpoint import LONGEST_PART, NAME, PART, Ledger, part_size
+from ser.batch.sources import names, opened, shown
 from ser.types import ParameterError
 
 SOUNDS = {"a.wav", "b/c.flac", "b/d/e.MP3", "b é.ogg"}

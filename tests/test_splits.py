@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from ser.datasets import load_corpus
-from ser.splits import (
+from ser.datasets.corpora import load_corpus
+from ser.datasets.splits import (
     DOUBLED,
     INFLATED,
     RAVDESS_FOLDS,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ser.audio import load_waveform
-from ser.datasets import find_duplicates, load_corpus
-from ser.features import recipe
-from ser.synthetic import find_speech, speak, write_corpus
+from ser.audio.loading import load_waveform
+from ser.datasets.corpora import find_duplicates, load_corpus
+from ser.datasets.synthetic import find_speech, speak, write_corpus
+from ser.features.recipes import recipe
 from ser.types import EMOTIONS, ParameterError
 
 

@@ -19,13 +19,13 @@ import soxr
 from golden.make import RATE, noise
 
 import ser
-from ser import speech
-from ser.artifact import ARTIFACTS, find, verify
-from ser.audio import load_waveform
-from ser.features import trim
+from ser.audio import vad as speech
+from ser.audio.loading import load_waveform
+from ser.audio.vad import MARGIN_S, PAUSE_S, SpeechFinder
+from ser.features.recipes import trim
+from ser.inference.artifact import ARTIFACTS, find, verify
 from ser.metrics import softmax
-from ser.speech import MARGIN_S, PAUSE_S, SpeechFinder
-from ser.timeline import HOP_S, LEAD, Timeline, hold, timeline, window_s
+from ser.timeline.segments import HOP_S, LEAD, Timeline, hold, timeline, window_s
 from ser.types import EMOTIONS, AudioError, ParameterError, Waveform
 
 SAMPLES = sorted(path for path in (ARTIFACTS.parent / "samples").glob("*.flac") if path.stem != "music")
@@ -224,7 +224,7 @@ def spans_of(samples: np.ndarray, rate: int, block: int = 4096) -> list[tuple[in
 
 @pytest.mark.slow
 def test_speech_is_found_beside_tensorflow():
-    program = "import tensorflow; from ser.speech import SpeechFinder as S; print(list(S(16000).finish()))"
+    program = "import tensorflow; from ser.audio.vad import SpeechFinder as S; print(list(S(16000).finish()))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr[-500:]
 

@@ -6,10 +6,21 @@ import numpy as np
 import pytest
 from golden.make import RATE, chords, noise, seconds, tone, voice
 
-from ser import tracks as room
-from ser.features import normalise
-from ser.spectra import mel_power, stft_power
-from ser.tracks import HOP_LENGTH, LEVEL, N_FFT, N_MELS, N_MFCC, NAMES, PITCH_NAMES, SHAPE_NAMES, VOICED, tracks
+from ser.features import descriptors as room
+from ser.features.descriptors import (
+    HOP_LENGTH,
+    LEVEL,
+    N_FFT,
+    N_MELS,
+    N_MFCC,
+    NAMES,
+    PITCH_NAMES,
+    SHAPE_NAMES,
+    VOICED,
+    tracks,
+)
+from ser.features.recipes import normalise
+from ser.features.spectral import mel_power, stft_power
 
 REFERENCE_HZ = 55.0  # of pitch in semitones; the track is two octaves less
 FOUND_WITHIN = 0.3  # semitones

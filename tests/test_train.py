@@ -19,15 +19,18 @@ import soundfile as sf
 from golden.make import RATE, noise, tone, voice
 
 import ser
-from ser import artifact, crossval, splits
-from ser.artifact import read_manifest, verify
-from ser.configs import CONFIGS, Config
-from ser.crossval import Study, guard
-from ser.features import RECIPES
-from ser.fit import Best
-from ser.splits import Split
-from ser.table import FeatureTable, feature_table
-from ser.train import train
+from ser.datasets import splits
+from ser.datasets.splits import Split
+from ser.evaluation.evaluate import evaluate
+from ser.features.recipes import RECIPES
+from ser.inference import artifact
+from ser.inference.artifact import read_manifest, verify
+from ser.training import cross_validation as crossval
+from ser.training.configs import CONFIGS, Config
+from ser.training.cross_validation import Study, guard
+from ser.training.feature_table import FeatureTable, feature_table
+from ser.training.fit import Best
+from ser.training.train import train
 from ser.types import LABEL_SETS, ArtifactError, Clip, ParameterError
 
 SHIPPED = artifact.ARTIFACTS / "dense105"
@@ -84,7 +87,7 @@ def trained(home, table) -> Path:
 
 @pytest.fixture(scope="module")
 def study(table, home) -> Study:
-    from ser.datasets import load_corpus
+    from ser.datasets.corpora import load_corpus
 
     return crossval.prepare(load_corpus("table", table).clips, CONFIGS["smoke"], home / "study", progress=False)
 
@@ -145,7 +148,7 @@ def test_scaler_and_keras_equal_the_graph(trained):
 @pytest.mark.parametrize("protocol", ["folds", "random"])
 def test_evaluate_recomputes_the_scores(trained, table, protocol):
     stored = read_manifest(trained)["metrics"][protocol]
-    found = ser.evaluate.evaluate("table", table, "smoke", protocol, progress=False)
+    found = evaluate("table", table, "smoke", protocol, progress=False)
     assert found["labels"] == list(EMOTIONS) and found["clips"] == stored["clips"]
     assert found["confusion"] == stored["confusion"] and found["uar"] == stored["uar"]
 
@@ -153,9 +156,9 @@ def test_evaluate_recomputes_the_scores(trained, table, protocol):
 @pytest.mark.slow
 def test_evaluate_trains_folds_for_speakers_it_does_not_know(trained, home):
     other = corpus(home / "others", ("eve", "fay", "gus"))
-    assert not ser.evaluate.evaluate("table", other, "smoke", "all", progress=False)["seen_in_training"]
+    assert not evaluate("table", other, "smoke", "all", progress=False)["seen_in_training"]
     before = read_manifest(trained)
-    found = ser.evaluate.evaluate("table", other, "smoke", "folds", progress=False)
+    found = evaluate("table", other, "smoke", "folds", progress=False)
     assert (found["clips"], found["speakers"], found["errors"]) == (27, 3, [])
     assert np.sum(found["confusion"]) == 27 and read_manifest(trained) == before
 
@@ -166,7 +169,7 @@ def test_evaluate_does_not_train_where_its_networks_were_left_out(trained, table
     installed = shutil.copytree(trained, tmp_path / "smoke", ignore=shutil.ignore_patterns("folds"))
     says = f"smoke: the networks of its '{protocol}' protocol come with the repository, .* Score it in a clone"
     with pytest.raises(ParameterError, match=says):
-        ser.evaluate.evaluate("table", table, installed, protocol)
+        evaluate("table", table, installed, protocol)
 
 
 # --- The published designs ---
@@ -179,7 +182,7 @@ def test_every_design_trains_and_answers(empty, table, monkeypatch, name):
     folds = splits.speaker_folds
     config = replace(CONFIGS[name], epochs=1, copies=min(CONFIGS[name].copies, 1), batch_size=9)
     monkeypatch.setitem(CONFIGS, name, config)
-    monkeypatch.setattr("ser.train.speaker_folds", lambda clips: folds(clips)[:1])
+    monkeypatch.setattr("ser.training.train.speaker_folds", lambda clips: folds(clips)[:1])
     manifest = read_manifest(train([("table", str(table))], name, progress=False))
     labels = tuple(emotion for emotion in EMOTIONS if emotion in LABEL_SETS[config.labels])
     assert tuple(manifest["labels"]) == labels and manifest["branches"][0]["recipe"] == config.recipe
@@ -198,7 +201,7 @@ def test_every_design_trains_and_answers(empty, table, monkeypatch, name):
 @pytest.mark.slow
 def test_a_second_run_is_refused_before_any_work(trained, table, monkeypatch):
     before = (trained / "manifest.json").read_bytes()
-    monkeypatch.setattr("ser.train.load_corpus", lambda *_: pytest.fail("the corpus was read"))
+    monkeypatch.setattr("ser.training.train.load_corpus", lambda *_: pytest.fail("the corpus was read"))
     with pytest.raises(ArtifactError, match=r"smoke exists already; choose another --name, or --force"):
         small(table)
     assert (trained / "manifest.json").read_bytes() == before
@@ -208,10 +211,10 @@ TRAIN = """
 import sys
 from pathlib import Path
 import tensorflow as tf
-from ser import artifact
+from ser.inference import artifact
 tf.config.run_functions_eagerly(True)
 artifact.ARTIFACTS = Path(sys.argv[1])
-from ser.train import train
+from ser.training.train import train
 train([("table", sys.argv[2])], "smoke", force=True, progress=False)
 """
 
@@ -293,7 +296,7 @@ def test_one_speaker_of_the_label_set(empty):
 @pytest.mark.parametrize("name", ["recipe", "architecture", "labels"])
 def test_unknown_parts_of_a_configuration(empty, monkeypatch, name):
     stored = {**CONFIGS["smoke"].to_dict(), name: "other"}
-    monkeypatch.setattr("ser.train.find_config", lambda _: Config.from_dict(stored))
+    monkeypatch.setattr("ser.training.train.find_config", lambda _: Config.from_dict(stored))
     with pytest.raises(ParameterError, match=r"Unknown .* 'other'; known: "):
         small(corpus(empty / "table"))
     assert_nothing_written(empty)
@@ -425,8 +428,8 @@ def fresh(folder: Path) -> Path:
 def test_the_shipped_scaler_saw_every_recording_and_no_copy(ser_data):
     import joblib
 
-    from ser.audio import load_waveform
-    from ser.datasets import load_corpus
+    from ser.audio.loading import load_waveform
+    from ser.datasets.corpora import load_corpus
 
     made = RECIPES["voice105-v1"]
     rows = np.concatenate([made.of(load_waveform(clip.path)) for clip in load_corpus("ravdess", ser_data).clips])
@@ -440,7 +443,7 @@ def test_the_shipped_scaler_saw_every_recording_and_no_copy(ser_data):
 
 @pytest.mark.slow
 def test_feature_table_is_cached_and_follows_seed_and_sound(home, tmp_path, monkeypatch):
-    from ser.datasets import load_corpus
+    from ser.datasets.corpora import load_corpus
 
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")  # in other processes
     data = corpus(tmp_path / "table", ("anna", "bob"))
@@ -474,7 +477,7 @@ def test_the_seed_decides_the_weights(study):
 
 @pytest.mark.slow
 def test_the_best_epoch_is_that_of_the_highest_smoothed_accuracy():
-    from ser import models
+    from ser.models import registry as models
 
     network, best, seen = models.build("dense", (2,), 2), Best(), []
     for epoch, accuracy in enumerate([0.9, 0.2, 0.3, 0.4, 0.4, 0.5, 0.5, 0.5, 0.5, 0.5, 0.4, 0.3], start=1):

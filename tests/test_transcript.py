@@ -28,18 +28,18 @@ from parselmouth.praat import call
 from tiny_whisper import build
 from typer.testing import CliRunner, Result
 
-from ser import recognisers
-from ser.artifact import ARTIFACTS
-from ser.cli import app
+from ser.audio.vad import RATE, SpeechFinder
+from ser.cli.main import app
 from ser.dataframes import to_pandas
 from ser.extras import advice
-from ser.recognisers import GOOGLE, Google, Whisper
-from ser.speech import RATE, SpeechFinder
-from ser.stretches import Stretch, stretches
-from ser.timeline import timeline
-from ser.transcript import Transcript, transcribe, with_words
+from ser.inference.artifact import ARTIFACTS
+from ser.timeline.formats import write
+from ser.timeline.segments import timeline
+from ser.transcript import engines as recognisers
+from ser.transcript.chunks import Stretch, stretches
+from ser.transcript.engines import GOOGLE, Google, Whisper
+from ser.transcript.transcript import Transcript, transcribe, with_words
 from ser.types import EMOTIONS, ArtifactError, ParameterError, Segment, Timeline, Word
-from ser.writers import write
 
 ROOT = ARTIFACTS.parent
 SHARP = ROOT / "samples" / "sharp.flac"
@@ -441,7 +441,7 @@ def test_the_model_and_the_timeline_agree_where_speech_is(tiny, talk):
 
 
 def load_small():
-    from ser.predict import load
+    from ser.inference.recognizer import load
 
     return load("dense105")
 
@@ -564,7 +564,8 @@ WATCHED = """
 import sys
 opened = []
 sys.addaudithook(lambda event, words: opened.append(event) if event.startswith("socket.") else None)
-from ser import cli, recognisers
+from ser.cli import main as cli
+from ser.transcript import engines as recognisers
 recognisers.GOOGLE = "http://127.0.0.1:9/recognize"
 try:
     cli.main()

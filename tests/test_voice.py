@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser import models
-from ser.configs import CONFIGS
-from ser.features import N_FRAMES, RECIPES
-from ser.fit import Fitted, rounded
-from ser.scaler import Scaler
-from ser.tracks import NAMES
-from ser.train import export_onnx
-from ser.voice import LIMIT, N_HEADS
+from ser.features.descriptors import NAMES
+from ser.features.recipes import N_FRAMES, RECIPES
+from ser.models import registry as models
+from ser.models.voice import LIMIT, N_HEADS
+from ser.training.configs import CONFIGS
+from ser.training.fit import Fitted, rounded
+from ser.training.scaler import Scaler
+from ser.training.train import export_onnx
 
 SMALL: dict[str, dict[str, Any]] = {
     "sequence": {"channels": (8, 8, 8)},

@@ -15,9 +15,9 @@ import srt
 import webvtt
 from parselmouth.praat import call
 
-from ser.timeline import Segment, Timeline
+from ser.timeline.formats import WRITERS, clock, write
+from ser.timeline.segments import Segment, Timeline
 from ser.types import EMOJI, EMOTIONS, ParameterError
-from ser.writers import WRITERS, clock, write
 
 
 def segment(start_s: float, end_s: float, label: str, confidence: float, *reasons: str) -> Segment:

@@ -15,9 +15,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from ser import artifact
-from ser.card import card
-from ser.export import measure
+from ser.inference import artifact
+from ser.reporting.model_card import card
+from ser.training.export import measure
 
 ROOT = Path(__file__).resolve().parent.parent
 

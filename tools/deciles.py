@@ -15,16 +15,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ser import artifact
-from ser.configs import CONFIGS
-from ser.crossval import Study
-from ser.datasets import load_corpus
-from ser.ensemble import ENSEMBLES, Team, team_folds
-from ser.manifest import MANIFEST
-from ser.novelty import usual
-from ser.splits import Split, speaker_folds
-from ser.table import feature_table
-from ser.train import index_hash
+from ser.datasets.corpora import load_corpus
+from ser.datasets.splits import Split, speaker_folds
+from ser.inference import artifact
+from ser.inference.manifest import MANIFEST
+from ser.inference.novelty import usual
+from ser.training.configs import CONFIGS
+from ser.training.cross_validation import Study
+from ser.training.ensemble import ENSEMBLES, Team, team_folds
+from ser.training.feature_table import feature_table
+from ser.training.train import index_hash
 from ser.types import Clip, ParameterError
 
 

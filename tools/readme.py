@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ser.artifact import find
-from ser.card import robustness_table, score_table, sections, seeds_line
-from ser.manifest import read_manifest
+from ser.inference.artifact import find
+from ser.inference.manifest import read_manifest
+from ser.reporting.model_card import robustness_table, score_table, sections, seeds_line
 
 ROOT = Path(__file__).resolve().parent.parent
 CORPORA = {

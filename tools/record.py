@@ -25,7 +25,7 @@ IN_PROCESS = """
 import json, pathlib, sys
 from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
-from ser.api import create_app
+from ser.service.app import create_app
 out, clip = map(pathlib.Path, sys.argv[1:])
 app = create_app()
 (out / "openapi.json").write_text(json.dumps(app.openapi(), indent=1, sort_keys=True))
@@ -64,7 +64,9 @@ def record(checkout: Path, data: Path, out: Path) -> None:
         for command, file in _commands(clips, talk, actors, work):
             (out / file).write_text(_ser(checkout, command, work), encoding="utf-8")
         for model in MODELS:
-            rows = _ser(checkout, ["batch", "clips", "--out", f"{model}.parquet", "--model", model, "--jobs", "1"], work)
+            rows = _ser(
+                checkout, ["batch", "clips", "--out", f"{model}.parquet", "--model", model, "--jobs", "1"], work
+            )
             (out / f"batch-{model}.txt").write_text(rows)
             (out / f"batch-{model}.json").write_text(_table(work / f"{model}.parquet"))
         run = [sys.executable, "-c", IN_PROCESS, str(out), str(samples[0])]
@@ -93,7 +95,7 @@ def _ser(checkout: Path, words: list[str], work: Path) -> str:
     """What a command prints, and what it says on standard error, after a line between."""
     ran = subprocess.run(
         [sys.executable, "-m", "ser", *words], cwd=work, env=_environment(checkout, work), capture_output=True,
-        text=True, stdin=subprocess.DEVNULL,
+        text=True, stdin=subprocess.DEVNULL, check=False,
     )  # fmt: skip
     return f"{ran.stdout}\n--- {ran.returncode}\n{ran.stderr}".replace(str(work), "WORK")
 

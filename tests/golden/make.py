@@ -70,7 +70,7 @@ def clips() -> dict[str, np.ndarray]:
 
 
 def golden() -> dict[str, object]:
-    from ser.features import RECIPES
+    from ser.features.recipes import RECIPES
     from ser.types import Waveform
 
     made = RECIPES["voice105-v1"]

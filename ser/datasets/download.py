@@ -1,0 +1,103 @@
+"""Fetches a corpus from its publisher: whole and checked, or not at all."""
+
+from __future__ import annotations
+
+import tempfile
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from ser.datasets.corpora import CORPORA, Archive, find_corpus
+from ser.types import ParameterError
+
+CHUNK_BYTES = 1 << 18
+TIMEOUT_S = 30
+
+
+def download(
+    name: str,
+    folder: str | Path,
+    base_url: str | None = None,
+    *,
+    known_hash: str | None = None,
+    retries: int = 2,
+    progress: bool = True,
+) -> Path:
+    """Puts the corpus into `folder/name` and returns that folder, which `load_corpus` takes, like its parent.
+
+    The publisher's archive is fetched with a progress bar, compared with the published checksum (`md5:...` or
+    `sha256:...`) and unpacked beside its place; only a whole corpus appears there. A corpus that is there already is
+    left alone; an archive that lies in `folder` already, say fetched with a browser, is checked and used.
+    `base_url` and `known_hash` name another server or archive. Raises `ParameterError` with what to do by hand.
+    """
+    archive = find_corpus(name).archive
+    target = Path(folder).expanduser() / name
+    if archive is None:
+        raise ParameterError(_by_hand(name, target))
+    try:
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            return _present(name, target)
+    except OSError as error:
+        raise ParameterError(f"{target} cannot be read ({error.strerror}). Name another folder with --to.") from error
+    wanted = Archive(base_url or archive.base_url, archive.file, known_hash or archive.known_hash)
+    was_there = (target.parent / archive.file).exists()
+    packed = _fetch(wanted, target, retries, progress)
+    _unpack(packed, target)
+    if not was_there:
+        packed.unlink()
+    return target
+
+
+def _fetch(wanted: Archive, target: Path, retries: int, progress: bool) -> Path:
+    """The archive beside `target`, with the right checksum; pooch takes away what is incomplete or wrong."""
+    import pooch
+
+    base_url = wanted.base_url.rstrip("/") + "/"
+    url = base_url + wanted.file
+    store = pooch.create(target.parent, base_url, registry={wanted.file: wanted.known_hash}, retry_if_failed=retries)
+    downloader = pooch.HTTPDownloader(progressbar=progress, chunk_size=CHUNK_BYTES, timeout=TIMEOUT_S)
+    by_hand = f"Fetch {url} with a browser, put it into {target.parent} and run this again, or unpack it to {target}."
+    try:
+        return Path(store.fetch(wanted.file, downloader=downloader))
+    except OSError as error:  # requests' errors are among them
+        raise ParameterError(f"{url} could not be fetched whole: {error}. {by_hand}") from error
+    except ValueError as error:  # the checksum, by pooch
+        raise ParameterError(f"{url} is not the published file (wrong checksum). {by_hand}") from error
+
+
+def _unpack(packed: Path, target: Path) -> None:
+    """Unpacks into a hidden folder, which loaders pass over, and renames it once it is whole."""
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
+        whole = Path(scratch) / target.name
+        try:
+            with zipfile.ZipFile(packed) as archive:
+                _check_members(packed, archive.namelist())
+                archive.extractall(whole)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise ParameterError(
+                f"{packed} could not be unpacked to {target}: {error}. Nothing was left there."
+            ) from error
+        if target.exists():
+            target.rmdir()
+        whole.rename(target)
+
+
+def _check_members(packed: Path, names: list[str]) -> None:
+    for name in names:
+        path = PurePosixPath(name.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts:
+            raise ParameterError(f"{packed} holds {name!r}, which leads out of its folder; nothing was unpacked.")
+
+
+def _present(name: str, target: Path) -> Path:
+    if not target.is_dir():
+        raise ParameterError(
+            f"{target} is a file, but the {name} folder belongs there. Move it away and run this again."
+        )
+    return target
+
+
+def _by_hand(name: str, target: Path) -> str:
+    known = ", ".join(corpus.name for corpus in CORPORA.values() if corpus.archive)
+    source = CORPORA[name].source
+    where = f"It is published at {source}; unpack it to {target}. " if source else "These recordings are your own. "
+    return f"There is no archive of {name} with a published checksum to fetch. {where}Fetched are: {known}."

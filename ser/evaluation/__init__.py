@@ -1,0 +1,1 @@
+"""Evaluation: scores by protocol, robustness under distortions, and the leaderboard."""

@@ -1,0 +1,200 @@
+"""What a voice does from moment to moment: log-mel spectrum, cepstrum, spectral shape, loudness, pitch and voicing.
+
+Frames every 16 ms over the samples of one window, peak 1, 16 kHz. Everything below 60 dB under the loudest cell is
+cut off, so that the rounding noise of quiet files and a change of gain change nothing.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from scipy.fft import irfft, rfft
+
+from ser.features.spectral import SAMPLE_RATE, mel_power, mfcc, stft_power
+
+HOP_LENGTH = 256
+N_FFT = 512  # 32 ms: formants rather than harmonics
+PITCH_FFT = 1024  # 64 ms: four periods of a low voice
+CORRELATION_FFT = 1296  # frame and longest lag fit in without wrapping round; a product of twos and threes
+N_MELS = 64
+N_MFCC = 14
+FLOOR_DB = 60.0
+PITCH_HZ = (60.0, 500.0)
+FINER = 2  # lags a sample
+VOICED = 0.45  # normalised autocorrelation at the pitch period from which on a frame counts as voiced
+VOICED_DB = 35.0  # below the loudest frame; quieter frames are unvoiced
+SHORT_LAG = 0.02  # what an octave of lag must gain in autocorrelation, against sub-harmonics
+REFERENCE_HZ = 55.0  # pitch is counted in semitones from here
+MOST_SEMITONES = 12.0  # from the clip's median; further away lie octave errors
+ROLL_OFFS = (0.25, 0.5, 0.75, 0.9)
+ZERO_CROSSING_THRESHOLD = 0.003
+LOUDNESS_POWER = 0.3  # of the power in a band [Zwicker's law, as in PLP]
+AMIN = 1e-12
+
+SHAPE_NAMES = (
+    "loudness",
+    "centroid_khz",
+    "bandwidth_khz",
+    "skewness",
+    "kurtosis",
+    *(f"rolloff_{share:.0%}_khz".replace("%", "") for share in ROLL_OFFS),
+    "entropy",
+    "flux",
+    "level_db",
+    "zero_crossing_rate",
+    "alpha_ratio_db",
+    "hammarberg_db",
+    "slope_low",
+    "slope_high",
+    "sharpness",
+    "voicing",
+    "harmonics_to_noise_db",
+)
+PITCH_NAMES = ("pitch_from_median", "median_pitch", "voiced")
+NAMES = (
+    *(f"mel_{k}" for k in range(1, N_MELS + 1)),
+    *(f"mfcc_{k}" for k in range(1, N_MFCC + 1)),
+    *SHAPE_NAMES,
+    *PITCH_NAMES,
+)
+LEVEL = NAMES.index("level_db")
+
+
+def tracks(samples: np.ndarray) -> np.ndarray:
+    """All tracks of a window, shape (n_frames, 101), float32; named by `NAMES`.
+
+    Mel bands are in dB, less half their own mean and half the mean of all: half of a line's colour is taken off.
+    """
+    power = stft_power(samples, N_FFT, HOP_LENGTH)
+    power = np.maximum(power, max(power.max() * 10 ** (-FLOOR_DB / 10), AMIN))
+    mel = mel_power(power, N_MELS)
+    mel_db = 10 * np.log10(np.maximum(mel, mel.max() * 10 ** (-FLOOR_DB / 10)))
+    level = _level(samples, len(power))
+    pitch, voicing = _pitch(samples, len(power))
+    voiced = (voicing > VOICED) & (level > level.max() - VOICED_DB)
+    centred = mel_db - (mel_db.mean(axis=0) + mel_db.mean()) / 2
+    shape = _shape(power, mel, level, _zero_crossings(samples, len(power)), voicing)
+    return np.column_stack([centred, mfcc(mel_db, N_MFCC + 1)[:, 1:], shape, _melody(pitch, voiced)]).astype(np.float32)
+
+
+def _melody(pitch: np.ndarray, voiced: np.ndarray) -> np.ndarray:
+    """Semitones from the median pitch where voiced, the median in semitones less two octaves, and what is voiced."""
+    median = float(np.median(pitch[voiced] if voiced.any() else pitch))
+    bent = np.where(voiced, np.clip(pitch - median, -MOST_SEMITONES, MOST_SEMITONES), 0)
+    return np.column_stack([bent, np.full(len(pitch), median - 24), voiced])
+
+
+def _shape(
+    power: np.ndarray, mel: np.ndarray, level: np.ndarray, crossings: np.ndarray, voicing: np.ndarray
+) -> np.ndarray:
+    """The tracks of `SHAPE_NAMES`, shape (n_frames, 20)."""
+    hz = _frequencies()
+    loudness = (mel / mel.max()) ** LOUDNESS_POWER
+    magnitude = np.sqrt(power)
+    share = magnitude / magnitude.sum(axis=1, keepdims=True)
+    centroid = share @ hz
+    distance = hz - centroid[:, None]
+    square = share * distance**2
+    spread = square.sum(axis=1)
+    cumulated = np.cumsum(power, axis=1)
+    flux = np.sqrt(np.square(np.diff(loudness, axis=0, prepend=loudness[:1])).sum(axis=1))
+    voicing = np.clip(voicing, 1e-3, 0.9999)
+    db = 10 * np.log10(power)
+    return np.column_stack(
+        [
+            loudness.sum(axis=1),
+            centroid / 1000,
+            np.sqrt(spread) / 1000,
+            (square * distance).sum(axis=1) / spread**1.5,
+            (square * distance**2).sum(axis=1) / spread**2,
+            *(hz[(cumulated >= part * cumulated[:, -1:]).argmax(axis=1)] / 1000 for part in ROLL_OFFS),
+            -(share * np.log2(share)).sum(axis=1),
+            flux,
+            level,
+            crossings,
+            _band_db(power, 50, 1000) - _band_db(power, 1000, 5000),
+            _peak_db(db, 0, 2000) - _peak_db(db, 2000, 5000),
+            _slope(db, 0, 500),
+            _slope(db, 500, 1500),
+            (loudness @ np.arange(N_MELS)) / loudness.sum(axis=1),
+            voicing,
+            10 * np.log10(voicing / (1 - voicing)),
+        ]
+    )
+
+
+def _level(samples: np.ndarray, n_frames: int) -> np.ndarray:
+    """Mean power of each frame in dB, 60 dB deep."""
+    power = np.square(_frames(samples, N_FFT, n_frames)).mean(axis=1)
+    return 10 * np.log10(np.maximum(power, max(power.max() * 10 ** (-FLOOR_DB / 10), AMIN)))
+
+
+def _zero_crossings(samples: np.ndarray, n_frames: int) -> np.ndarray:
+    negative = _frames(samples, N_FFT, n_frames) < -ZERO_CROSSING_THRESHOLD
+    return (negative[:, 1:] != negative[:, :-1]).mean(axis=1)
+
+
+def _pitch(samples: np.ndarray, n_frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pitch in semitones above 55 Hz and voicing from 0 to 1 of each frame, by windowed autocorrelation.
+
+    The autocorrelation is divided by that of the window [Boersma 1993]; short lags are preferred a little, and the
+    peak is refined by a parabola.
+    """
+    shortest, longest = (int(FINER * SAMPLE_RATE / hz) for hz in reversed(PITCH_HZ))
+    window, correlation_of_window = _pitch_window()
+    spectrum = rfft(_frames(samples, PITCH_FFT, n_frames) * window, CORRELATION_FFT)
+    correlation = _correlation(spectrum.real**2 + spectrum.imag**2)[:, : longest + 2]
+    correlation = correlation / (correlation[:, :1] + 1e-9) / correlation_of_window[: longest + 2]
+    lags = np.arange(shortest, longest)
+    best = (correlation[:, shortest:longest] - SHORT_LAG * np.log2(lags / shortest)).argmax(axis=1) + shortest
+    rows = np.arange(len(best))
+    before, peak, after = (correlation[rows, best + step] for step in (-1, 0, 1))
+    bend = before - 2 * peak + after
+    refined = best + np.clip((before - after) / 2 / np.where(np.abs(bend) > 1e-9, bend, 1e-9), -0.5, 0.5)
+    return 12 * np.log2(FINER * SAMPLE_RATE / refined / REFERENCE_HZ), np.clip(peak, 0, 0.9999)
+
+
+def _correlation(power: np.ndarray) -> np.ndarray:
+    """Autocorrelation at every half sample of lag, from the power spectrum: a bright voice's peaks are that sharp."""
+    return FINER * irfft(power, FINER * CORRELATION_FFT)
+
+
+def _frames(samples: np.ndarray, length: int, n_frames: int) -> np.ndarray:
+    """Centred frames, shape (n_frames, length), zeros beyond both ends."""
+    padded = np.pad(samples, length // 2)
+    return np.lib.stride_tricks.sliding_window_view(padded, length)[::HOP_LENGTH][:n_frames]
+
+
+def _band_db(power: np.ndarray, low_hz: float, high_hz: float) -> np.ndarray:
+    return 10 * np.log10(power[:, _bins(low_hz, high_hz)].sum(axis=1))
+
+
+def _peak_db(db: np.ndarray, low_hz: float, high_hz: float) -> np.ndarray:
+    return db[:, _bins(low_hz, high_hz)].max(axis=1)
+
+
+def _slope(db: np.ndarray, low_hz: float, high_hz: float) -> np.ndarray:
+    """Slope of the spectrum between two frequencies in dB a kHz."""
+    bins = _bins(low_hz, high_hz)
+    khz = _frequencies()[bins] / 1000
+    khz = khz - khz.mean()
+    return db[:, bins] @ khz / (khz @ khz)
+
+
+def _bins(low_hz: float, high_hz: float) -> slice:
+    step = SAMPLE_RATE / N_FFT
+    return slice(int(np.ceil(low_hz / step)), int(np.ceil(high_hz / step)))
+
+
+@cache
+def _frequencies() -> np.ndarray:
+    return np.linspace(0, SAMPLE_RATE / 2, N_FFT // 2 + 1, dtype=np.float32)
+
+
+@cache
+def _pitch_window() -> tuple[np.ndarray, np.ndarray]:
+    """Hann window, and its autocorrelation over that at lag 0."""
+    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(PITCH_FFT) / PITCH_FFT)).astype(np.float32)
+    correlation = _correlation(np.abs(rfft(window, CORRELATION_FFT)) ** 2)[: FINER * PITCH_FFT]
+    return window, (correlation / correlation[0]).astype(np.float32)

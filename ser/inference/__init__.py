@@ -1,0 +1,1 @@
+"""Answering: verified artifacts, the recogniser, novelty and live sound."""

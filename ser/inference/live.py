@@ -1,0 +1,79 @@
+"""Sound that arrives piece by piece: which stretch of it is due for an answer, and the whole at the end.
+
+Each stretch comes as the bytes of a WAV, so that whatever answers recordings answers it, and in the same way.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from ser.audio.loading import MAX_BYTES, MAX_CHANNELS, MAX_PREDICT_S, MAX_RATE, MIN_RATE
+from ser.features.recipes import WINDOW_S
+from ser.types import ParameterError
+
+STEP_S = 0.25  # of sound between answers
+SAMPLE_BYTES = 2
+
+
+class Stream:
+    """16-bit little-endian PCM at `rate` (Hz) with `channels` interleaved. Raises `ParameterError` beyond the limits.
+
+    It keeps the last window, and the whole up to what `predict` takes and one piece beyond, so that `predict` is what
+    refuses more.
+    """
+
+    def __init__(self, rate: int, channels: int) -> None:
+        if not MIN_RATE <= rate <= MAX_RATE:
+            raise ParameterError(f"rate={rate}: accepted are {MIN_RATE} to {MAX_RATE} Hz.")
+        if not 1 <= channels <= MAX_CHANNELS:
+            raise ParameterError(f"channels={channels}: accepted are 1 to {MAX_CHANNELS}.")
+        self.rate, self.channels = rate, channels
+        self._frame = SAMPLE_BYTES * channels
+        self._step_bytes = round(STEP_S * rate) * self._frame
+        self._window_bytes = round(WINDOW_S * rate) * self._frame
+        self._most = min(round(MAX_PREDICT_S * rate) * self._frame, MAX_BYTES)
+        self._whole, self._recent = bytearray(), bytearray()
+        self._n_bytes = 0
+
+    @property
+    def t_s(self) -> float:
+        """Seconds of sound that have arrived."""
+        return self._n_bytes // self._frame / self.rate
+
+    @property
+    def held_bytes(self) -> int:
+        return len(self._whole) + len(self._recent)
+
+    def add(self, pcm: bytes) -> Iterator[tuple[float, bytes]]:
+        """Take the next piece, of any size. Yields (seconds, WAV of the 3.5 s before them) at every full 0.25 s."""
+        if len(self._whole) <= self._most:
+            self._whole += pcm
+        left = memoryview(pcm)
+        while left:
+            n_bytes = self._step_bytes - self._n_bytes % self._step_bytes
+            self._push(left[:n_bytes])
+            left = left[n_bytes:]
+            if self._n_bytes % self._step_bytes == 0:
+                yield self.t_s, self._wav(self._recent)
+
+    def whole(self) -> tuple[float, bytes]:
+        """(seconds, WAV) of all the sound that arrived."""
+        return self.t_s, self._wav(self._whole)
+
+    def _push(self, pcm: memoryview) -> None:
+        """Append to the last window; at the end of a step it is whole frames."""
+        self._n_bytes += len(pcm)
+        self._recent += pcm
+        del self._recent[: -self._window_bytes]
+
+    def _wav(self, pcm: bytearray) -> bytes:
+        n_bytes = len(pcm) // self._frame * self._frame
+        return wav_header(self.rate, self.channels, n_bytes) + pcm[:n_bytes]
+
+
+def wav_header(rate: int, channels: int, n_bytes: int) -> bytes:
+    """What stands before `n_bytes` of 16-bit samples in a WAV."""
+    frame = SAMPLE_BYTES * channels
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, channels, rate, rate * frame, frame, 8 * SAMPLE_BYTES)
+    return struct.pack("<4sI4s", b"RIFF", 36 + n_bytes, b"WAVE") + form + struct.pack("<4sI", b"data", n_bytes)

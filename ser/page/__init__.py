@@ -1,0 +1,1 @@
+"""Parts of the Streamlit page: components, wording and enrolment."""

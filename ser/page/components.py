@@ -1,0 +1,208 @@
+"""How an answer looks on the page: its headline, doubts and scales (HTML), bars, waveform, spectrogram (plotly)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+import plotly.graph_objects as go
+
+from ser.features.spectral import HOP_LENGTH, N_FFT, power_to_db, stft_power
+from ser.page import wording as words
+from ser.page.wording import percent, ranked
+from ser.types import COLOURS, EMOJI, Prediction, Waveform
+
+N_STROKES = 100
+MAX_COLUMNS = 480  # of the spectrogram's picture
+BIN_POOL = 8  # neighbouring frequency bins drawn as one
+CHUNK = 2**18  # samples transformed at once, so that two minutes need no more memory than sixteen seconds
+NAMES = 124  # pixels for the names beside the bars
+GREY = "rgba(128, 124, 140, 0.5)"
+RAIL = "rgba(128, 124, 140, 0.14)"
+UNDECIDED = "#8B80F0"
+UNNAMED = "#8A8F98"
+HEAT = ["#150F24", "#3B1F6B", "#8C2E7C", "#E0567A", "#FBB26A", "#FFF3C4"]
+FONT = "Figtree, Apple Color Emoji, Segoe UI Emoji, Noto Color Emoji, system-ui, sans-serif"
+CONFIG = {"displayModeBar": False, "staticPlot": True, "responsive": True}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One answered recording as the page keeps it, in the visitor's session and nowhere else.
+
+    `wav` is what was heard: mono, at the model's sample rate, in a form that every browser plays.
+    """
+
+    name: str
+    waveform: Waveform
+    wav: bytes
+    prediction: Prediction
+
+
+def headline(prediction: Prediction) -> str:
+    """Face, title and how sure: the answer at a glance."""
+    (first, _), (second, _) = ranked(prediction)[:2]
+    if prediction.uncertain:
+        colours = (UNNAMED,) * 2 if words.unnamed(prediction) else (COLOURS[first], COLOURS[second])
+        face = f'<span class="face unsure" style="--a:{colours[0]};--b:{colours[1]}" aria-hidden="true">?</span>'
+        eyebrow = "No clear answer"
+    else:
+        face = f'<span class="face" style="--a:{COLOURS[first]}" role="img" aria-label="{first}">{EMOJI[first]}</span>'
+        eyebrow = "This voice sounds"
+    sure = words.subtitle(prediction).replace(" %", "&nbsp;%")  # a line never ends between a number and its sign
+    return (
+        f'<section class="headline" role="status">{face}<div><p class="eyebrow">{eyebrow}</p>'
+        f"<h2>{words.title(prediction)}</h2><p class='sure'>{sure}</p></div></section>"
+    )
+
+
+def doubts(prediction: Prediction, sure_from: float) -> str:
+    """Every doubt as an item: what was found, and what would help."""
+    pairs = words.doubts(prediction, sure_from)
+    items = "".join(f"<li><b>{escape(found)}</b> <span>{escape(helps)}</span></li>" for found, helps in pairs)
+    return f'<ul class="doubts">{items}</ul>'
+
+
+def scales(prediction: Prediction) -> str:
+    """Two scales: between a male and a female voice, and how intense it is.
+
+    Empty for a model that does not say, and where the recording says little.
+    """
+    if words.unnamed(prediction):
+        return ""
+    drawn = []
+    if prediction.sex is not None:
+        sounds, likely = words.sex(prediction.sex)
+        drawn.append(_scale("between", f"Voice {sounds}", likely, prediction.sex["female"], ("male", "female")))
+    if prediction.intensity is not None:
+        share = percent(prediction.intensity)
+        drawn.append(_scale("amount", "Intensity", share, prediction.intensity, ("normal", "strong")))
+    return f'<div class="scales">{"".join(drawn)}</div>' if drawn else ""
+
+
+def _scale(kind: str, name: str, value: str, at: float, ends: tuple[str, str]) -> str:
+    return (
+        f'<div class="scale {kind}" role="meter" aria-label="{name}" aria-valuemin="0" aria-valuemax="100" '
+        f'aria-valuenow="{100 * at:.0f}" aria-valuetext="{value}" style="--at:{at:.2f}">'
+        f'<p class="reading"><span>{name}</span><b>{value}</b></p><div class="track"><i></i></div>'
+        f'<p class="ends"><span>{ends[0]}</span><span>{ends[1]}</span></p></div>'
+    )
+
+
+def bars(prediction: Prediction, *, muted: bool = False) -> go.Figure:
+    """Every emotion as a bar from 0 to 100 %, the most likely on top, each with name, emoji and per cent.
+
+    `muted` takes the colours away where the numbers mean little.
+    """
+    rows = ranked(prediction)[::-1]
+    emotions = [emotion for emotion, _ in rows]
+    figure = go.Figure()
+    # A faint rail behind each bar shows where 100 % would be, and carries the number.
+    figure.add_bar(
+        **_horizontal(emotions, [100.0] * len(rows), RAIL),
+        text=[f" <b>{percent(probability)}</b>" for _, probability in rows],
+        textposition="outside",
+        cliponaxis=False,
+    )
+    colours = [GREY if muted else COLOURS[emotion] for emotion in emotions]
+    figure.add_bar(**_horizontal(emotions, [100 * probability for _, probability in rows], colours), yaxis="y2")
+    for emotion in emotions:
+        name = f"{EMOJI[emotion]}  {emotion.capitalize()}"
+        figure.add_annotation(text=name, y=emotion, x=0, xref="paper", xanchor="left", xshift=-NAMES, showarrow=False)
+    # On an axis of their own both are single bars, which plotly rounds.
+    figure.update_layout(
+        bargap=0.56, yaxis2={"overlaying": "y"}, **_layout(height=36 * len(rows), left=NAMES, right=56)
+    )
+    figure.update_xaxes(range=[0, 100], visible=False)
+    figure.update_yaxes(visible=False)
+    return figure
+
+
+def _horizontal(names: list[str], values: list[float], colours: str | list[str]) -> dict:
+    return {
+        "x": values,
+        "y": names,
+        "orientation": "h",
+        "marker": {"color": colours, "cornerradius": 8, "line": {"width": 0}},
+        "textfont": {"size": 15},
+    }
+
+
+def envelope(waveform: Waveform) -> np.ndarray:
+    """Peaks of `N_STROKES` equal parts of the sound, shape (n,), the loudest 1; silence is 0."""
+    parts = np.array_split(np.abs(waveform.samples), min(N_STROKES, len(waveform.samples)))
+    peaks = np.array([part.max() for part in parts])
+    return peaks / max(peaks.max(), 1e-9)
+
+
+def sound(judged: Judged) -> go.Figure:
+    """The waveform as strokes over time; what was trimmed and not judged is grey."""
+    peaks, prediction = envelope(judged.waveform), judged.prediction
+    colour = UNDECIDED if prediction.uncertain else COLOURS[prediction.label]
+    step = prediction.duration_s / len(peaks)
+    times = (np.arange(len(peaks)) + 0.5) * step
+    heights = np.maximum(peaks, 0.02)
+    used = (times >= prediction.used_s[0]) & (times <= prediction.used_s[1])
+    figure = go.Figure(
+        go.Bar(
+            x=times,
+            y=2 * heights,
+            base=-heights,
+            width=step * 0.62,
+            marker={"color": np.where(used, colour, GREY), "cornerradius": 3},
+        )
+    )
+    figure.update_layout(**_layout(height=132, bottom=24))
+    figure.update_xaxes(**_time_axis(prediction.duration_s))
+    figure.update_yaxes(range=[-1.05, 1.05], visible=False)
+    return figure
+
+
+def spectrogram(waveform: Waveform) -> go.Figure:
+    """Level in dB over time and frequency, pooled to the size of a picture."""
+    pooled = [_pooled(stft_power(part)) for part in _chunks(waveform.samples)]
+    power = np.concatenate(pooled)
+    step = -(-len(power) // MAX_COLUMNS)
+    power = power[: len(power) // step * step].reshape(-1, step, power.shape[1]).max(axis=1)
+    times = (np.arange(len(power)) + 0.5) * step * HOP_LENGTH / waveform.sample_rate
+    bin_hz = waveform.sample_rate / N_FFT
+    kilohertz = (np.arange(power.shape[1]) + 0.5) * BIN_POOL * bin_hz / 1000
+    db = power_to_db(power / power.max() if power.max() > 0 else power).round().astype(np.int8)
+    figure = go.Figure(go.Heatmap(x=times, y=kilohertz, z=db.T, colorscale=HEAT, showscale=False, zmin=-70, zmax=0))
+    figure.update_layout(**_layout(height=240, left=44, bottom=24))
+    figure.update_xaxes(**_time_axis(waveform.duration_s))
+    figure.update_yaxes(ticksuffix=" kHz", nticks=5, showgrid=False, zeroline=False)
+    return figure
+
+
+def _chunks(samples: np.ndarray) -> list[np.ndarray]:
+    return [samples[start : start + CHUNK] for start in range(0, len(samples), CHUNK)]
+
+
+def _pooled(power: np.ndarray) -> np.ndarray:
+    """The loudest of every `BIN_POOL` neighbouring frequencies; the top bin is left out."""
+    return power[:, : N_FFT // 2].reshape(len(power), -1, BIN_POOL).max(axis=2)
+
+
+def _layout(*, height: int, left: int = 0, right: int = 0, bottom: int = 0) -> dict:
+    return {
+        "height": height,
+        "margin": {"l": left, "r": right, "t": 0, "b": bottom},
+        "showlegend": False,
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": FONT, "size": 14},
+        "dragmode": False,
+    }
+
+
+def _time_axis(duration_s: float) -> dict:
+    return {
+        "range": [0, duration_s],
+        "ticksuffix": " s",
+        "nticks": 6,
+        "showgrid": False,
+        "zeroline": False,
+        "tickfont": {"size": 13},
+    }

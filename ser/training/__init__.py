@@ -1,0 +1,1 @@
+"""Training: configurations, augmentation, feature tables, cross-validation, ensembles and export."""
