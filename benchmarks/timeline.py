@@ -72,7 +72,7 @@ def record(place: Path, data: Path, duration_s: float, *, pauses: bool) -> list[
 
 def _parts(data: Path, *, pauses: bool) -> Iterator[tuple[np.ndarray, bool]]:
     from ser.audio.loading import load_waveform
-    from ser.features.recipes import trim
+    from ser.features.preprocessing import trim
 
     rng = np.random.default_rng(0)
     files = [sorted(data.glob(pattern)) for pattern in PATTERNS]

@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ser.dataframes import to_pandas
     from ser.inference.recognizer import Recognizer, load
+    from ser.tables import to_pandas
     from ser.types import Failure, Prediction, SerError, Timeline
 
 __version__ = "0.1.0"
 __all__ = ["Failure", "Prediction", "Recognizer", "SerError", "Timeline", "load", "to_pandas"]
 
 # Where the public names live: a bare `import ser` stays cheap.
-_HOMES = {"load": "inference.recognizer", "Recognizer": "inference.recognizer", "to_pandas": "dataframes"}
+_HOMES = {"load": "inference.recognizer", "Recognizer": "inference.recognizer", "to_pandas": "tables"}
 _HOMES |= dict.fromkeys(("Failure", "Prediction", "SerError", "Timeline"), "types")
 
 

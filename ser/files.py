@@ -1,4 +1,4 @@
-"""Files that the command line writes: refused before the work where they cannot be, whole or not at all."""
+"""Files that are written whole or not at all, and refused before the work if they cannot be."""
 
 from __future__ import annotations
 
@@ -7,41 +7,45 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from ser.cli.output import err, visible
 from ser.types import ParameterError
 
 
-def check_free(place: Path, *, force: bool, heard: str | None = None) -> None:
-    """Before the work, not after it: a name that is taken, a folder that is not there or cannot be written.
+def write_atomically(path: Path, content: bytes | str, *, sync: bool = False) -> None:
+    """Write a file beside its path, then rename it: the path holds the old content or the new, never a part.
 
-    What is `heard` is never replaced, whatever is asked.
+    With `sync` the content is on the disk when this returns. Raises `OSError` and leaves nothing behind.
+    """
+    beside = path.with_name(f".{secrets.token_hex(8)}.part")  # short, since the file's own name may be the longest
+    try:
+        with beside.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        with suppress(OSError):  # after the rename it is gone
+            beside.unlink()
+
+
+def check_writable(path: Path, *, force: bool, source: str | None = None) -> None:
+    """Raise `ParameterError` if a file cannot be written: its name is taken, its folder missing or read-only.
+
+    `force` allows to replace a file, but never the recording `source` itself.
     """
     try:
-        if place.exists() and heard is not None and Path(heard).exists() and place.samefile(heard):
-            raise ParameterError(f"{place} is the recording itself, which is never replaced. Choose another --out.")
-        if place.exists() and not (force and place.is_file()):
-            raise ParameterError(f"{place} exists already; choose another --out, or --force to replace a file.")
-        if not place.parent.is_dir():
-            raise ParameterError(f"{place}: there is no folder {place.parent}. Make it, or choose another --out.")
+        if path.exists() and source is not None and Path(source).exists() and path.samefile(source):
+            raise ParameterError(f"{path} is the recording itself, which is never replaced. Choose another --out.")
+        if path.exists() and not (force and path.is_file()):
+            raise ParameterError(f"{path} exists already; choose another --out, or --force to replace a file.")
+        if not path.parent.is_dir():
+            raise ParameterError(f"{path}: there is no folder {path.parent}. Make it, or choose another --out.")
     except OSError as error:  # a folder that may not be entered, a name that is too long
-        raise _unwritable(place, error) from error
-    if not os.access(place.parent, os.W_OK):
-        raise ParameterError(f"{place}: the folder {place.parent} cannot be written. Choose another --out.")
+        raise unwritable(path, error) from error
+    if not os.access(path.parent, os.W_OK):
+        raise ParameterError(f"{path}: the folder {path.parent} cannot be written. Choose another --out.")
 
 
-def save(content: bytes, place: Path) -> None:
-    """Written beside and renamed, so that a full disk leaves what was there."""
-    beside = place.with_name(f".{secrets.token_hex(8)}.part")  # short, since the place's own name may be the longest
-    try:
-        beside.write_bytes(content)
-        beside.replace(place)
-    except OSError as error:
-        raise _unwritable(place, error) from error
-    finally:
-        with suppress(OSError):  # where it was renamed, or never there
-            beside.unlink()
-    err.print(f"Written to {visible(str(place))}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _unwritable(place: Path, error: OSError) -> ParameterError:
-    return ParameterError(f"{place} cannot be written ({error.strerror}). Choose another --out.")
+def unwritable(path: Path, error: OSError) -> ParameterError:
+    """The error for a file that the system does not let us write."""
+    return ParameterError(f"{path} cannot be written ({error.strerror}). Choose another --out.")

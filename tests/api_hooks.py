@@ -6,7 +6,7 @@ import schemathesis
 from golden.make import RATE, noise, voice
 from hypothesis import strategies as st
 
-from ser.inference.live import wav_header
+from ser.audio.pcm import wav_header
 
 
 @st.composite

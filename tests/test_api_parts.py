@@ -15,9 +15,10 @@ from golden.make import RATE, voice
 
 import ser
 from ser.audio.loading import MAX_PREDICT_S
+from ser.audio.pcm import wav_header
 from ser.drift import bins, expected, stability_index
 from ser.inference.artifact import find
-from ser.inference.live import Stream, wav_header
+from ser.inference.live import Stream
 from ser.inference.manifest import read_manifest
 from ser.inference.novelty import Novelty, usual
 from ser.service.errors import CODES, KINDS, RETRY_AFTER_S, Refusal

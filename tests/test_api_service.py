@@ -31,8 +31,8 @@ from websockets.sync.client import connect
 
 import ser
 from ser.audio.loading import load_waveform
+from ser.audio.pcm import wav_header
 from ser.inference.artifact import ARTIFACTS
-from ser.inference.live import wav_header
 from ser.service.server import MAX_MESSAGE_BYTES
 from ser.service.uploads import UPLOAD_S
 

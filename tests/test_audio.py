@@ -18,8 +18,8 @@ import pytest
 import soundfile as sf
 import soxr
 
+from ser.audio.files import SOUND_ENDINGS, sound_files
 from ser.audio.loading import MAX_BYTES, MAX_TIMELINE_S, load_waveform, open_recording
-from ser.datasets.readers import SOUND_ENDINGS, sound_files
 from ser.types import AudioError, ParameterError
 
 SUBTYPES = [

@@ -28,8 +28,7 @@ from ser.cli.main import app
 from ser.extras import advice
 from ser.inference.artifact import ARTIFACTS
 from ser.inference.recognizer import load
-from ser.results import schema
-from ser.tables import columns, flat
+from ser.tables import columns, flat, schema
 from ser.types import ArtifactError, AudioError, ParameterError
 
 ROOT = ARTIFACTS.parent

@@ -15,8 +15,9 @@ from golden.make import RATE
 from typer.testing import CliRunner, Result
 
 from ser.cli.main import app
+from ser.cli.output import save
 from ser.cli.timeline import Format
-from ser.files import check_free, save
+from ser.files import check_writable
 from ser.inference.artifact import ARTIFACTS
 from ser.timeline.formats import WRITERS, write
 from ser.timeline.segments import timeline
@@ -107,11 +108,10 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
     place = tmp_path / "talk.csv"
     place.write_text("mine")
 
-    def full(path: Path, *args: object, **kwargs: object) -> None:
-        path.touch()
+    def full(path: Path, target: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "replace", full)
     ran = run(SHARP, "--out", place, "--force")
     assert "cannot be written (No space left on device)" in str(ran.exception)
     assert place.read_bytes() == b"mine" and len(list(tmp_path.iterdir())) == 1
@@ -120,7 +120,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
 @pytest.mark.parametrize("length", [249, 250, 255])
 def test_the_longest_names_can_be_written(length, tmp_path):
     place = tmp_path / ("x" * (length - 4) + ".csv")
-    check_free(place, force=False)
+    check_writable(place, force=False)
     save(b"mine", place)
     assert [path.name for path in tmp_path.iterdir()] == [place.name] and place.read_bytes() == b"mine"
 
@@ -159,11 +159,11 @@ def test_the_recording_itself_is_never_replaced(tmp_path):
 def test_a_place_that_cannot_be_is_refused_before_the_work(name, found, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ParameterError, match=found):
-        check_free(tmp_path / name, force=False)
+        check_writable(tmp_path / name, force=False)
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_the_work(tmp_path, monkeypatch):
     """The system's answer is put in its mouth: it lets root write everywhere."""
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path or mode != os.W_OK)
     with pytest.raises(ParameterError, match=r"the folder .* cannot be written\. Choose another --out"):
-        check_free(tmp_path / "x.srt", force=False)
+        check_writable(tmp_path / "x.srt", force=False)

@@ -18,8 +18,8 @@ from programs import DEPLOY, content, loaded, passes, tool
 from prometheus_client.parser import text_string_to_metric_families
 from test_api_service import PCM, RATE, SOUND, Running, free_port, running, spoken, wait_for
 
+from ser.audio.pcm import wav_header
 from ser.drift import FEWEST_ANSWERS
-from ser.inference.live import wav_header
 from ser.service.errors import CODES
 from ser.service.middleware import ROUTES
 from ser.types import COLOURS, REASONS

@@ -8,7 +8,7 @@ from golden.make import RATE, noise, tone, voice
 
 from ser.audio.loading import load_waveform, open_recording
 from ser.evaluation.distortions import DISTORTIONS
-from ser.features.recipes import trim
+from ser.features.preprocessing import trim
 from ser.types import Waveform
 
 PAUSE = np.zeros(RATE // 2, np.float32)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from ser.cli import main as cli
 from ser.features.recipes import RECIPES, Recipe
 from ser.inference.artifact import ARTIFACTS, MANIFEST, read_manifest, sha256, write
-from ser.models.registry import with_scaler
+from ser.models.layers import with_scaler
 from ser.reporting.model_card import sections
 from ser.training.export import FORMATS, SAMPLES, TOLERANCE, export, measure
 from ser.types import EMOTIONS, ArtifactError, ParameterError

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ser.features.descriptors import NAMES
-from ser.features.recipes import N_FRAMES
+from ser.features.descriptors import N_FRAMES, NAMES
 from ser.models.voice import N_MELS
 from ser.training import frame_augment as frames
 from ser.training.configs import CONFIGS

@@ -18,7 +18,7 @@ from ser.features.functionals import (
     TRACK_NAMES,
     functionals,
 )
-from ser.features.recipes import normalise
+from ser.features.preprocessing import normalise
 
 BANDS = [f"{low}-{high}hz" for low, high in pairwise(MODULATION_HZ)]
 

@@ -13,9 +13,8 @@ from typer.testing import CliRunner, Result
 from ser.cli import output as printed
 from ser.cli.main import app
 from ser.cli.output import print_csv
-from ser.drift import stability_index
-from ser.monitor import _by_chance, compare, tally
-from ser.results import encoded, part_path, write_part
+from ser.drift import _by_chance, compare, stability_index, tally
+from ser.tables import encoded, part_path, write_part
 from ser.types import EMOTIONS, ParameterError, Prediction
 
 

@@ -9,8 +9,9 @@ import pytest
 from golden.make import RATE, clips, noise, tone, voice
 
 from ser.audio.loading import load_waveform
+from ser.features.preprocessing import normalise, trim, windows
 from ser.features.published import FRAME_NAMES, MFCC_NAMES, N_FRAMES
-from ser.features.recipes import RECIPES, normalise, trim, windows
+from ser.features.recipes import RECIPES
 from ser.features.spectral import HOP_LENGTH
 
 STATIC42, STATIC180, FRAMES120, MFCC40 = (

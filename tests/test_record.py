@@ -28,6 +28,7 @@ from typer.testing import CliRunner, Result
 import ser
 from ser.audio.loading import MAX_PREDICT_S, MAX_RATE, load_waveform
 from ser.audio.microphone import PAUSE_S, Microphone, first, level, until_pause
+from ser.audio.pcm import wav_header
 from ser.cli import main as cli
 from ser.cli.interactive import PROMPT
 from ser.cli.live import _tell_whole, answers
@@ -36,7 +37,7 @@ from ser.cli.record import LONGEST_S, recorded
 from ser.extras import advice
 from ser.history import History
 from ser.inference.artifact import ARTIFACTS
-from ser.inference.live import Stream, wav_header
+from ser.inference.live import Stream
 from ser.types import ParameterError
 
 ROOT = ARTIFACTS.parent

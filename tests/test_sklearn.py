@@ -15,7 +15,8 @@ import soundfile
 from ser.audio.loading import load_waveform
 from ser.datasets.corpora import load_corpus
 from ser.extras import advice
-from ser.features.recipes import RECIPES, windows
+from ser.features.preprocessing import windows
+from ser.features.recipes import RECIPES
 from ser.inference.artifact import ARTIFACTS
 from ser.types import AudioError, ParameterError, Waveform
 

@@ -22,10 +22,10 @@ import ser
 from ser.audio import vad as speech
 from ser.audio.loading import load_waveform
 from ser.audio.vad import MARGIN_S, PAUSE_S, SpeechFinder
-from ser.features.recipes import trim
+from ser.features.preprocessing import trim
 from ser.inference.artifact import ARTIFACTS, find, verify
 from ser.metrics import softmax
-from ser.timeline.segments import HOP_S, LEAD, Timeline, hold, timeline, window_s
+from ser.timeline.segments import HOP_S, LEAD, Timeline, hold, timeline
 from ser.types import EMOTIONS, AudioError, ParameterError, Waveform
 
 SAMPLES = sorted(path for path in (ARTIFACTS.parent / "samples").glob("*.flac") if path.stem != "music")
@@ -102,7 +102,7 @@ def test_path_file_and_bytes_are_one(recognizer, talk, answered, tmp_path):
 def test_a_short_utterance_is_answered_as_by_predict(recognizer, talk, answered):
     edges = [0.0, *(time_s for one in answered.segments for time_s in (one.start_s, one.end_s))]
     alone = [one for one in answered.segments if edges.count(one.start_s) == edges.count(one.end_s) == 1]
-    short = [one for one in alone if one.duration_s <= window_s(recognizer)]
+    short = [one for one in alone if one.duration_s <= recognizer.window_s]
     assert len(short) >= 2
     decoded = load_waveform(coded(talk)).samples
     for one in short:
@@ -125,7 +125,7 @@ def test_long_speech_is_heard_through_overlapping_windows(recognizer):
     samples = np.concatenate([spoken(SAMPLES[0])] * 3)
     found = timeline(coded(samples, subtype="PCM_16"), watched, jobs=1)
     start, end = (round(s * RATE) for s in (found.segments[0].start_s, found.segments[-1].end_s))
-    length, hop = round(window_s(watched) * RATE), round(HOP_S * RATE)
+    length, hop = round(watched.window_s * RATE), round(HOP_S * RATE)
     starts = [*range(start, end - length + 1, hop), end - length]
     decoded = load_waveform(coded(samples, subtype="PCM_16")).samples
     assert len(heard) == len(starts) >= 4
@@ -400,7 +400,7 @@ def test_windows_are_averaged_as_predict_averages_them(recognizer):
     assert len(found.segments) == 1
     decoded = load_waveform(coded(samples, subtype="PCM_16")).samples
     start, end = (round(s * RATE) for s in (found.segments[0].start_s, found.segments[0].end_s))
-    length, hop = round(window_s(recognizer) * RATE), round(HOP_S * RATE)
+    length, hop = round(recognizer.window_s * RATE), round(HOP_S * RATE)
     starts = [*range(start, end - length + 1, hop), end - length]
     logs = [
         np.log(list(recognizer.predict(Waveform(decoded[at : at + length], RATE)).probabilities.values()))

@@ -19,7 +19,7 @@ from ser.features.descriptors import (
     VOICED,
     tracks,
 )
-from ser.features.recipes import normalise
+from ser.features.preprocessing import normalise
 from ser.features.spectral import mel_power, stft_power
 
 REFERENCE_HZ = 55.0  # of pitch in semitones; the track is two octaves less

@@ -30,9 +30,9 @@ from typer.testing import CliRunner, Result
 
 from ser.audio.vad import RATE, SpeechFinder
 from ser.cli.main import app
-from ser.dataframes import to_pandas
 from ser.extras import advice
 from ser.inference.artifact import ARTIFACTS
+from ser.tables import to_pandas
 from ser.timeline.formats import write
 from ser.timeline.segments import timeline
 from ser.transcript import engines as recognisers

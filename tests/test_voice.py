@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser.features.descriptors import NAMES
-from ser.features.recipes import N_FRAMES, RECIPES
+from ser.features.descriptors import N_FRAMES, NAMES
+from ser.features.recipes import RECIPES
 from ser.models import registry as models
 from ser.models.voice import LIMIT, N_HEADS
 from ser.training.configs import CONFIGS

@@ -27,6 +27,7 @@ MAX_CHANNELS = 8
 MAX_BYTES = 25 * 2**20
 MAX_PREDICT_S = 120.0
 MAX_TIMELINE_S = 4 * 3600.0
+MAX_TIMELINE_BYTES = 4 * 2**30  # as large as a WAV can be; four hours of most others are far smaller
 MIN_DECODED_S = 0.5  # sound that must stand before a damage to be answered
 BLOCK_S = 5.0
 MAX_BLOCK_VALUES = 2**16  # decoded at once; arrays over 256 KB go back to the system each time, which triples the cost
@@ -200,6 +201,14 @@ def _check_size(file: BinaryIO, label: str, max_bytes: int) -> None:
             f"{label}: larger than {max_bytes / 2**20:,.0f} MB, the most that is accepted. "
             "Cut it, or store it as FLAC, OGG or M4A."
         )
+
+
+def source_name(source: Source | Waveform) -> str | None:
+    """The name to show for a source: a path as given, an uploaded file's name, else None."""
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    name = getattr(source, "name", None)
+    return Path(name).name if isinstance(name, str) else None
 
 
 # --- Limits ---

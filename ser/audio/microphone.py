@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from ser.audio.loading import MAX_RATE, MIN_RATE
+from ser.audio.pcm import SAMPLE_BYTES
 from ser.audio.vad import SpeechFinder
 from ser.extras import needs
-from ser.inference.live import SAMPLE_BYTES
 from ser.types import AudioError, ParameterError
 
 BLOCK_S = 0.05

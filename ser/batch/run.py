@@ -18,12 +18,12 @@ from typing import Any
 from ser.batch.checkpoint import NAME, Ledger
 from ser.batch.executors import Call, Died, Pool, cluster, cores
 from ser.batch.sources import is_address, names, opened, shown
+from ser.drift import tally
 from ser.extras import needs
 from ser.inference.artifact import find, known, sha256
 from ser.inference.manifest import MANIFEST, read_manifest
 from ser.inference.recognizer import Recognizer, load
-from ser.monitor import tally
-from ser.results import ENDING, encoded, part_path, write_part
+from ser.tables import ENDING, encoded, part_path, write_part
 from ser.types import ArtifactError, ParameterError, SerError
 
 CRASHED = "The program that decodes it died with it. Convert it to WAV, or leave it out."

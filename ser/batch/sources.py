@@ -17,7 +17,7 @@ from glob import has_magic
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from ser.datasets.readers import SOUND_ENDINGS
+from ser.audio.files import SOUND_ENDINGS
 from ser.types import ParameterError
 
 MAX_LINE = 4096  # characters; a longer one is that of a file which is no list

@@ -29,7 +29,7 @@ def monitor(
     format: Annotated[Scores, typer.Option("--format", "-f")] = Scores.table,
 ) -> None:
     """Compare two tables of answers: what is heard, how surely, and how far both have moved."""
-    from ser.monitor import compare
+    from ser.drift import compare
 
     found = compare(before, after)
     indices = {name: entry["psi"] for name, entry in found["drift"].items()}

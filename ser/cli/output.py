@@ -9,12 +9,14 @@ import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ser.files import unwritable, write_atomically
 from ser.tables import columns, flat
 from ser.types import EMOJI, REASONS, SILENT
 
@@ -168,3 +170,12 @@ def print_report(report: dict[str, Any]) -> None:
         recall = report["recall"][label]
         table.add_row(label, *map(str, counts), "no clips" if recall is None else f"{recall:.0%}")
     out.print(table, highlight=False)
+
+
+def save(content: bytes, path: Path) -> None:
+    """Write a result to a file, whole or not at all, and say so on stderr."""
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    err.print(f"Written to {visible(str(path))}", markup=False, highlight=False, soft_wrap=True)

@@ -95,7 +95,7 @@ def _sources(file: str, unlisted: dict[Path, OSError]) -> Iterator[tuple[Any, st
 
     Folders that may not be listed are put into `unlisted`, each with the reason.
     """
-    from ser.datasets.readers import SOUND_ENDINGS, sound_files
+    from ser.audio.files import SOUND_ENDINGS, sound_files
 
     if file == "-":
         yield io.BytesIO(sys.stdin.buffer.read() if sys.stdin else b""), "-"  # none where it was closed

@@ -42,7 +42,7 @@ def record(
 ) -> None:
     """Record a voice and say how it sounds. Nothing is written unless --out or --keep asks for it."""
     from ser.audio.microphone import Microphone
-    from ser.files import save
+    from ser.cli.output import save
     from ser.inference.recognizer import load
 
     if place is not None:
@@ -59,11 +59,11 @@ def record(
 
 
 def _check_place(place: Path, *, force: bool) -> None:
-    from ser.files import check_free
+    from ser.files import check_writable
 
     if place.suffix.lower() != ".wav":
         raise ParameterError(f"{place.name}: recordings are written as WAV; let the name end in .wav.")
-    check_free(place, force=force)
+    check_writable(place, force=force)
 
 
 def recorded(microphone: Microphone, seconds: float, *, pause: bool = False) -> bytes:
@@ -73,7 +73,7 @@ def recorded(microphone: Microphone, seconds: float, *, pause: bool = False) -> 
     Ctrl-C, once the microphone is closed.
     """
     from ser.audio.microphone import first, interrupted, until_pause
-    from ser.inference.live import SAMPLE_BYTES, wav_header
+    from ser.audio.pcm import SAMPLE_BYTES, wav_header
 
     rate, seconds = microphone.rate, _fitting(microphone, seconds, pause=pause)
     with interrupted() as stop, closing(microphone.blocks()) as blocks:
@@ -90,7 +90,7 @@ def recorded(microphone: Microphone, seconds: float, *, pause: bool = False) -> 
 def _fitting(microphone: Microphone, seconds: float, *, pause: bool) -> float:
     """The seconds to record, cut to what can be answered where a pause would end them earlier; else refused."""
     from ser.audio.loading import MAX_BYTES
-    from ser.inference.live import SAMPLE_BYTES, wav_header
+    from ser.audio.pcm import SAMPLE_BYTES, wav_header
 
     most = (MAX_BYTES - len(wav_header(microphone.rate, 1, 0))) // SAMPLE_BYTES // microphone.rate
     if seconds > most and not pause:
@@ -106,7 +106,7 @@ def _shown(blocks: Iterable[bytes], microphone: Microphone, seconds: float, *, p
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ser.audio.microphone import level
-    from ser.inference.live import SAMPLE_BYTES
+    from ser.audio.pcm import SAMPLE_BYTES
 
     wanted = "until you pause" if pause else f"{seconds:g} s"
     if not err.is_terminal:

@@ -10,10 +10,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from ser.cli.output import in_words, out, print_doubts, progress_bar
+from ser.cli.output import in_words, out, print_doubts, progress_bar, save
 from ser.cli.words import AgreedOption, GoogleOption, LanguageOption, SpeechModelOption, WordsOption, recogniser
 from ser.cli.workbench import ModelOption
-from ser.files import check_free, save
+from ser.files import check_writable
 from ser.types import EMOJI, ParameterError, Segment, Timeline
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def timeline(
 
     chosen = _format(format, place)
     if place is not None:
-        check_free(place, force=force, heard=file)
+        check_writable(place, force=force, source=file)
     hears = recogniser(words, speech_model, language, google, agreed)
     found = _with_progress(file, model)
     found = _with_words(found, file, hears) if hears else found

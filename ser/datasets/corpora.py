@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ser.audio.files import sound_files
 from ser.datasets.duplicates import check_duplicates, find_duplicates
 from ser.datasets.readers import (
     Reader,
@@ -24,7 +25,6 @@ from ser.datasets.readers import (
     read_folder,
     read_nemo,
     read_table,
-    sound_files,
 )
 from ser.types import EMOTIONS, Clip, ParameterError
 

@@ -10,15 +10,12 @@ import io
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from ser.types import EMOTIONS, ParameterError
-
-SOUND_ENDINGS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64"}
-SOUND_ENDINGS |= {".m4a", ".m4b", ".mp4", ".3gp", ".aac", ".amr", ".wma", ".webm", ".mka"}
 
 # Words are compared in lower case with every run of other signs as one "_".
 SYNONYMS = {
@@ -105,31 +102,6 @@ Reader = Callable[[Path, list[Path]], Reading]
 def canonical_emotion(word: str) -> str | None:
     """The vocabulary's word for an emotion ("Joy", "ps", "pleasant surprise", "ANG"), None for any other word."""
     return CANONICAL.get(re.sub(r"[^a-z]+", "_", word.casefold()).strip("_"))
-
-
-def sound_files(
-    folder: Path, above: tuple[Path, ...] = (), *, unlisted: dict[Path, OSError] | None = None
-) -> Iterator[Path]:
-    """Every file with a sound's ending under `folder`, sorted by name, links followed, hidden ones left out.
-
-    A folder that may not be listed is put into `unlisted` with the reason; without that, `OSError` is raised.
-    """
-    here = folder.resolve()
-    if here in above:  # a link that leads back up
-        return
-    try:
-        shown = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith((".", "__MACOSX"))]
-        entries = [(entry, entry.is_dir()) for entry in shown]
-    except OSError as error:
-        if unlisted is None:
-            raise
-        unlisted[folder] = error
-        return
-    for entry, is_folder in entries:
-        if is_folder:
-            yield from sound_files(entry, (*above, here), unlisted=unlisted)
-        elif entry.suffix.lower() in SOUND_ENDINGS:
-            yield entry
 
 
 def by_name(parse: Callable[[Path], Record | None]) -> Reader:

@@ -13,7 +13,7 @@ import numpy as np
 import soundfile as sf
 import soxr
 
-from ser.features.recipes import trim
+from ser.features.preprocessing import trim
 from ser.types import Waveform
 
 GAIN_DB = 12.0

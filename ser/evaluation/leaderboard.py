@@ -22,6 +22,7 @@ import numpy as np
 from ser.audio.loading import load_waveform
 from ser.datasets.corpora import load_corpus
 from ser.datasets.splits import DOUBLED, Split, doubled, doubled_split, random_split, speaker_folds
+from ser.files import write_atomically
 from ser.inference.artifact import Artifact, find, known, verify
 from ser.inference.recognizer import Recognizer
 from ser.metrics import softmax
@@ -268,7 +269,7 @@ def _fit(place: int, study: Study, split: Split, program: int) -> int:
             "ended": ended_by(study.config, fold),
             **_parameters([fold.fitted.network]),
         }
-        standings.replace(_outcome(study, split), json.dumps(found))
+        write_atomically(_outcome(study, split), json.dumps(found))
     for folder in study.work.glob(f"{split.name}-*"):  # a run that was killed just here has left some
         shutil.rmtree(folder)
     return place

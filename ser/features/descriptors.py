@@ -18,6 +18,8 @@ N_FFT = 512  # 32 ms: formants rather than harmonics
 PITCH_FFT = 1024  # 64 ms: four periods of a low voice
 CORRELATION_FFT = 1296  # frame and longest lag fit in without wrapping round; a product of twos and threes
 N_MELS = 64
+N_FRAMES = 201  # of a window
+FRAMES_WINDOW_S = (N_FRAMES - 1) * HOP_LENGTH / SAMPLE_RATE  # 3.2 s
 N_MFCC = 14
 FLOOR_DB = 60.0
 PITCH_HZ = (60.0, 500.0)
@@ -198,3 +200,11 @@ def _pitch_window() -> tuple[np.ndarray, np.ndarray]:
     window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(PITCH_FFT) / PITCH_FFT)).astype(np.float32)
     correlation = _correlation(np.abs(rfft(window, CORRELATION_FFT)) ** 2)[: FINER * PITCH_FFT]
     return window, (correlation / correlation[0]).astype(np.float32)
+
+
+def voice_frames(samples: np.ndarray) -> np.ndarray:
+    """The tracks of one window every 16 ms, shape (201, 101), float32; frames of zeros beyond the end of the sound."""
+    frames = np.zeros((N_FRAMES, len(NAMES)), np.float32)
+    found = tracks(samples)[:N_FRAMES]
+    frames[: len(found)] = found
+    return frames

@@ -5,15 +5,14 @@ Each stretch comes as the bytes of a WAV, so that whatever answers recordings an
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 
 from ser.audio.loading import MAX_BYTES, MAX_CHANNELS, MAX_PREDICT_S, MAX_RATE, MIN_RATE
-from ser.features.recipes import WINDOW_S
+from ser.audio.pcm import SAMPLE_BYTES, wav_header
+from ser.features.voice105 import WINDOW_S
 from ser.types import ParameterError
 
 STEP_S = 0.25  # of sound between answers
-SAMPLE_BYTES = 2
 
 
 class Stream:
@@ -70,10 +69,3 @@ class Stream:
     def _wav(self, pcm: bytearray) -> bytes:
         n_bytes = len(pcm) // self._frame * self._frame
         return wav_header(self.rate, self.channels, n_bytes) + pcm[:n_bytes]
-
-
-def wav_header(rate: int, channels: int, n_bytes: int) -> bytes:
-    """What stands before `n_bytes` of 16-bit samples in a WAV."""
-    frame = SAMPLE_BYTES * channels
-    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, channels, rate, rate * frame, frame, 8 * SAMPLE_BYTES)
-    return struct.pack("<4sI4s", b"RIFF", 36 + n_bytes, b"WAVE") + form + struct.pack("<4sI", b"data", n_bytes)

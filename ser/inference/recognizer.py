@@ -6,17 +6,18 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal, overload
 
 import numpy as np
 
-from ser.audio.loading import Source, load_waveform
-from ser.features.recipes import normalise, recipe, reduce_noise, trim
+from ser.audio.loading import Source, load_waveform, source_name
+from ser.features.preprocessing import normalise, reduce_noise, trim
+from ser.features.recipes import recipe
 from ser.inference.artifact import Artifact, check_golden, find, open_graph, read_arrays, run_outputs, verify
 from ser.inference.memory import keep_freed
 from ser.inference.novelty import Novelty
 from ser.metrics import softmax
+from ser.timeline import timeline
 from ser.types import (
     MIN_USED_S,
     REASONS,
@@ -72,6 +73,16 @@ class Recognizer:
         self._voice: np.ndarray | None = None
         self._bias = np.zeros(len(self.labels))
 
+    @property
+    def window_s(self) -> float:
+        """Seconds that every network of the model takes in one piece."""
+        return min(recipe(branch.recipe).window_s for branch in self.artifact.branches)
+
+    @property
+    def sure_from(self) -> float:
+        """Probability from which on an answer counts as sure, 0 to 1."""
+        return float(self.artifact.manifest["thresholds"]["confidence"])
+
     def __repr__(self) -> str:
         return f"Recognizer({self.name!r}: {', '.join(self.labels)})"
 
@@ -91,7 +102,7 @@ class Recognizer:
             "clipped": waveform.clipped,
             "cut_off": waveform.cut_off,
             "too_short": end - start < MIN_USED_S * waveform.sample_rate,
-            "close_call": probabilities.max() < self.artifact.manifest["thresholds"]["confidence"],
+            "close_call": probabilities.max() < self.sure_from,
             "unlike_training": distance is not None and distance > self.artifact.manifest["novelty"]["threshold"],
         }
         answer = self._answer(waveform, source, probabilities, found, (start, end), heads)
@@ -128,11 +139,8 @@ class Recognizer:
             return Failure(source_name(source), error)
 
     def timeline(self, source: Source, *, progress: Progress | None = None, jobs: int | None = None) -> Timeline:
-        """How a recording of up to four hours sounds over time; all about it at `ser.timeline.timeline`."""
-        import ser  # which opens that room on use: it stands above this one
-
-        found: Timeline = ser.timeline.timeline(source, self, progress=progress, jobs=jobs)
-        return found
+        """How a recording of up to four hours sounds over time; see `ser.timeline.timeline`."""
+        return timeline(source, self, progress=progress, jobs=jobs)
 
     def features(self, source: Source | Waveform) -> Heard:
         """The recording trimmed, level-normalised and turned into the features of every branch."""
@@ -282,14 +290,6 @@ def _check_several(method: str, sources: Any) -> None:
     if isinstance(sources, str | bytes | bytearray | memoryview | os.PathLike | Waveform) or hasattr(sources, "read"):
         found = type(sources).__name__
         raise ParameterError(f"{method} takes several recordings, found one {found}; put it into a list.")
-
-
-def source_name(source: Source | Waveform) -> str | None:
-    """The name to show for a source: a path as given, an uploaded file's name, else None."""
-    if isinstance(source, str | os.PathLike):
-        return os.fspath(source)
-    name = getattr(source, "name", None)
-    return Path(name).name if isinstance(name, str) else None
 
 
 def load(model: str | os.PathLike[str] | None = None) -> Recognizer:

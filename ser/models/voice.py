@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ser.models.layers import sound_mask
+
 if TYPE_CHECKING:
     import keras
 
@@ -29,7 +31,7 @@ def sequence(
     from keras import Model, layers
 
     frames = layers.Input(input_shape, name="features")
-    heard = _heard(frames)
+    heard = sound_mask(frames)
     x = layers.Dropout(dropout[0])(frames)
     x = _relu(_convolution(x, channels[0], 5))
     for n in channels:
@@ -51,13 +53,6 @@ def statistics(
     for n in units:
         x = layers.Dropout(dropout[1])(_relu(layers.Dense(n, use_bias=False)(x)))
     return Model(features, _answers(x, n_classes, 0.0), name="statistics")
-
-
-def _heard(frames: Any) -> Any:
-    """1 for every frame that is not all zero, else 0; (batch, n_frames, n_features) to (batch, n_frames, 1)."""
-    from keras import ops
-
-    return ops.cast(ops.max(ops.abs(frames), axis=-1, keepdims=True) > 0, "float32")
 
 
 def _convolution(x: Any, channels: int, size: int, stride: int = 1) -> Any:

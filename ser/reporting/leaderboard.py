@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ser.files import write_atomically
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -22,15 +24,8 @@ def write(out: Path, board: dict[str, Any]) -> None:
     """The three files in `out`, the JSON last."""
     out.mkdir(parents=True, exist_ok=True)
     picture(board).savefig(out / PICTURE, dpi=160)
-    replace(out / MARKDOWN, markdown(board))
-    replace(out / JSON, json.dumps(board, indent=1) + "\n")
-
-
-def replace(file: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    beside = file.with_name(file.name + ".part")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(file)
+    write_atomically(out / MARKDOWN, markdown(board))
+    write_atomically(out / JSON, json.dumps(board, indent=1) + "\n")
 
 
 # --- Markdown ---

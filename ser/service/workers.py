@@ -14,8 +14,8 @@ from dataclasses import replace
 from threading import Event
 from typing import Any
 
-from ser.audio.loading import Source, load_waveform
-from ser.inference.recognizer import Recognizer, source_name
+from ser.audio.loading import Source, load_waveform, source_name
+from ser.inference.recognizer import Recognizer
 from ser.service.errors import Refusal
 from ser.timeline.segments import Timeline, timeline
 from ser.types import Prediction

@@ -12,13 +12,12 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Protocol
 
 import numpy as np
 
-from ser.audio.loading import BLOCK_S, MAX_TIMELINE_S, Source, open_recording
+from ser.audio.loading import BLOCK_S, MAX_TIMELINE_BYTES, MAX_TIMELINE_S, Source, open_recording, source_name
 from ser.audio.vad import FRAME, MARGIN_S, PAUSE_S, RATE, Span, SpeechFinder
-from ser.features.recipes import recipe
-from ser.inference.recognizer import Recognizer, load, source_name
 from ser.metrics import softmax
 from ser.types import REASONS, AudioError, Prediction, Progress, Segment, Timeline, Waveform
 
@@ -27,15 +26,28 @@ from ser.types import REASONS, AudioError, Prediction, Progress, Segment, Timeli
 HOP_S = 1.0  # from window to window, and the length of the cells that are labelled
 # There 0.3 gives 1.02 segments an emotion; 0 gives 1.5, no better labelled; 0.4 costs 6 points.
 LEAD = 0.3  # in probability, by which another label must lead to end a segment
-MAX_TIMELINE_BYTES = 4 * 2**30  # as large as a WAV can be; four hours of most others are far smaller
 MAX_JOBS = 4  # threads by default; each holds features of one window
 UNSETTLED = 8  # utterances whose windows may still be asked about
 PENDING = 4  # windows a thread that may wait, so that decoding never runs far ahead
 
 
+class WindowRecognizer(Protocol):
+    """What a timeline needs of a recogniser: `predict` for windows of `window_s`; sure from a confidence on."""
+
+    name: str
+    labels: tuple[str, ...]
+    sample_rate: int
+
+    @property
+    def window_s(self) -> float: ...
+    @property
+    def sure_from(self) -> float: ...
+    def predict(self, source: Waveform) -> Prediction: ...
+
+
 def timeline(
     source: Source,
-    recognizer: Recognizer | None = None,
+    recognizer: WindowRecognizer,
     *,
     progress: Progress | None = None,
     jobs: int | None = None,
@@ -45,14 +57,13 @@ def timeline(
 ) -> Timeline:
     """How a recording of up to four hours sounds over time: a path, bytes or an open file, heard by `recognizer`.
 
-    Without one `ser.load()` is asked. `progress` is called after every block with the seconds done and the length
+    `progress` is called after every block with the seconds done and the length
     (None where the file does not tell); what it raises stops the work within a fraction of a second and comes out.
     `jobs` windows are answered at a time, by default one a core. Segments are the same for every `block_s` and `jobs`.
 
     Raises `AudioError` as `ser.audio.open_recording` does. A damage after half a second of sound gives what stands
     before it, with `cut_off`; sound without speech gives a timeline without segments.
     """
-    recognizer = recognizer or load()
     jobs = jobs or min(MAX_JOBS, _cores())
     with open_recording(source, max_s=max_s, max_bytes=max_bytes) as recording, ThreadPoolExecutor(jobs) as pool:
         listener = _Listener(recognizer, pool, PENDING * jobs)
@@ -87,11 +98,11 @@ class _Window:
 class _Listener:
     """Keeps the last seconds of a recording, and asks the model about windows of what is spoken in it."""
 
-    def __init__(self, recognizer: Recognizer, pool: ThreadPoolExecutor, pending: int) -> None:
+    def __init__(self, recognizer: WindowRecognizer, pool: ThreadPoolExecutor, pending: int) -> None:
         self._recognizer, self._pool, self._most_pending = recognizer, pool, pending
         self._rate = recognizer.sample_rate
         self._finder = SpeechFinder(self._rate)
-        self._length = round(window_s(recognizer) * self._rate)
+        self._length = round(recognizer.window_s * self._rate)
         self._hop = round(HOP_S * self._rate)
         self._kept = self._length + round((PAUSE_S + 2 * MARGIN_S + FRAME / RATE) * self._rate)
         self._tape, self._tape_start = np.empty(0, np.float32), 0
@@ -151,15 +162,10 @@ class _Listener:
         self._windows.append(_Window(start, end, answer))
 
 
-def window_s(recognizer: Recognizer) -> float:
-    """Seconds that every network of a model hears in one piece."""
-    return min(recipe(branch.recipe).window_s for branch in recognizer.artifact.branches)
-
-
 # --- From answered windows to segments ---
 
 
-def _segments(windows: list[_Window], recognizer: Recognizer) -> Iterator[Segment]:
+def _segments(windows: list[_Window], recognizer: WindowRecognizer) -> Iterator[Segment]:
     """The answered windows of one utterance as segments without a gap."""
     rate, labels = recognizer.sample_rate, recognizer.labels
     answers = [window.answer.result() for window in windows]
@@ -173,7 +179,7 @@ def _segments(windows: list[_Window], recognizer: Recognizer) -> Iterator[Segmen
             (edges[first].item() / rate, edges[last].item() / rate),
             dict(zip(labels, probabilities.tolist(), strict=True)),
             answers[over[first].start : over[last - 1].stop],
-            recognizer.artifact.manifest["thresholds"]["confidence"],
+            recognizer.sure_from,
         )
 
 

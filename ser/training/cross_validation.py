@@ -15,6 +15,7 @@ import numpy as np
 from ser import metrics
 from ser.datasets.duplicates import check_duplicates, find_duplicates
 from ser.datasets.splits import DOUBLED, Split, check_split, inner_split, shared_labels
+from ser.files import write_atomically
 from ser.training.configs import Config
 from ser.training.feature_table import FeatureTable, feature_table
 from ser.training.fit import Fitted, Scaler, fit
@@ -244,9 +245,7 @@ def _keep(folder: Path, fitted: Fitted) -> None:
     folder.mkdir(exist_ok=True)
     fitted.network.save(folder / "network.keras")
     np.savez(folder / "scaler.npz", mean=fitted.scaler.mean, variance=fitted.scaler.variance)
-    beside = folder / "done.json.part"
-    beside.write_text(json.dumps({"history": fitted.history, "epochs": fitted.epochs}))
-    beside.replace(folder / "done.json")
+    write_atomically(folder / "done.json", json.dumps({"history": fitted.history, "epochs": fitted.epochs}))
 
 
 def _kept(folder: Path) -> Fitted:

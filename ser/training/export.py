@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ser.audio.files import sound_files
 from ser.audio.loading import load_waveform
-from ser.datasets.readers import sound_files
 from ser.extras import advice
 from ser.features.recipes import recipe
 from ser.inference.artifact import ARTIFACTS, Artifact, Branch, check_golden, check_name, find, open_graph, verify
-from ser.models.registry import with_scaler
+from ser.models.layers import with_scaler
 from ser.types import ArtifactError, ParameterError
 
 if TYPE_CHECKING:

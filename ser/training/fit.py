@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ser.models.registry import WHOLE_FRAMES, build
+from ser.models.layers import WHOLE_FRAMES
+from ser.models.registry import build
 from ser.models.voice import N_HEADS
 from ser.training.augment import mask_frames, shift_frames
 from ser.training.configs import Config

@@ -23,7 +23,7 @@ from ser.datasets.splits import Split, inner_split, random_split, speaker_folds
 from ser.inference import artifact
 from ser.inference.manifest import SCHEMA
 from ser.inference.novelty import Novelty, usual
-from ser.models.registry import with_scaler
+from ser.models.layers import with_scaler
 from ser.training.configs import Config, find_config
 from ser.training.cross_validation import FoldResult, Study, out_of_fold, prepare, run_fold, train_on
 from ser.training.feature_table import code_digest

@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ser.audio.loading import BLOCK_S, MAX_TIMELINE_S, Source, open_recording
+from ser.audio.loading import BLOCK_S, MAX_TIMELINE_BYTES, MAX_TIMELINE_S, Source, open_recording
 from ser.audio.vad import RATE
-from ser.timeline.segments import MAX_TIMELINE_BYTES
 from ser.transcript.chunks import Stretch, stretches
 from ser.transcript.engines import Recogniser, Whisper
 from ser.types import Progress, Timeline, Word, text_of
