@@ -19,24 +19,24 @@ import numpy as np
 
 # The files that take longest, longest first: what is begun last leaves a core idle at the end.
 LONGEST = (
-    "notebook",
-    "browser",
-    "api_service",
-    "train",
-    "batch",
-    "package",
-    "cli",
-    "benchmarks",
-    "leaderboard",
-    "models",
-    "export",
-    "release",
+    "repository/test_notebook",
+    "page/test_browser",
+    "service/test_server",
+    "training/test_train",
+    "batch/test_run",
+    "repository/test_package",
+    "cli/test_main",
+    "repository/test_benchmarks",
+    "evaluation/test_leaderboard",
+    "models/test_registry",
+    "training/test_export",
+    "training/test_release",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    order = {f"test_{name}": place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+    order = {f"{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get("/".join(item.path.parts[-2:]), len(order)))
 
 
 def _need(name: str, reason: str) -> None:

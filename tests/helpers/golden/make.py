@@ -1,6 +1,6 @@
 """Makes the clips that the tests listen to, and writes the golden 105 numbers of some of them.
 
-Run it as `python tests/golden/make.py`, only when a new recipe is published: an old one never changes.
+Run it as `python tests/helpers/golden/make.py`, only when a new recipe is published: an old one never changes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 GOLDEN = Path(__file__).with_name("voice105.json")
 RATE = 16_000
 

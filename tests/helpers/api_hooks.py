@@ -1,4 +1,4 @@
-"""Recordings for schemathesis, which asks the service in `test_api_service.py`."""
+"""Recordings for schemathesis, which asks the service in `service/test_server.py`."""
 
 from __future__ import annotations
 

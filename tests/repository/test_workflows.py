@@ -76,10 +76,3 @@ def test_the_release_takes_its_notes_from_the_changelog(tmp_path):
     lines = [line for line in script.splitlines() if not line.startswith("gh ")]
     subprocess.run(["bash", "-e", "-c", "\n".join(lines)], cwd=tmp_path, env=environment, check=True)
     assert (tmp_path / "notes.md").read_text(encoding="utf-8") == "## [0.2.0]\n- b\n\n"
-
-
-def test_hooks_before_a_commit_are_the_tools_of_the_requirements():
-    (repository,) = loaded(ROOT / ".pre-commit-config.yaml")["repos"]
-    pins = content("requirements-dev.txt")
-    programs = {hook["entry"].split()[0] for hook in repository["hooks"]}
-    assert repository["repo"] == "local" and all(f"\n{program}==" in pins for program in programs)

@@ -23,7 +23,7 @@ from ser.page import wording as words
 
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 VOICE = ROOT / "samples" / "even.flac"
 SPOKEN = sorted(path for path in VOICE.parent.glob("*.flac") if path.stem != "music")
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}

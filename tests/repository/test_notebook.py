@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 
 from ser.inference.artifact import ARTIFACTS
 
-NOTEBOOK = Path(__file__).resolve().parent.parent / "notebooks" / "train.ipynb"
+NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "train.ipynb"
 PICTURES = 10
 EAGER = "import tensorflow as tf; tf.config.run_functions_eagerly(True)"
 

@@ -21,7 +21,7 @@ from ser.page import wording as words
 from ser.page.enrolment import FEWEST, MOST
 from ser.types import EMOJI, EMOTIONS, REASONS, Prediction, Waveform
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = sorted((ROOT / "samples").glob("*.flac"))
 NOT_SPEECH = sorted((ROOT / "tests" / "clips").glob("*.flac"))
 

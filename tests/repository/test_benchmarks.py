@@ -11,7 +11,7 @@ import pytest
 
 from ser.inference.artifact import find
 
-PROGRAM = Path(__file__).resolve().parent.parent / "benchmarks" / "predict.py"
+PROGRAM = Path(__file__).resolve().parents[2] / "benchmarks" / "predict.py"
 
 
 @pytest.fixture(scope="module")

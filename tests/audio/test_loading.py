@@ -488,7 +488,7 @@ def test_larger_recordings_can_be_asked_for():
 def run(code: str, *arguments: object) -> str:
     """What a fresh Python process prints."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True, timeout=60).stdout
 
 

@@ -15,7 +15,7 @@ from ser.audio.loading import load_waveform
 from ser.page.enrolment import FEWEST, MOST, enrolled
 from ser.types import ParameterError
 
-SAMPLES = Path(__file__).resolve().parent.parent / "samples"
+SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 SPOKEN = sorted(path for path in SAMPLES.glob("*.flac") if path.stem != "music")
 ASKED = SPOKEN[-1]
 

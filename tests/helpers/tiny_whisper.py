@@ -1,4 +1,4 @@
-"""A tiny Whisper model of random weights that faster-whisper really loads and runs: `python tests/tiny_whisper.py DIR`.
+"""A tiny Whisper model of random weights that faster-whisper really loads and runs: `python tiny_whisper.py DIR`.
 
 Its sound goes through random convolutions, attention and alignment; only what is said is laid down: the script that
 `build` is given, whatever it hears. So texts can be tested exactly, while times come from the model.

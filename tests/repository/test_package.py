@@ -23,7 +23,7 @@ from ser.inference.artifact import ARTIFACTS, home, known
 from ser.inference.manifest import needed, read_manifest
 from ser.types import ParameterError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 MODELS = ("dense105", "voice")
 SAMPLE = ROOT / "samples" / "sharp.flac"
 HEAVY = {"tensorflow", "tensorflow-cpu", "keras", "librosa", "numba", "scikit-learn", "pandas", "streamlit", "fastapi"}

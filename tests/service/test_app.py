@@ -445,7 +445,7 @@ def test_a_fault_shows_no_traceback(caplog):
     assert response.headers["X-Request-ID"] in response.json()["message"]
     assert SECRET not in response.text and "Traceback" not in response.text
     line = json.loads(JsonLines().format(next(one for one in caplog.records if one.message == "fault")))
-    assert line["kind"] == "RuntimeError" and "test_api.py" in line["place"][-1] and SECRET not in json.dumps(line)
+    assert line["kind"] == "RuntimeError" and "test_app.py" in line["place"][-1] and SECRET not in json.dumps(line)
 
 
 # --- What is counted ---

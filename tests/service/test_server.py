@@ -393,7 +393,10 @@ def test_the_documents_need_nobody_else(service, chromium):
 def test_the_service_keeps_to_its_description(tmp_path):
     """schemathesis asks what OpenAPI allows and what it forbids; a service with a key is never without one."""
     environment = {**os.environ, "SER_API_KEY": "a key for the test"}
-    hooks = {"SCHEMATHESIS_HOOKS": str(Path(__file__).with_name("api_hooks.py")), "PYTHONPATH": f"{ROOT}:{ROOT}/tests"}
+    hooks = {
+        "SCHEMATHESIS_HOOKS": str(ROOT / "tests/helpers/api_hooks.py"),
+        "PYTHONPATH": f"{ROOT}:{ROOT}/tests/helpers",
+    }
     with running(tmp_path / "log", workers=1, env=environment) as service:
         program = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"]
         options = ["--max-examples=10", "--seed=1", "--no-color", "--header=Authorization: Bearer a key for the test"]
