@@ -94,7 +94,7 @@ def _header(clips: Sequence[Clip]) -> dict[str, Any]:
 
 
 def _one_out(out: Path) -> dict[str, Any]:
-    """What `benchmarks/one_out.py` wrote beside the board."""
+    """What `experiments/one_out.py` wrote beside the board."""
     file = out / ONE_OUT
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 

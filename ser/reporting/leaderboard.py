@@ -172,7 +172,7 @@ def _one_out_rows(board: dict[str, Any]) -> list[list[str]]:
             _percent(found["accuracy"]),
             NONE,
             "leave one actor out",
-            "`benchmarks/one_out.py`",
+            "`experiments/one_out.py`",
         ]
         for name, found in board.get("one_out", {}).items()
     ]

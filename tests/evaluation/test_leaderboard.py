@@ -149,7 +149,7 @@ def test_our_own_run_by_the_protocol_of_the_anchors():
     found = {"uar": 0.5, "uar_interval": [0.4, 0.625], "accuracy": 0.55}
     table = standings.anchors_table({**board(), "one_out": {"mine": found}})
     assert "| **mine** | no | **50.0** [40.0, 62.5] | 55.0 | – | leave one actor out |" in table
-    assert "leave one actor out | `benchmarks/one_out.py`" not in standings.anchors_table(board())
+    assert "leave one actor out | `experiments/one_out.py`" not in standings.anchors_table(board())
 
 
 def test_anchors_carry_their_protocol():

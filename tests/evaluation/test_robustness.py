@@ -23,7 +23,7 @@ from ser.reporting.model_card import robustness_table
 from ser.types import EMOTIONS, ParameterError
 
 SHIPPED = ARTIFACTS / "dense105"
-PROGRAM = Path(__file__).resolve().parents[2] / "benchmarks" / "robustness.py"
+PROGRAM = Path(__file__).resolve().parents[2] / "experiments" / "robustness.py"
 CODES = {"01": "neutral", "05": "angry", "08": "surprised"}  # of emotions in the names of RAVDESS
 
 

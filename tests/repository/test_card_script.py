@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from ser.inference.artifact import ARTIFACTS, verify
-from tools import card
+from scripts import card
 
 SEEDS = {"1": {"uar": 0.5, "accuracy": 0.6}, "2": {"uar": 0.7, "accuracy": 0.6}}
 

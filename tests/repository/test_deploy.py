@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from programs import DEPLOY, content, loaded, passes, tool
 from prometheus_client.parser import text_string_to_metric_families
-from test_api_service import PCM, RATE, SOUND, Running, free_port, running, spoken, wait_for
+from running_service import PCM, RATE, SOUND, Running, free_port, running, spoken, wait_for
 
 from ser.audio.pcm import wav_header
 from ser.drift import FEWEST_ANSWERS

@@ -17,7 +17,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from ser.cli.main import app
-from tools.readme import ROOT, filled
+from scripts.readme import ROOT, filled
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SAMPLES = sorted((ROOT / "samples").glob("*.flac"))
@@ -103,7 +103,7 @@ def test_command_examples_run_one_after_the_other(recordings, monkeypatch) -> No
 
 
 def test_figures_are_those_of_the_reports() -> None:
-    assert filled(README) == README, "run: python -m tools.readme"
+    assert filled(README) == README, "run: python -m scripts.readme"
 
 
 def test_every_link_leads_somewhere() -> None:

@@ -1,6 +1,6 @@
 """How a configuration does on speakers that it has not heard, without a look at the test folds.
 
-python benchmarks/pairs.py --data DIR --config sequence [--pairs 1]. Each network is trained without two of the six
+python experiments/pairs.py --data DIR --config sequence [--pairs 1]. Each network is trained without two of the six
 published folds of RAVDESS and asked about both, so every speaker stands for an inner one: 16 actors to train on.
 """
 

@@ -1,7 +1,7 @@
 """The score of an ensemble with other seeds: its folds trained anew; kept in `reports/seeds.json`.
 
-Run: python benchmarks/seeds.py --data DIR [--model voice] [--jobs 2] [--write]. Trains the networks of every fold and
-seed; a killed run goes on where it was. `python -m tools.card` takes the figures over.
+Run: python experiments/seeds.py --data DIR [--model voice] [--jobs 2] [--write]. Trains the networks of every fold and
+seed; a killed run goes on where it was. `python -m scripts.card` takes the figures over.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a telephone, a coder, noise or a short excerpt cost on unseen speakers; `--write` keeps it in `reports/`.
 
-Run: python benchmarks/robustness.py --data FOLDER [--model NAME] [--jobs 2] [--write]
+Run: python experiments/robustness.py --data FOLDER [--model NAME] [--jobs 2] [--write]
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Stores what every interface answers today, to compare it after a change that must change no answer:
 
-python -m tools.record CHECKOUT DATA OUT     runs the program of a checkout on samples and recordings, writes OUT/
-python -m tools.record --compare OUT OUT     prints what differs; numbers count as equal within 1e-6
+python -m scripts.record CHECKOUT DATA OUT     runs the program of a checkout on samples and recordings, writes OUT/
+python -m scripts.record --compare OUT OUT     prints what differs; numbers count as equal within 1e-6
 """
 
 from __future__ import annotations

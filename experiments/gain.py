@@ -1,6 +1,6 @@
 """How far answers move when a recording is turned down or up by 12 dB and stored as 16 bits, over RAVDESS.
 
-The contract is 0.01 in every probability and the same label. Run: python benchmarks/gain.py RAVDESS_FOLDER
+The contract is 0.01 in every probability and the same label. Run: python experiments/gain.py RAVDESS_FOLDER
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Brings what is measured after training into a model's card and metrics: python -m tools.card NAME [--formats].
+"""Brings what is measured after training into a model's card and metrics: python -m scripts.card NAME [--formats].
 
 That is the score on worse lines, with a few clips of the speaker and with other seeds, from reports/robustness.json,
 reports/own_voice.json and reports/seeds.json where they are about this model, and with --formats what the graphs weigh

@@ -2,7 +2,7 @@
 
 Every configuration is trained 15 times, each time without two of the six published folds, and answers both. A pair's
 networks have heard neither fold, so the choice for a fold (the mean over its five pairs of the score on the other
-fold) never uses that fold's actors. Run: python benchmarks/choices.py RAVDESS_FOLDER
+fold) never uses that fold's actors. Run: python experiments/choices.py RAVDESS_FOLDER
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Writes the figures of README.md from the manifest of the default model and the reports: python -m tools.readme."""
+"""Writes the figures of README.md from the manifest of the default model and the reports: python -m scripts.readme."""
 
 from __future__ import annotations
 

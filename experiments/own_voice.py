@@ -1,8 +1,8 @@
 """What five clips of a speaker, without their labels, are worth: from the recordings and the stored fold graphs.
 
-python benchmarks/own_voice.py --data DIR [--model voice] [--write]. Every actor is answered by the networks that never
+python experiments/own_voice.py --data DIR [--model voice] [--write]. Every actor is answered by the networks that never
 heard it, with and without calibration, on the clips that were not drawn; no training. With --write the figures are kept
-in `reports/own_voice.json`; `python -m tools.card` takes them over.
+in `reports/own_voice.json`; `python -m scripts.card` takes them over.
 """
 
 from __future__ import annotations

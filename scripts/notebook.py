@@ -1,6 +1,6 @@
 """Executes notebooks/train.ipynb on the recordings that SER_DATA points to, and keeps its pictures and results in it.
 
-Run it as `python tools/notebook.py` after a change of the notebook or of the shipped model. What libraries say on
+Run it as `python scripts/notebook.py` after a change of the notebook or of the shipped model. What libraries say on
 stderr is left out, since it names this machine's folders.
 """
 

@@ -1,4 +1,4 @@
-"""Takes the README's picture of the page anew: python -m tools.picture (Chromium and requirements-dev.txt are needed).
+"""Renews the picture of the page in README.md: python -m scripts.picture (needs Chromium, requirements-dev.txt).
 
 It shows what the default model answers to a sample, so take it again whenever that model changes.
 """
