@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from difflib import get_close_matches
+from typing import Any, TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 # Vocabulary order is the order of every list of labels in the project.
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
@@ -65,6 +68,20 @@ class ParameterError(SerError):
 
 class ArtifactError(SerError):
     """A model's folder is missing, damaged, or not what its manifest says."""
+
+
+def lookup(name: str, registry: Mapping[str, T], what: str) -> T:
+    """Return `registry[name]`; raise `ParameterError` as `check_known` does."""
+    check_known(name, registry, what)
+    return registry[name]
+
+
+def check_known(name: str, known: Collection[str], what: str) -> None:
+    """Raise `ParameterError` if `name` is not one of `known`: it lists them and suggests the closest."""
+    if name not in known:
+        close = get_close_matches(name[:80], known, 1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ParameterError(f"Unknown {what} {name[:80]!r}; known: {', '.join(known)}.{hint}")
 
 
 @dataclass(frozen=True)

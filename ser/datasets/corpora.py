@@ -26,7 +26,7 @@ from ser.datasets.readers import (
     read_nemo,
     read_table,
 )
-from ser.types import EMOTIONS, Clip, ParameterError
+from ser.types import EMOTIONS, Clip, ParameterError, lookup
 
 __all__ = [
     "CORPORA",
@@ -204,10 +204,8 @@ CORPORA = {
 
 
 def find_corpus(name: str) -> Corpus:
-    """The corpus of that name; raises `ParameterError` that lists the known ones."""
-    if name not in CORPORA:
-        raise ParameterError(f"There is no corpus {name!r}; known are {', '.join(CORPORA)}.")
-    return CORPORA[name]
+    """Return the corpus of that name; raise `ParameterError` if it is unknown."""
+    return lookup(name, CORPORA, "corpus")
 
 
 def load_corpus(name: str, folder: str | Path, *, keep_copies: bool = False, songs: bool = False) -> Listing:

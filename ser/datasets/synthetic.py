@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ser.types import EMOTIONS, ParameterError, Waveform
+from ser.types import EMOTIONS, Waveform, lookup
 
 SAMPLE_RATE = 16_000
 COLUMNS = ("path", "emotion", "speaker", "sex")
@@ -57,9 +57,7 @@ def speak(emotion: str, pitch_hz: float, rng: np.random.Generator, tract: float 
     `pitch_hz` is the speaker's usual pitch, `tract` scales the formants (above 1: a smaller speaker). The same
     generator state gives the same sound. Raises `ParameterError` for an emotion outside the vocabulary.
     """
-    if emotion not in MANNERS:
-        raise ParameterError(f"Unknown emotion {emotion!r}; known: {', '.join(MANNERS)}.")
-    manner = MANNERS[emotion]
+    manner = lookup(emotion, MANNERS, "emotion")
     time_s = np.arange(round(rng.uniform(*DURATION_S) * SAMPLE_RATE)) / SAMPLE_RATE
     beat = manner.syllables * time_s + rng.uniform()
     glide = manner.swing * np.sin(np.pi * time_s / time_s[-1] + rng.uniform(-0.5, 0.5))

@@ -16,7 +16,7 @@ from ser.features.functionals import FEATURE_NAMES, functionals
 from ser.features.preprocessing import normalise, trim, windows
 from ser.features.spectral import SAMPLE_RATE
 from ser.features.voice105 import VOICE105_NAMES, WINDOW_S, voice105
-from ser.types import ParameterError, Waveform
+from ser.types import ParameterError, Waveform, lookup
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,5 @@ RECIPES = {
 
 
 def recipe(name: str) -> Recipe:
-    """The recipe of that name; `ParameterError` lists the known ones."""
-    if name not in RECIPES:
-        raise ParameterError(f"Unknown recipe {name!r}; known: {', '.join(RECIPES)}.")
-    return RECIPES[name]
+    """Return the recipe of that name; raise `ParameterError` if it is unknown."""
+    return lookup(name, RECIPES, "recipe")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ser.models.published import cnn, cnn_bilstm_attention, cnn_lstm, dense, dense180
 from ser.models.voice import sequence, statistics
-from ser.types import ParameterError
+from ser.types import ParameterError, lookup
 
 if TYPE_CHECKING:
     import keras
@@ -30,8 +30,7 @@ def build(name: str, input_shape: tuple[int | None, ...], n_classes: int, **opti
     `options` are those of the architecture, e.g. `dropout`. `ParameterError` for an unknown name, or shapes or
     classes that cannot be: it lists what is known.
     """
-    if name not in ARCHITECTURES:
-        raise ParameterError(f"Unknown architecture {name!r}; known: {', '.join(ARCHITECTURES)}.")
+    architecture = lookup(name, ARCHITECTURES, "architecture")
     if n_classes < 2:
         raise ParameterError(f"A network needs at least 2 classes, got {n_classes}.")
-    return ARCHITECTURES[name](tuple(input_shape), n_classes, **options)
+    return architecture(tuple(input_shape), n_classes, **options)

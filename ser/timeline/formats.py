@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from ser.types import EMOJI, ParameterError, Segment, Timeline, Word
+from ser.types import EMOJI, Segment, Timeline, Word, lookup
 
 Interval = tuple[float, float, str]  # start and end in seconds, text
 QUOTE = '"'
@@ -37,9 +37,7 @@ def write(timeline: Timeline, format: str) -> str:
 
 def find_writer(format: str) -> Writer:
     """One of `WRITERS`; `ParameterError` for any other format lists the known ones."""
-    if format not in WRITERS:
-        raise ParameterError(f"Unknown format {format[:80]!r}; known: {', '.join(WRITERS)}.")
-    return WRITERS[format]
+    return lookup(format, WRITERS, "format")
 
 
 def _json(timeline: Timeline) -> str:

@@ -287,9 +287,9 @@ def test_voices_that_are_refused(monkeypatch, capsys, folder, model, own, senten
     [
         (["predict", "a.wav", "--model", "gone"], "No model 'gone'"),
         (["info", "gone"], "No model 'gone'"),
-        (["download", "gone"], "There is no corpus 'gone'; known are ravdess"),
+        (["download", "gone"], "Unknown corpus 'gone'; known: ravdess"),
         (["download", "emodb"], "There is no archive of emodb"),
-        (["evaluate", "--corpus", "gone", "--data", "."], "There is no corpus 'gone'"),
+        (["evaluate", "--corpus", "gone", "--data", "."], "Unknown corpus 'gone'"),
         (["evaluate", "--corpus", "ravdess", "--data", "nowhere"], "No ravdess recordings in nowhere"),
         (["train", "--corpus", "table=nowhere", "--config", "smoke", "--name", "a"], "No table recordings in nowhere"),
         (["train", "--corpus", "table=.", "--config", "gone"], "Unknown configuration 'gone'"),

@@ -278,7 +278,7 @@ def test_what_was_found_instead(tmp_path):
         load_corpus("ravdess", tmp_path)
     with pytest.raises(ParameterError, match="It is published at http"):
         load_corpus("tess", tmp_path)
-    with pytest.raises(ParameterError, match="There is no corpus 'iemocap'; known are ravdess, nemo"):
+    with pytest.raises(ParameterError, match="Unknown corpus 'iemocap'; known: ravdess, nemo"):
         load_corpus("iemocap", tmp_path)
 
 

@@ -163,7 +163,7 @@ def test_an_archive_that_breaks_while_unpacking_leaves_no_corpus(serve, tmp_path
 
 
 def test_names_without_an_archive_are_refused(tmp_path):
-    with pytest.raises(ParameterError, match="There is no corpus 'x'; known are ravdess"):
+    with pytest.raises(ParameterError, match="Unknown corpus 'x'; known: ravdess"):
         download("x", tmp_path)
     with pytest.raises(
         ParameterError, match=r"no archive of tess .* published at https://doi.org.*Fetched are: ravdess"

@@ -224,7 +224,7 @@ def test_labels_that_are_not_shared(few, tmp_path):
     [
         ({"protocol": "best"}, ParameterError, "Unknown protocol 'best'; known: folds, random, all"),
         ({"labels": "nine"}, ParameterError, "Unknown label set 'nine'; known: eight, seven, six, four"),
-        ({"corpus": "iemocap"}, ParameterError, "no corpus 'iemocap'; known are ravdess, nemo, tess"),
+        ({"corpus": "iemocap"}, ParameterError, "Unknown corpus 'iemocap'; known: ravdess, nemo, tess"),
         ({"model": "gone"}, ArtifactError, "No model 'gone'.*known: .*dense105"),
     ],
     ids=["protocol", "labels", "corpus", "model"],

@@ -350,7 +350,7 @@ def test_another_corpus_does_not_stand_in_for_the_first(empty):
     [
         ({"ensemble_name": "choir"}, "Unknown ensemble 'choir'; known: voice"),
         ({"name": "../up"}, "name is made of letters"),
-        ({"corpora": [("iemocap", ".")]}, "no corpus 'iemocap'"),
+        ({"corpora": [("iemocap", ".")]}, "Unknown corpus 'iemocap'"),
         ({"corpora": [("table", "nowhere")]}, "No table recordings in nowhere.*no such folder"),
     ],
     ids=["ensemble", "name", "corpus", "folder"],

@@ -334,7 +334,7 @@ def test_too_many_unreadable_recordings(empty):
         ({"labels": "nine"}, "Unknown label set 'nine'; known: eight, seven, six, four"),
         ({"config_name": "huge"}, "Unknown configuration 'huge'; known: dense105, smoke"),
         ({"name": "../up"}, "name is made of letters"),
-        ({"corpora": [("iemocap", ".")]}, "no corpus 'iemocap'"),
+        ({"corpora": [("iemocap", ".")]}, "Unknown corpus 'iemocap'"),
         ({"corpora": [("table", "nowhere")]}, "No table recordings in nowhere.*no such folder"),
     ],
     ids=["labels", "config", "name", "corpus", "folder"],
