@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
 import json
 import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile as sf
 from golden.make import RATE, voice
-from prometheus_client.parser import text_string_to_metric_families
+from service_client import CLIP, SAMPLES, asked, counted, made, superset, wav
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
@@ -29,51 +25,13 @@ from ser.service.middleware import Access, JsonLines
 from ser.service.state import Settings
 from ser.types import ParameterError
 
-SAMPLES = sorted((ARTIFACTS.parent / "samples").glob("*.flac"))
 HEAVY = {"tensorflow", "keras", "librosa", "numba", "sklearn", "pickle5", "joblib"}
 SECRET = "a-name-nobody-may-keep"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def model() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SER_MODEL", "dense105")
-        for name in ("SER_API_KEY", "SER_CORS_ORIGINS", "PROMETHEUS_MULTIPROC_DIR"):
-            patch.delenv(name, raising=False)
-        yield
-
-
-@pytest.fixture(scope="module")
-def client(model) -> Iterator[TestClient]:
-    with TestClient(create_app()) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")
 def recognizer(model) -> ser.Recognizer:
     return ser.load()
-
-
-def made(settings: Settings) -> TestClient:
-    return TestClient(create_app(settings))
-
-
-def wav(samples: np.ndarray, rate: int = RATE) -> bytes:
-    file = io.BytesIO()
-    sf.write(file, samples, rate, format="WAV", subtype="PCM_16")
-    return file.getvalue()
-
-
-def superset(answer: dict) -> dict:
-    return {
-        **answer,
-        "emotion": answer["label"],
-        "all_emotions": answer["probabilities"],
-        "filename": answer["file"],
-    }
-
-
-CLIP = wav(voice(3.5))
 
 
 # --- Answers ---
@@ -171,25 +129,6 @@ def test_addresses_and_methods_that_are_not_there(client):
     assert client.get("/nothing").json()["code"] == "not_found"
     wrong = client.get("/predict")
     assert (wrong.status_code, wrong.json()["code"], wrong.headers["Allow"]) == (405, "method", "POST")
-
-
-def asked(app, headers: dict[str, str], bodies: list[bytes], *, path: str = "/predict") -> tuple[int, dict, int]:
-    """Status, JSON, and how many pieces of the body were read, for a body that is only said to go on."""
-    sent, read = [], []
-
-    async def receive() -> dict:
-        read.append(1)
-        if len(read) > len(bodies):
-            await asyncio.sleep(3600)
-        return {"type": "http.request", "body": bodies[len(read) - 1], "more_body": True}
-
-    async def send(message: dict) -> None:
-        sent.append(message)
-
-    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    scope = {"type": "http", "method": "POST", "path": path, "headers": raw, "query_string": b"", "client": ("me", 1)}
-    asyncio.run(app({**scope, "http_version": "1.1", "scheme": "http", "server": ("s", 80)}, receive, send))
-    return sent[0]["status"], json.loads(sent[1]["body"]), len(read)
 
 
 @pytest.mark.parametrize("kind", ["audio/wav", "multipart/form-data; boundary=x"])
@@ -449,12 +388,6 @@ def test_a_fault_shows_no_traceback(caplog):
 
 
 # --- What is counted ---
-
-
-def counted(client: TestClient) -> dict[tuple, float]:
-    """Samples of /metrics by name and labels."""
-    families = text_string_to_metric_families(client.get("/metrics").text)
-    return {(s.name, *sorted(s.labels.items())): s.value for family in families for s in family.samples}
 
 
 def test_answers_and_refusals_are_counted(client):

@@ -20,7 +20,7 @@ from ser.drift import bins, expected, stability_index
 from ser.inference.artifact import find
 from ser.inference.live import Stream
 from ser.inference.manifest import read_manifest
-from ser.inference.novelty import Novelty, usual
+from ser.inference.novelty import Novelty, fit_threshold
 from ser.service.errors import CODES, KINDS, RETRY_AFTER_S, Refusal
 from ser.service.limits import Gate, Limits
 from ser.service.server import bound, netloc, serve
@@ -238,7 +238,7 @@ def test_silence_says_nothing_of_drift():
 def test_distances_are_counted_in_tenths_of_the_training(rng):
     """The recordings of left-out speakers themselves fall evenly, and others do not."""
     rows = [rng.normal(size=(200, 5)) for _ in range(2)]
-    manifest = {"metrics": {}, "novelty": usual([(rows[0], rows[1]), (rows[1], rows[0])])}
+    manifest = {"metrics": {}, "novelty": fit_threshold([(rows[0], rows[1]), (rows[1], rows[0])])}
     shares = expected(manifest)["distance"]
     assert list(shares) == [str(rank) for rank in range(1, 11)] and set(shares.values()) == {0.1}
     near = np.concatenate([Novelty.fitted(one).distance(other) for one, other in (rows, rows[::-1])])

@@ -12,13 +12,11 @@ import httpx2
 import numpy as np
 import pytest
 from golden.make import RATE
-from starlette.testclient import TestClient
-from test_api import CLIP, SAMPLES, asked, counted, made, superset, wav
+from service_client import CLIP, SAMPLES, asked, counted, made, superset, wav
 
 import ser
 from ser.audio.loading import load_waveform
 from ser.service import schemas as answers
-from ser.service.app import create_app
 from ser.service.state import Settings
 from ser.service.uploads import MAX_LONG_BYTES
 from ser.timeline.formats import WRITERS, write
@@ -30,19 +28,6 @@ PAUSE = np.zeros(2 * RATE, np.float32)
 SPEECH = np.concatenate([PAUSE, SPOKEN[0], PAUSE, SPOKEN[1]])
 TALK = wav(SPEECH)
 LONG = wav(np.tile(SPEECH, 480 * RATE // len(SPEECH)))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def model() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SER_MODEL", "dense105")
-        yield
-
-
-@pytest.fixture(scope="module")
-def client(model) -> Iterator[TestClient]:
-    with TestClient(create_app()) as client:
-        yield client
 
 
 # --- Timelines ---
