@@ -1,18 +1,20 @@
-"""The only door for sound: path, bytes or file object in, mono float32 out, in blocks or as one `Waveform`.
+"""Load recordings and NumPy samples as mono float32, in blocks or as one `Waveform`.
 
-Content decides what a recording is, never its name. Nothing is written to disk, and the memory for blocks does not
-grow with the length of the recording, its rate or its channels.
+The format follows from the content, never from the name. Nothing is written to disk, and the memory for blocks does
+not grow with the length of the recording, its rate or its channels.
 """
 
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol, TypeGuard
 
 import numpy as np
 import soxr
@@ -20,7 +22,15 @@ import soxr
 from ser.audio.decoders import ACCEPTED, Decoder, open_decoder
 from ser.types import AudioError, ParameterError, Waveform
 
-Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
+
+class Upload(Protocol):
+    """Uploaded file of Starlette and FastAPI: a binary file and the name that the client gave it."""
+
+    file: BinaryIO
+    filename: str | None
+
+
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Upload
 
 MIN_RATE, MAX_RATE = 8_000, 192_000  # Hz
 MAX_CHANNELS = 8
@@ -28,16 +38,19 @@ MAX_BYTES = 25 * 2**20
 MAX_PREDICT_S = 120.0
 MAX_TIMELINE_S = 4 * 3600.0
 MAX_TIMELINE_BYTES = 4 * 2**30  # as large as a WAV can be; four hours of most others are far smaller
-MIN_DECODED_S = 0.5  # sound that must stand before a damage to be answered
+MIN_DECODED_S = 0.5  # sound before a damage that is enough for an answer
 BLOCK_S = 5.0
-MAX_BLOCK_VALUES = 2**16  # decoded at once; arrays over 256 KB go back to the system each time, which triples the cost
+MAX_BLOCK_VALUES = (
+    2**16
+)  # decoded at once; arrays over 256 KB are returned to the system each time, which triples the cost
+INTEGER_TYPES = ("uint8", "int8", "int16", "int32")  # of samples; wider ones have no full scale that is in use
 
 # As in librosa and soxr by default. MQ saves 0.02 ms of 0.6; LQ falls 3 dB at 6.5 kHz already.
 RESAMPLER_QUALITY = "HQ"
 
 # Hard clipping: flat tops hold more than this share of the recording's energy. A flat top is three samples at the peak,
 # entered by a step, which tells it from the round top of a quiet tone. Of 4,530 recordings of speech none has any; cut
-# 6 dB under their peaks, 94 to 100 % of a corpus pass the share, 12 dB under them all do.
+# 6 dB below their peaks, 94 to 100 % of a corpus exceed the share, cut 12 dB below them all do.
 CLIPPED_SHARE = 0.005
 PEAK_TOLERANCE = 1e-4  # of the peak; the two ends of 16 bits differ by 3e-5
 EDGE = 0.03  # of the peak; the rounding of a peak of 34 and more is finer
@@ -50,30 +63,51 @@ def load_waveform(
     max_s: float = MAX_PREDICT_S,
     check: Callable[[], object] = lambda: None,
 ) -> Waveform:
-    """The whole recording as one mono float32 `Waveform` at `sample_rate` (Hz): decoded, mixed down, resampled.
+    """Load a recording as one mono float32 `Waveform` at `sample_rate` (Hz): decoded, mixed down, resampled.
 
-    Raises `AudioError` where there is no sound: not a recording, no samples, samples that are not finite, less than
-    0.5 s before a damage, or outside the limits (8 to 192 kHz, 1 to 8 channels, 25 MB, `max_s` seconds).
-    Damage after 0.5 s gives what stands before it, with `cut_off`. `check` is called after every block; what it raises
-    stops the work.
+    Raises `AudioError` if it is not a recording, has no samples or samples that are not finite, is damaged within the
+    first 0.5 s, or exceeds the limits (8 to 192 kHz, 1 to 8 channels, 25 MB, `max_s` seconds). Later damage returns
+    the part before it, with `cut_off`. `check` is called after every block and stops the work by raising.
     """
     with open_recording(source, max_s=max_s) as recording:
-        blocks = []
-        for block in recording.blocks(sample_rate):
-            check()
-            blocks.append(block)
-        if not blocks:
-            raise AudioError(f"{recording.label}: too few samples to be sound. Record it again, for longer.")
-        samples = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-        return Waveform(samples, sample_rate, clipped=recording.clipped, cut_off=recording.cut_off)
+        return _read_all(recording, sample_rate, check)
+
+
+def waveform_of_samples(
+    samples: np.ndarray, source_rate: int | None, sample_rate: int, *, max_s: float = MAX_PREDICT_S
+) -> Waveform:
+    """Convert an array at `source_rate` (Hz) to a `Waveform` at `sample_rate`, as a WAV of these samples is loaded.
+
+    The array holds floats with full scale 1.0, or int8, int16, int32 or uint8 (zero at 128) that span their range. Its
+    shape is (n,), (channels, n) or (n, channels): a first axis of up to 8 is taken for the channels. It is not altered.
+    Raises `ParameterError` for another rate, type or shape; `AudioError` if there are no samples, some are not finite,
+    or they last longer than `max_s` seconds.
+    """
+    decoder, label = _ArrayDecoder(samples, source_rate), "The samples"
+    _check_header(decoder, label, max_s)
+    _require_finite(decoder.frames, label, "Remove or replace them")
+    return _read_all(Recording(decoder, label, max_s, ExitStack()), sample_rate)
+
+
+def checked_waveform(waveform: Waveform) -> Waveform:
+    """Return a caller's `Waveform` with mono float32 samples, converted as by `waveform_of_samples` if they are not.
+
+    Raises as that does, but accepts any length.
+    """
+    samples, rate = np.asarray(waveform.samples), waveform.sample_rate
+    if samples.dtype == np.float32 and samples.ndim == 1 and samples.size:
+        _require_finite(samples, "The waveform", "Remove or replace them")
+        return waveform
+    converted = waveform_of_samples(samples, rate, rate, max_s=math.inf)
+    return replace(converted, clipped=waveform.clipped or converted.clipped, cut_off=waveform.cut_off)
 
 
 def open_recording(source: Source, *, max_s: float = MAX_PREDICT_S, max_bytes: int = MAX_BYTES) -> Recording:
-    """A recording whose header is within the limits, ready to be decoded block by block.
+    """Open a recording, check its header against the limits, and return it ready to be decoded block by block.
 
-    `source` is a path, the bytes of a file, or a binary file object, which is read from its start and left open.
-    Raises `AudioError` for what is not a recording, for more than `max_bytes` bytes (before reading them) and for
-    a header outside the limits; `ParameterError` for any other kind of source.
+    `source` is a path, the bytes of a file, a binary file object or an upload of Starlette; files are read from their
+    start and left open. Raises `AudioError` if it is not a recording, has more than `max_bytes` bytes (before reading
+    them) or a header outside the limits; `ParameterError` for any other kind of source.
     """
     with ExitStack() as stack:
         file, label = _open_source(source, max_bytes, stack)
@@ -84,12 +118,10 @@ def open_recording(source: Source, *, max_s: float = MAX_PREDICT_S, max_bytes: i
 
 
 class Recording:
-    """An open recording. `format` as people say it ("WAV"), `sample_rate` in Hz and `channels` of the source.
+    """Hold an open recording: `format` ("WAV"), `sample_rate` in Hz, `channels`, `length_s` by its header or None.
 
-    `length_s` is how long the file says that it is, None where it does not tell.
-
-    `clipped` and `cut_off` (see `Waveform`) hold once the blocks have been read. Closed by `with`, by `close()`,
-    and by the end of the blocks.
+    `clipped` and `cut_off` (see `Waveform`) are valid once the blocks have been read. `with`, `close()` and the end of
+    the blocks close it.
     """
 
     def __init__(self, decoder: Decoder, label: str, max_s: float, stack: ExitStack) -> None:
@@ -106,17 +138,17 @@ class Recording:
         return self._meter.clipped
 
     def blocks(self, sample_rate: int, block_s: float = BLOCK_S) -> Iterator[np.ndarray]:
-        """Decode, mix down by averaging the channels, and resample to `sample_rate` (Hz); can be read once.
+        """Decode, average the channels and resample to `sample_rate` (Hz); can be read once.
 
-        Yields float32 arrays of shape (n_samples,), n_samples > 0, each from about `block_s` seconds of the source
-        or less. Joined they are the same for every `block_s`. Raises `AudioError` as `load_waveform` does.
+        Yields float32 arrays of shape (n_samples,), n_samples > 0, each from up to about `block_s` seconds of the
+        source. Joined they are the same for every `block_s`. Raises `AudioError` as `load_waveform` does.
         """
         resample = _resampler(self.sample_rate, sample_rate)
         with self._stack:
             for frames in self._frames(block_s):
-                yield from _sound(resample(_mix(frames), False), self.label)
+                yield from _non_empty(resample(_mix(frames), False), self.label)
             self._finish()
-            yield from _sound(resample(np.empty(0, np.float32), True), self.label)
+            yield from _non_empty(resample(np.empty(0, np.float32), True), self.label)
 
     def close(self) -> None:
         self._stack.close()
@@ -128,7 +160,7 @@ class Recording:
         self.close()
 
     def _frames(self, block_s: float) -> Iterator[np.ndarray]:
-        """Decoded frames (n_frames, channels), held against the limits whatever the header said."""
+        """Yield decoded frames (n_frames, channels), checked against the limits whatever the header said."""
         n_frames = max(1, min(round(block_s * self.sample_rate), MAX_BLOCK_VALUES // self.channels))
         for frames in _grouped(self._decoder.chunks(n_frames), n_frames):
             self._n_frames += len(frames)
@@ -139,7 +171,7 @@ class Recording:
             yield frames
 
     def _finish(self) -> None:
-        """Compare what was decoded with what the container promised."""
+        """Compare the decoded length with the one that the container promised."""
         decoder, decoded_s = self._decoder, self._n_frames / self.sample_rate
         self.cut_off = decoder.damaged or (decoder.promised_s or 0.0) - decoded_s > decoder.slack_s
         if self.cut_off and decoded_s < MIN_DECODED_S:
@@ -151,22 +183,46 @@ class Recording:
             raise AudioError(f"{self.label}: this {self.format} holds no samples (0.0 s of sound). Record it again.")
 
 
-# --- From a source to a binary file ---
+def _read_all(recording: Recording, sample_rate: int, check: Callable[[], object] = lambda: None) -> Waveform:
+    blocks = []
+    for block in recording.blocks(sample_rate):
+        check()
+        blocks.append(block)
+    if not blocks:
+        raise AudioError(f"{recording.label}: too few samples to be sound. Record it again, for longer.")
+    samples = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+    return Waveform(samples, sample_rate, clipped=recording.clipped, cut_off=recording.cut_off)
+
+
+# --- Sources ---
+
+
+def source_name(source: object) -> str | None:
+    """Return the name to show for a source: a path as given, an uploaded file's name, else None."""
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    name = source.filename if _is_upload(source) else getattr(source, "name", None)
+    return Path(name).name if isinstance(name, str) else None
+
+
+def _is_upload(source: object) -> TypeGuard[Upload]:
+    return hasattr(source, "file") and hasattr(source, "filename")
 
 
 def _open_source(source: Any, max_bytes: int, stack: ExitStack) -> tuple[BinaryIO, str]:
-    """A seekable binary file at its start, and the name for messages. What is opened here, `stack` closes."""
-    name: Any = "The recording"
+    """Return a seekable binary file at its start, and the name for messages; `stack` closes what is opened here."""
+    name = source_name(source)
+    stream = source.file if _is_upload(source) else source
     if isinstance(source, (str, os.PathLike)):
-        file, name = stack.enter_context(_open_path(Path(source))), Path(source).name
+        file = stack.enter_context(_open_path(Path(source)))
     elif isinstance(source, (bytes, bytearray, memoryview)):
         file = io.BytesIO(source)
-    elif hasattr(source, "read") and not isinstance(source, io.TextIOBase):
-        file, name = _seekable(source, max_bytes), getattr(source, "name", name)
+    elif hasattr(stream, "read") and not isinstance(stream, io.TextIOBase):
+        file = _seekable(stream, max_bytes)
     else:
         kind = type(source).__name__
         raise ParameterError(f"A recording must be a path, bytes or a file opened in binary mode, found {kind}.")
-    label = Path(name).name if isinstance(name, str) else "The recording"
+    label = "The recording" if name is None else Path(name).name
     _check_size(file, label, max_bytes)
     return file, label
 
@@ -185,7 +241,7 @@ def _open_path(path: Path) -> BinaryIO:
 
 
 def _seekable(file: Any, max_bytes: int) -> BinaryIO:
-    """The file itself, or for a pipe its bytes, of which no more are read than show that there are too many."""
+    """Return the file itself, or a pipe's bytes, of which at most one more than accepted is read."""
     if getattr(file, "seekable", lambda: False)():
         return file
     return io.BytesIO(file.read(max_bytes + 1))
@@ -203,12 +259,64 @@ def _check_size(file: BinaryIO, label: str, max_bytes: int) -> None:
         )
 
 
-def source_name(source: Source | Waveform) -> str | None:
-    """The name to show for a source: a path as given, an uploaded file's name, else None."""
-    if isinstance(source, str | os.PathLike):
-        return os.fspath(source)
-    name = getattr(source, "name", None)
-    return Path(name).name if isinstance(name, str) else None
+class _ArrayDecoder:
+    """Present an array of samples as a `Decoder`."""
+
+    format, slack_s, damaged, promised_s = "array", 0.0, False, None
+
+    def __init__(self, samples: np.ndarray, sample_rate: int | None) -> None:
+        self.frames = _frames(np.asarray(samples))
+        self.sample_rate, self.channels = _whole_rate(sample_rate), self.frames.shape[1]
+
+    @property
+    def length_s(self) -> float:
+        return len(self.frames) / self.sample_rate
+
+    def chunks(self, n_frames: int) -> Iterator[np.ndarray]:
+        return (_floats(self.frames[at : at + n_frames]) for at in range(0, len(self.frames), n_frames))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _whole_rate(rate: Any) -> int:
+    is_number = isinstance(rate, int | float | np.integer | np.floating) and not isinstance(rate, bool)
+    if not (is_number and float(rate).is_integer() and MIN_RATE <= rate <= MAX_RATE):
+        raise ParameterError(
+            f"Samples need their rate, a whole number from {MIN_RATE:,} to {MAX_RATE:,} Hz; found {rate!r}. "
+            "Give it as sample_rate=."
+        )
+    return int(rate)
+
+
+def _frames(samples: np.ndarray) -> np.ndarray:
+    """Return the samples as (n_frames, channels), a view; raise if their type or shape is not sound's."""
+    if samples.dtype.kind != "f" and samples.dtype.name not in INTEGER_TYPES:
+        raise ParameterError(
+            f"Samples of type {samples.dtype}; accepted are {', '.join(INTEGER_TYPES)} (spanning their range) and "
+            "floats (full scale 1.0). Convert them with .astype."
+        )
+    if samples.ndim in (1, 2) and not samples.size:
+        raise AudioError("The samples: the array is empty (0.0 s of sound). Record it again.")
+    if samples.ndim == 1:
+        return samples[:, None]
+    if samples.ndim == 2 and min(samples.shape) <= MAX_CHANNELS:
+        return samples.T if len(samples) <= MAX_CHANNELS else samples
+    raise ParameterError(
+        f"Samples of shape {samples.shape}; accepted are (n,), (channels, n) and (n, channels), up to {MAX_CHANNELS} "
+        "channels. Choose one recording, or mix it down."
+    )
+
+
+def _floats(samples: np.ndarray) -> np.ndarray:
+    """Return a float32 copy, integers scaled to -1 .. 1."""
+    with np.errstate(over="ignore"):
+        copied = samples.astype(np.float32, order="C")
+    if samples.dtype.kind == "f":
+        return copied
+    return (copied - np.float32(128 if samples.dtype == np.uint8 else 0)) * np.float32(
+        2.0 ** (1 - 8 * samples.itemsize)
+    )
 
 
 # --- Limits ---
@@ -232,21 +340,21 @@ def _too_long(label: str, found: str, max_s: float) -> AudioError:
     return AudioError(f"{label}: {found} long; accepted are up to {max_s:,.0f} s. {advice}.")
 
 
-def _require_finite(samples: np.ndarray, label: str) -> None:
+def _require_finite(samples: np.ndarray, label: str, advice: str = "Export it again as 16-bit") -> None:
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(samples.sum()):
             return
     wrong = samples.size - np.count_nonzero(np.isfinite(samples))
     if wrong:
         found = f"{wrong:,} of {samples.size:,} samples are not finite (NaN or infinite)"
-        raise AudioError(f"{label}: {found}. Export it again as 16-bit.")
+        raise AudioError(f"{label}: {found}. {advice}.")
 
 
 # --- Mixing, resampling, clipping ---
 
 
 def _grouped(chunks: Iterable[np.ndarray], n_frames: int) -> Iterator[np.ndarray]:
-    """Small chunks joined until they hold at least `n_frames` frames."""
+    """Join small chunks until they hold at least `n_frames` frames."""
     pending: list[np.ndarray] = []
     held = 0
     for chunk in chunks:
@@ -260,29 +368,29 @@ def _grouped(chunks: Iterable[np.ndarray], n_frames: int) -> Iterator[np.ndarray
 
 
 def _mix(frames: np.ndarray) -> np.ndarray:
-    """(n_frames, channels) to the average of the channels, (n_frames,)."""
+    """Average the channels: (n_frames, channels) to (n_frames,)."""
     channels = frames.shape[1]
     return frames[:, 0] if channels == 1 else frames @ np.full(channels, 1 / channels, np.float32)
 
 
 def _resampler(source_rate: int, sample_rate: int) -> Callable[[np.ndarray, bool], np.ndarray]:
-    """A function of (mono block, whether it is the last) that keeps its state from block to block."""
+    """Return a function of (mono block, whether it is the last) that keeps its state from block to block."""
     if source_rate == sample_rate:
         return lambda mono, last: mono
     return soxr.ResampleStream(source_rate, sample_rate, 1, dtype="float32", quality=RESAMPLER_QUALITY).resample_chunk
 
 
-def _sound(block: np.ndarray, label: str) -> Iterator[np.ndarray]:
-    """The block, if there is anything in it; the resampler's overshoot can leave the range of float32."""
+def _non_empty(block: np.ndarray, label: str) -> Iterator[np.ndarray]:
+    """Yield the block if it holds samples; the resampler's overshoot can leave the range of float32."""
     if len(block):
         _require_finite(block, label)
         yield block
 
 
 class _ClipMeter:
-    """Share of the energy that sits in flat tops at the recording's own peak, counted as three samples each.
+    """Measure the share of the energy in flat tops at the recording's own peak, counted as three samples each.
 
-    A ratio of energies, so that gain does not change it. A higher peak in a later block voids the tops before it.
+    It is a ratio of energies, so that gain does not change it. A higher peak in a later block resets the count.
     """
 
     def __init__(self) -> None:
