@@ -1,4 +1,4 @@
-"""Corpora: their readers, splits by speaker, duplicates, download and synthetic speech."""
+"""Corpora: readers, splits by speaker, duplicates, download and synthetic speech."""
 
 from ser.datasets.corpora import CORPORA, find_corpus, load_corpus
 

@@ -1,18 +1,16 @@
-"""The corpora: which recordings a folder holds, who speaks in them, and which emotion was meant."""
+"""The registry of corpora: list a folder's recordings with speaker and emotion."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ser.audio.files import sound_files
-from ser.datasets.duplicates import check_duplicates, find_duplicates
 from ser.datasets.readers import (
+    CorpusFiles,
     Reader,
-    Reading,
     Record,
     by_name,
     canonical_emotion,
@@ -28,23 +26,10 @@ from ser.datasets.readers import (
 )
 from ser.types import EMOTIONS, Clip, ParameterError, lookup
 
-__all__ = [
-    "CORPORA",
-    "Archive",
-    "Corpus",
-    "Listing",
-    "canonical_emotion",
-    "check_duplicates",
-    "find_corpus",
-    "find_duplicates",
-    "load_corpus",
-    "recording_id",
-]
-
 
 @dataclass(frozen=True)
 class Archive:
-    """A publisher's file with the checksum that the publisher prints beside it, as pooch writes it (`md5:...`)."""
+    """A published archive and its published checksum, in pooch's form (`md5:...`)."""
 
     base_url: str
     file: str
@@ -53,9 +38,10 @@ class Archive:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus: its usual folder names (lower-case letters and digits only), what its files look like, its licence.
+    """A corpus: its reader, licence, language, source and usual folder names (lower-case letters and digits only).
 
-    `named` says that a file's name identifies the recording, so that a second file of that name is a copy.
+    `looks_like` names an example file. `named`: a file's name identifies the recording, so that a second file of that
+    name is a copy.
     """
 
     name: str
@@ -70,12 +56,12 @@ class Corpus:
 
 
 @dataclass(frozen=True)
-class Listing:
-    """What a folder holds of a corpus. `clips` are ordered by speaker and file name, whatever the folder's layout.
+class CorpusClips:
+    """The clips of a corpus in a folder, ordered by speaker and file name whatever the folder's layout.
 
-    `excluded` counts clips by a label outside the vocabulary; `skipped` are sound files that are no recording of the
-    corpus; `missing` are listed files that are not there; `copies` counts further files of recordings in `clips`;
-    `songs` counts RAVDESS songs left out because speech lies beside them.
+    `excluded` counts clips by label outside the vocabulary; `skipped` are sound files that do not belong to the corpus;
+    `missing` are files that a table lists and the folder lacks; `copies` counts further files of recordings in
+    `clips`; `songs` counts RAVDESS songs left out because the folder holds speech, too.
     """
 
     corpus: str
@@ -93,7 +79,7 @@ class Listing:
 
     @property
     def summary(self) -> str:
-        """One sentence for a person: what was taken and what was left out."""
+        """Counts of the clips read and of the files left out, in one sentence."""
         emotions = {clip.emotion for clip in self.clips}
         left = [f"{count} {label}" for label, count in self.excluded.items()]
         left += [f"{count} {what}" for count, what in self._left_out() if count]
@@ -208,48 +194,48 @@ def find_corpus(name: str) -> Corpus:
     return lookup(name, CORPORA, "corpus")
 
 
-def load_corpus(name: str, folder: str | Path, *, keep_copies: bool = False, songs: bool = False) -> Listing:
-    """Lists the clips of a corpus in its own folder, or in a parent that holds it under its usual name.
+def load_corpus(name: str, folder: str | Path, *, keep_copies: bool = False, songs: bool = False) -> CorpusClips:
+    """List the clips of a corpus in its own folder, or in a parent folder that holds it under its usual name.
 
-    Opens no sound. Any sound ending is taken. RAVDESS songs are read where no speech lies beside them, or with
-    `songs`. `keep_copies` keeps every file of a recording that lies there more than once (the doubled Kaggle layout,
-    to show what such a leak does). Raises `ParameterError` where there is nothing to learn or score from.
+    Reads names and tables, not the audio; any audio file type counts. RAVDESS songs are included if the folder holds
+    no speech, or with `songs`. `keep_copies` keeps every file of a recording (the doubled Kaggle layout, to measure
+    such a leak). Raises `ParameterError` if there are no usable clips or fewer than two emotions.
     """
     corpus = find_corpus(name)
     root = _root(corpus, Path(folder).expanduser())
-    sounds = list(sound_files(root))
-    if not sounds:
-        raise _nothing(corpus, root, sounds)
-    reading = corpus.reader(root, sounds)
-    records = _without_songs(reading.records, songs)
-    found = _in_order(_clip(corpus, record) for record in records)
-    kept = found if keep_copies else _without_copies(found)
+    paths = list(sound_files(root))
+    if not paths:
+        raise _no_clips(corpus, root, paths)
+    files = corpus.reader(root, paths)
+    records = _without_songs(files.records, songs)
+    every = sorted((_clip(corpus, record) for record in records), key=_sort_key)
+    kept = every if keep_copies else _without_copies(every)
     clips, excluded = _within_vocabulary(kept)
     if not clips:
-        raise _nothing(corpus, root, sounds, reading, excluded)
+        raise _no_clips(corpus, root, paths, files, excluded)
     _check_classes(corpus, root, clips)
-    return Listing(
+    return CorpusClips(
         name,
         str(root),
         clips,
         excluded,
-        skipped=tuple(str(path.relative_to(root)) for path in reading.skipped),
-        missing=tuple(reading.missing),
-        copies=len(found) - len(kept),
-        songs=len(reading.records) - len(records),
+        skipped=tuple(str(path.relative_to(root)) for path in files.skipped),
+        missing=tuple(files.missing),
+        copies=len(every) - len(kept),
+        songs=len(files.records) - len(records),
     )
 
 
 def recording_id(clip: Clip) -> str:
-    """The same for every file of one recording: its name where the corpus' names identify it, else its path."""
+    """Return an id shared by all files of a recording: speaker and file name if these identify it, else the path."""
     corpus = CORPORA.get(clip.corpus)
     return f"{clip.speaker}/{Path(clip.path).stem.lower()}" if corpus and corpus.named else clip.path
 
 
 def _root(corpus: Corpus, folder: Path) -> Path:
-    """The corpus' folder: a sub-folder with its usual name where there is one, else `folder` itself."""
+    """Return the corpus' folder: a sub-folder with its usual name if there is one, else `folder` itself."""
     if not folder.is_dir():
-        raise _nothing(corpus, folder, [])
+        raise _no_clips(corpus, folder, [])
     usual = {_plain(entry.name): entry for entry in sorted(folder.iterdir(), reverse=True) if entry.is_dir()}
     return next((usual[name] for name in corpus.folders if name in usual), folder)
 
@@ -264,24 +250,20 @@ def _without_songs(records: list[Record], songs: bool) -> list[Record]:
 
 
 def _clip(corpus: Corpus, record: Record) -> Clip:
-    """The record in the project's words, its emotion still in the corpus' own where the vocabulary has none."""
+    """Convert a record; its emotion stays the corpus' own word if the vocabulary has none for it."""
     emotion = canonical_emotion(record.emotion) or record.emotion.lower()
     about = (record.sex, record.intensity, record.sentence, record.language or corpus.language)
     return Clip(str(record.path), emotion, f"{corpus.name}/{record.speaker}", corpus.name, *about)
 
 
-def _in_order(clips: Iterable[Clip]) -> list[Clip]:
-    """By speaker and file name; of two files with one name the one that lies less deep comes first."""
-
-    def place(clip: Clip) -> tuple:
-        path = Path(clip.path)
-        return clip.speaker, path.name, len(path.parts), clip.path
-
-    return sorted(clips, key=place)
+def _sort_key(clip: Clip) -> tuple:
+    """Order by speaker and file name; of files with the same name the least nested comes first."""
+    path = Path(clip.path)
+    return clip.speaker, path.name, len(path.parts), clip.path
 
 
 def _without_copies(clips: list[Clip]) -> list[Clip]:
-    """The first file of every recording."""
+    """Keep the first file of every recording."""
     first: dict[str, Clip] = {}
     for clip in clips:
         first.setdefault(recording_id(clip), clip)
@@ -294,33 +276,33 @@ def _within_vocabulary(clips: list[Clip]) -> tuple[list[Clip], dict[str, int]]:
 
 
 def _check_classes(corpus: Corpus, root: Path, clips: list[Clip]) -> None:
-    found = {clip.emotion for clip in clips}
-    if len(found) < 2:
+    emotions = {clip.emotion for clip in clips}
+    if len(emotions) < 2:
         raise ParameterError(
-            f"All {len(clips)} {corpus.name} clips in {root} are {found.pop()}: "
-            "at least two emotions are needed to learn or to score."
+            f"All {len(clips)} {corpus.name} clips in {root} are {emotions.pop()}: "
+            "training and evaluation need at least two emotions."
         )
 
 
-def _nothing(
-    corpus: Corpus, folder: Path, sounds: list[Path], reading: Reading | None = None, excluded: dict | None = None
+def _no_clips(
+    corpus: Corpus, folder: Path, paths: list[Path], files: CorpusFiles | None = None, excluded: dict | None = None
 ) -> ParameterError:
-    """The error for a folder without a usable clip: what was looked for, what is there, what to do."""
+    """Return the error for a folder without a usable clip: what was expected, what is there, what to do."""
     if not folder.is_dir():
-        found = "a file, not a folder" if folder.exists() else "no such folder"
+        content = "a file, not a folder" if folder.exists() else "no such folder"
     elif excluded:
-        found = f"only labels outside the vocabulary ({', '.join(excluded)}); it knows {', '.join(EMOTIONS)}"
-    elif reading and reading.missing:
-        found = f"none of the {len(reading.missing)} listed files, first {reading.missing[0]}"
-    elif sounds:
-        found = f"{len(sounds)} sound files of another kind, first {', '.join(path.name for path in sounds[:3])}"
+        content = f"only labels outside the vocabulary ({', '.join(excluded)}); it knows {', '.join(EMOTIONS)}"
+    elif files and files.missing:
+        content = f"none of the {len(files.missing)} listed files, first {files.missing[0]}"
+    elif paths:
+        content = f"{len(paths)} sound files of another kind, first {', '.join(path.name for path in paths[:3])}"
     else:
         names = [entry.name for entry in sorted(folder.iterdir())[:5]]
-        found = f"no sound file, only {', '.join(names)}" if names else "an empty folder"
+        content = f"no sound file, only {', '.join(names)}" if names else "an empty folder"
     usual = f" or its sub-folder {corpus.folders[0]!r}" if corpus.folders else ""
-    advice = f" Fetch it with: python -m ser download {corpus.name}." if corpus.archive else ""
+    advice = f" Fetch it with: ser download {corpus.name}." if corpus.archive else ""
     source = f" It is published at {corpus.source}." if corpus.source and not corpus.archive else ""
     return ParameterError(
         f"No {corpus.name} recordings in {folder}{usual}: looked for {corpus.looks_like} "
-        f"(any sound ending), found {found}.{advice}{source}"
+        f"(any audio file type), found {content}.{advice}{source}"
     )

@@ -1,4 +1,4 @@
-"""Fetches a corpus from its publisher: whole and checked, or not at all."""
+"""Download a corpus from its publisher and verify its checksum."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ def download(
     retries: int = 2,
     progress: bool = True,
 ) -> Path:
-    """Puts the corpus into `folder/name` and returns that folder, which `load_corpus` takes, like its parent.
+    """Download a corpus into `folder/name` and return that folder; `load_corpus` takes it or its parent.
 
-    The publisher's archive is fetched with a progress bar, compared with the published checksum (`md5:...` or
-    `sha256:...`) and unpacked beside its place; only a whole corpus appears there. A corpus that is there already is
-    left alone; an archive that lies in `folder` already, say fetched with a browser, is checked and used.
-    `base_url` and `known_hash` name another server or archive. Raises `ParameterError` with what to do by hand.
+    The archive is compared with the published checksum (`md5:...` or `sha256:...`) and unpacked atomically. An existing
+    corpus is left alone; an archive that is already in `folder`, e.g. fetched with a browser, is verified and used.
+    `base_url` and `known_hash` select another server or archive. The `ParameterError` says what to do by hand.
     """
     archive = find_corpus(name).archive
     target = Path(folder).expanduser() / name
@@ -48,7 +47,7 @@ def download(
 
 
 def _fetch(wanted: Archive, target: Path, retries: int, progress: bool) -> Path:
-    """The archive beside `target`, with the right checksum; pooch takes away what is incomplete or wrong."""
+    """Download the archive next to `target` and verify it; pooch deletes an incomplete or wrong one."""
     import pooch
 
     base_url = wanted.base_url.rstrip("/") + "/"
@@ -59,45 +58,43 @@ def _fetch(wanted: Archive, target: Path, retries: int, progress: bool) -> Path:
     try:
         return Path(store.fetch(wanted.file, downloader=downloader))
     except OSError as error:  # requests' errors are among them
-        raise ParameterError(f"{url} could not be fetched whole: {error}. {by_hand}") from error
+        raise ParameterError(f"{url} could not be downloaded: {error}. {by_hand}") from error
     except ValueError as error:  # the checksum, by pooch
         raise ParameterError(f"{url} is not the published file (wrong checksum). {by_hand}") from error
 
 
 def _unpack(packed: Path, target: Path) -> None:
-    """Unpacks into a hidden folder, which loaders pass over, and renames it once it is whole."""
+    """Unpack into a hidden folder, which loaders skip, then rename it."""
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
-        whole = Path(scratch) / target.name
+        unpacked = Path(scratch) / target.name
         try:
             with zipfile.ZipFile(packed) as archive:
                 _check_members(packed, archive.namelist())
-                archive.extractall(whole)
+                archive.extractall(unpacked)
         except (zipfile.BadZipFile, OSError) as error:
             raise ParameterError(
                 f"{packed} could not be unpacked to {target}: {error}. Nothing was left there."
             ) from error
         if target.exists():
             target.rmdir()
-        whole.rename(target)
+        unpacked.rename(target)
 
 
 def _check_members(packed: Path, names: list[str]) -> None:
     for name in names:
         path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts:
-            raise ParameterError(f"{packed} holds {name!r}, which leads out of its folder; nothing was unpacked.")
+            raise ParameterError(f"{packed} holds {name!r}, which is outside the target folder; nothing was unpacked.")
 
 
 def _present(name: str, target: Path) -> Path:
     if not target.is_dir():
-        raise ParameterError(
-            f"{target} is a file, but the {name} folder belongs there. Move it away and run this again."
-        )
+        raise ParameterError(f"{target} is a file; the {name} folder needs this path. Move it away and run this again.")
     return target
 
 
 def _by_hand(name: str, target: Path) -> str:
-    known = ", ".join(corpus.name for corpus in CORPORA.values() if corpus.archive)
+    archived = ", ".join(corpus.name for corpus in CORPORA.values() if corpus.archive)
     source = CORPORA[name].source
     where = f"It is published at {source}; unpack it to {target}. " if source else "These recordings are your own. "
-    return f"There is no archive of {name} with a published checksum to fetch. {where}Fetched are: {known}."
+    return f"There is no archive of {name} with a published checksum to fetch. {where}ser can download: {archived}."

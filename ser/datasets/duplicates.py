@@ -1,30 +1,32 @@
-"""Finds recordings that hold the same samples under different names, and says which of them are harmful."""
+"""Find recordings with equal samples under different names, and raise if two speakers share one."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import soundfile as sf
 
+from ser.audio.loading import load_waveform
 from ser.types import AudioError, Clip, ParameterError
 
 Groups = list[tuple[int, ...]]
 
 
 def find_duplicates(clips: Sequence[Clip], *, n_jobs: int = 2, progress: bool = True) -> Groups:
-    """Groups of indices into `clips` whose decoded, mixed-down samples are equal, each of two or more, sorted.
+    """Return sorted groups of indices into `clips` whose decoded, mixed-down samples are equal.
 
-    The samples decide, not the bytes of the files: a FLAC copy of a 16-bit WAV is found, a stereo copy with equal
-    channels too. Files that hold no readable sound are in no group. A file listed twice is its own duplicate.
+    Samples are compared, not the bytes of the files: a FLAC copy of a 16-bit WAV is a duplicate, as is a stereo copy
+    with equal channels, or a file listed twice. Unreadable files are in no group.
     """
     from joblib import Parallel, delayed
     from tqdm.auto import tqdm
 
-    # Decoding and hashing release the interpreter's lock, so threads keep the cores busy without new processes.
+    # Decoding and hashing release the interpreter's lock, so threads suffice.
     hashes = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(
         delayed(sample_hash)(clip.path) for clip in clips
     )
@@ -37,8 +39,8 @@ def find_duplicates(clips: Sequence[Clip], *, n_jobs: int = 2, progress: bool = 
 
 
 def check_duplicates(clips: Sequence[Clip], groups: Iterable[Sequence[int]]) -> list[tuple[str, ...]]:
-    """The paths of each group, for a report; raises `ParameterError` where one recording belongs to two speakers."""
-    kept = []
+    """Return the paths of each group; raise `ParameterError` if a recording belongs to two speakers."""
+    paths = []
     for group in groups:
         first = clips[group[0]]
         for other in (clips[index] for index in group[1:]):
@@ -47,12 +49,12 @@ def check_duplicates(clips: Sequence[Clip], groups: Iterable[Sequence[int]]) -> 
                     f"{first.path} (speaker {first.speaker}) and {other.path} (speaker {other.speaker}) hold the same "
                     "samples, so the speakers cannot be told apart. Remove one of the two or correct its speaker."
                 )
-        kept.append(tuple(clips[index].path for index in group))
-    return kept
+        paths.append(tuple(clips[index].path for index in group))
+    return paths
 
 
 def sample_hash(path: str | Path) -> bytes | None:
-    """Digest of a file's samples at its own rate, mixed down to mono float32; None where nothing can be decoded."""
+    """Hash a file's samples at its own rate, mixed down to mono float32; None if it cannot be decoded."""
     samples = _samples(path)
     return None if samples is None or not len(samples) else hashlib.blake2b(samples.tobytes(), digest_size=16).digest()
 
@@ -60,14 +62,7 @@ def sample_hash(path: str | Path) -> bytes | None:
 def _samples(path: str | Path) -> np.ndarray | None:
     try:
         return sf.read(path, dtype="float32", always_2d=True)[0].mean(axis=1)
-    except sf.LibsndfileError:  # formats that only PyAV knows
-        return _samples_by_pyav(path)
-
-
-def _samples_by_pyav(path: str | Path) -> np.ndarray | None:
-    from ser.audio.loading import load_waveform
-
-    try:
-        return load_waveform(path).samples
-    except AudioError:
-        return None
+    except sf.LibsndfileError:  # a format that only PyAV decodes
+        with suppress(AudioError):
+            return load_waveform(path).samples
+    return None

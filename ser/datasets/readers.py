@@ -1,6 +1,6 @@
-"""What each corpus says about its recordings: in file names, folder names, or a table.
+"""Readers of corpora: get speaker and emotion from file names, folder names or a table.
 
-A reader takes the corpus' folder and the sound files under it and returns a `Reading`; it opens no sound.
+A reader takes the corpus' folder and the paths of the sound files in it; it does not decode audio.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from ser.types import EMOTIONS, ParameterError
 
-# Words are compared in lower case with every run of other signs as one "_".
+# Compared in lower case, with every run of other characters as one "_".
 SYNONYMS = {
     "neutral": "neutral neutrality neu",
     "calm": "calm calmness cal",
@@ -71,11 +71,11 @@ INTENSITIES = dict.fromkeys(("normal", "low", "lo", "weak", "medium", "md"), "no
     ("strong", "high", "hi"), "strong"
 )
 TABLE_COLUMNS = ("path", "emotion", "speaker")
-LINE = "line number"  # the key under which a row carries its place in the file
+LINE = "line number"  # the key of a row's line number in the file
 
 
 class Record(NamedTuple):
-    """One recording as its corpus describes it: the emotion in the corpus' own word, the speaker without prefix."""
+    """A recording as its corpus describes it: the emotion in the corpus' own word, the speaker without prefix."""
 
     path: Path
     emotion: str
@@ -88,36 +88,36 @@ class Record(NamedTuple):
 
 
 @dataclass
-class Reading:
-    """What a reader found: recordings, sound files that are none of the corpus, and listed files that are not there."""
+class CorpusFiles:
+    """The files of a corpus: recordings, sound files that do not belong to it, and listed files that are absent."""
 
     records: list[Record] = field(default_factory=list)
     skipped: list[Path] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
 
-Reader = Callable[[Path, list[Path]], Reading]
+Reader = Callable[[Path, list[Path]], CorpusFiles]
 
 
 def canonical_emotion(word: str) -> str | None:
-    """The vocabulary's word for an emotion ("Joy", "ps", "pleasant surprise", "ANG"), None for any other word."""
+    """Map an emotion word ("Joy", "ps", "pleasant surprise", "ANG") to the vocabulary; None if it is unknown."""
     return CANONICAL.get(re.sub(r"[^a-z]+", "_", word.casefold()).strip("_"))
 
 
 def by_name(parse: Callable[[Path], Record | None]) -> Reader:
-    """Reader of a corpus whose file names say everything; `parse` answers None for other files."""
+    """Return a reader that parses file names; `parse` returns None if a file does not belong to the corpus."""
 
-    def read(root: Path, sounds: list[Path]) -> Reading:
-        parsed = [(path, parse(path)) for path in sounds]
-        return Reading([record for _, record in parsed if record], [path for path, record in parsed if not record])
+    def read(root: Path, paths: list[Path]) -> CorpusFiles:
+        parsed = [(path, parse(path)) for path in paths]
+        return CorpusFiles([record for _, record in parsed if record], [path for path, record in parsed if not record])
 
     return read
 
 
 def parse_ravdess(path: Path) -> Record | None:
-    """`03-01-05-02-01-02-12`: audio only, channel, emotion, intensity, statement, repetition, actor (even: female).
+    """Parse `03-01-05-02-01-02-12`: modality, channel, emotion, intensity, statement, repetition, actor (even: female).
 
-    Sound pulled out of the videos (modality 01) repeats the same takes and is not read.
+    The audio of the videos (modality 01) repeats the same takes and is skipped.
     """
     match = RAVDESS_NAME.fullmatch(path.stem)
     if not match:
@@ -135,7 +135,7 @@ def parse_ravdess(path: Path) -> Record | None:
 
 
 def parse_emodb(path: Path) -> Record | None:
-    """`03a01Fa`: speaker, text, letter of the German emotion word, version."""
+    """Parse `03a01Fa`: speaker, text, letter of the German emotion word, version."""
     match = EMODB_NAME.fullmatch(path.stem)
     if not match:
         return None
@@ -144,7 +144,7 @@ def parse_emodb(path: Path) -> Record | None:
 
 
 def parse_tess(path: Path) -> Record | None:
-    """`OAF_back_angry`: actress, word, emotion. One published file says `OA` for `OAF`."""
+    """Parse `OAF_back_angry`: actress, word, emotion. One published file has `OA` for `OAF`."""
     match = TESS_NAME.fullmatch(path.stem)
     if not match:
         return None
@@ -154,7 +154,7 @@ def parse_tess(path: Path) -> Record | None:
 
 
 def parse_savee(path: Path) -> Record | None:
-    """`DC_sa01` in one folder or `DC/sa01`: speaker, emotion code, sentence number."""
+    """Parse `DC_sa01` or `DC/sa01`: speaker, emotion code, sentence number."""
     match = SAVEE_NAME.fullmatch(path.stem)
     speaker = ((match and match[1]) or path.parent.name).upper()
     if not match or speaker not in {"DC", "JE", "JK", "KL"}:
@@ -164,7 +164,7 @@ def parse_savee(path: Path) -> Record | None:
 
 
 def parse_cremad(path: Path) -> Record | None:
-    """`1001_DFA_ANG_XX`: actor, sentence, emotion, intensity (LO and MD count as normal, XX as unknown)."""
+    """Parse `1001_DFA_ANG_XX`: actor, sentence, emotion, intensity (LO and MD are normal, XX is unknown)."""
     match = CREMAD_NAME.fullmatch(path.stem)
     if not match:
         return None
@@ -172,19 +172,22 @@ def parse_cremad(path: Path) -> Record | None:
     return Record(path, emotion.lower(), actor, intensity=INTENSITIES.get(level.lower()), sentence=sentence)
 
 
-def read_cremad(root: Path, sounds: list[Path]) -> Reading:
-    """CREMA-D by file name, the actors' sex from `VideoDemographics.csv` in the folder or above it."""
-    reading = by_name(parse_cremad)(root, sounds)
-    tables = [place / "VideoDemographics.csv" for place in (root, root.parent)]
-    table = next((table for table in tables if table.is_file()), None)
+def read_cremad(root: Path, paths: list[Path]) -> CorpusFiles:
+    """Read CREMA-D by file name, the actors' sex from `VideoDemographics.csv` in the folder or its parent."""
+    files = by_name(parse_cremad)(root, paths)
+    table = _first_file(root / "VideoDemographics.csv", root.parent / "VideoDemographics.csv")
     rows = read_rows(table) if table else []
     sexes = {row.get("actorid", ""): SEXES.get(row.get("sex", "").lower()) for row in rows}
-    reading.records = [record._replace(sex=sexes.get(record.speaker)) for record in reading.records]
-    return reading
+    files.records = [record._replace(sex=sexes.get(record.speaker)) for record in files.records]
+    return files
+
+
+def _first_file(*paths: Path) -> Path | None:
+    return next((path for path in paths if path.is_file()), None)
 
 
 def parse_emovo(path: Path) -> Record | None:
-    """`dis-f1-b1`: Italian emotion word, speaker, sentence."""
+    """Parse `dis-f1-b1`: Italian emotion word, speaker, sentence."""
     match = EMOVO_NAME.fullmatch(path.stem)
     if not match:
         return None
@@ -192,79 +195,78 @@ def parse_emovo(path: Path) -> Record | None:
     return Record(path, EMOVO_CODES[emotion], sex + number, sex=SEXES[sex], sentence=sentence)
 
 
-def read_nemo(root: Path, sounds: list[Path]) -> Reading:
-    """nEMO by `data.tsv` (in the folder or above it); a row's file is found by its stem, whatever its ending."""
-    tables = [place / "data.tsv" for place in (root, root.parent)]
-    table = next((table for table in tables if table.is_file()), None)
+def read_nemo(root: Path, paths: list[Path]) -> CorpusFiles:
+    """Read nEMO by `data.tsv` (in the folder or its parent); files match by stem, with any audio extension."""
+    table = _first_file(root / "data.tsv", root.parent / "data.tsv")
     if table is None:
-        raise ParameterError(f"nEMO needs its data.tsv, which is neither in {root} nor above it.")
-    by_stem = {path.stem: path for path in reversed(sounds)}
-    reading = Reading()
+        raise ParameterError(f"nEMO needs its data.tsv, which is neither in {root} nor in its parent folder.")
+    by_stem = {path.stem: path for path in reversed(paths)}
+    files = CorpusFiles()
     for row in read_rows(table, ("file_id", "emotion", "speaker_id")):
         path = by_stem.get(PurePosixPath(row["file_id"]).stem)
         if path is None:
-            reading.missing.append(row["file_id"])
+            files.missing.append(row["file_id"])
             continue
         sex, text = SEXES.get(row.get("gender", "")), row.get("raw_text") or None
-        reading.records.append(Record(path, row["emotion"], row["speaker_id"], sex=sex, sentence=text))
-    listed = {record.path.stem for record in reading.records}
-    reading.skipped = [path for path in sounds if path.stem not in listed]
-    return reading
+        files.records.append(Record(path, row["emotion"], row["speaker_id"], sex=sex, sentence=text))
+    listed = {record.path.stem for record in files.records}
+    files.skipped = [path for path in paths if path.stem not in listed]
+    return files
 
 
-def read_folder(root: Path, sounds: list[Path]) -> Reading:
-    """A folder per emotion, at the level where most folder names are emotions; other names there are labels too.
+def read_folder(root: Path, paths: list[Path]) -> CorpusFiles:
+    """Read a tree with a folder per emotion: the level at which most folder names are emotions gives the label.
 
-    The speaker is the folder below the emotion (`happy/anna/1.wav`) or the one above it (`anna/happy/1.wav`);
-    a single folder above all emotions counts as no speaker. Without either, all files share the speaker `all`.
+    The speaker is the folder below the emotion (`happy/anna/1.wav`) or the one above it (`anna/happy/1.wav`); a
+    single folder above all emotions is no speaker. If there is neither, all files have the speaker `all`.
     """
-    places = [(path, path.relative_to(root).parts[:-1]) for path in sounds]
-    levels = Counter(level for _, parts in places for level, part in enumerate(parts) if canonical_emotion(part))
+    folders = [(path, path.relative_to(root).parts[:-1]) for path in paths]
+    levels = Counter(level for _, parts in folders for level, part in enumerate(parts) if canonical_emotion(part))
     if not levels:
-        return Reading(skipped=list(sounds))
+        return CorpusFiles(skipped=list(paths))
     level = max(levels, key=lambda key: (levels[key], -key))
-    has_level = [(path, parts) for path, parts in places if len(parts) > level]
-    above = level > 0 and len({parts[level - 1] for _, parts in has_level}) > 1
-    reading = Reading(skipped=[path for path, parts in places if len(parts) <= level])
-    for path, parts in has_level:
+    labelled = [(path, parts) for path, parts in folders if len(parts) > level]
+    above = level > 0 and len({parts[level - 1] for _, parts in labelled}) > 1
+    files = CorpusFiles(skipped=[path for path, parts in folders if len(parts) <= level])
+    for path, parts in labelled:
         speaker = parts[level - 1 : level] if above else parts[level + 1 : level + 2]
-        reading.records.append(Record(path, parts[level], speaker[0] if speaker else "all"))
-    return reading
+        files.records.append(Record(path, parts[level], speaker[0] if speaker else "all"))
+    return files
 
 
-def read_table(root: Path, sounds: list[Path]) -> Reading:
-    """`table.tsv` or `table.csv` with the columns path, emotion, speaker; optional sex, intensity, sentence, language.
+def read_table(root: Path, paths: list[Path]) -> CorpusFiles:
+    """Read `table.tsv` or `table.csv`: columns path, emotion, speaker; optional sex, intensity, sentence, language.
 
-    A path is relative to the table's folder; another sound ending than the listed one is taken where the listed
-    file is absent. Intensity is a word (normal, strong) or a number: above the middle of the column's range is strong.
+    Paths are relative to the table's folder; if a listed file is absent, the same name with another audio extension
+    is used. Intensity is a word (normal, strong) or a number: above the middle of the column's range is strong.
     """
-    table = next((root / name for name in ("table.tsv", "table.csv") if (root / name).is_file()), None)
+    table = _first_file(root / "table.tsv", root / "table.csv")
     if table is None:
         raise ParameterError(f"{root} holds no table.tsv or table.csv with the columns {', '.join(TABLE_COLUMNS)}.")
     rows = read_rows(table, TABLE_COLUMNS)
     names = _checked_paths(table, rows)
-    by_stem = {path.relative_to(root).with_suffix(""): path for path in reversed(sounds)}
-    found = [root / name if (root / name).is_file() else by_stem.get(Path(name).with_suffix("")) for name in names]
-    missing = [name for name, path in zip(names, found, strict=True) if path is None]
+    by_stem = {path.relative_to(root).with_suffix(""): path for path in reversed(paths)}
+    matches = [root / name if (root / name).is_file() else by_stem.get(Path(name).with_suffix("")) for name in names]
+    missing = [name for name, path in zip(names, matches, strict=True) if path is None]
     if missing:
         raise ParameterError(
             f"{table} lists {len(missing)} of {len(rows)} files that are not there, first {', '.join(missing[:3])}. "
-            f"Paths count from {root}."
+            f"Paths are relative to {root}."
         )
-    paths = [path for path in found if path]
+    listed = [path for path in matches if path]
     levels = _intensities(table, [row.get("intensity", "").lower() for row in rows])
-    reading = Reading(skipped=sorted(set(sounds) - set(paths)))
-    for row, path, level in zip(rows, paths, levels, strict=True):
+    files = CorpusFiles(skipped=sorted(set(paths) - set(listed)))
+    for row, path, level in zip(rows, listed, levels, strict=True):
         sex, text, language = (row.get(name, "") for name in ("sex", "sentence", "language"))
         about = (SEXES.get(sex.lower()), level, text or None, language or None)
-        reading.records.append(Record(path, row["emotion"], row["speaker"], *about))
-    return reading
+        files.records.append(Record(path, row["emotion"], row["speaker"], *about))
+    return files
 
 
 def read_rows(table: Path, needed: tuple[str, ...] = ()) -> list[dict[str, str]]:
-    """Rows of a tab- or comma-separated table (by its ending), stripped, with lower-case column names.
+    """Read the rows of a tab- or comma-separated table (by its extension): stripped, with lower-case column names.
 
-    Raises `ParameterError` where it is no text, lacks a column of `needed`, or leaves such a field empty.
+    Raises `ParameterError` if it is not text, lacks a column of `needed`, or leaves such a field empty.
     """
     try:
         text = io.StringIO(table.read_text(encoding="utf-8-sig"), newline="")
@@ -287,26 +289,26 @@ def read_rows(table: Path, needed: tuple[str, ...] = ()) -> list[dict[str, str]]
 
 
 def _tidy(line: dict) -> dict[str, str]:
-    """A row without the fields that have no column, names in lower case, all stripped."""
+    """Drop fields without a column, put the names in lower case, strip all."""
     return {key.strip().lower(): (value or "").strip() for key, value in line.items() if key}
 
 
 def _checked_paths(table: Path, rows: list[dict[str, str]]) -> list[str]:
-    """The listed paths, normalised; refused where one leaves the table's folder or comes twice."""
+    """Return the listed paths, normalised; raise if one leaves the table's folder or is repeated."""
     first: dict[str, str] = {}
     for row in rows:
         name = os.path.normpath(row["path"].replace("\\", "/"))
         if name == ".":
             raise ParameterError(f"{table} line {row[LINE]}: {row['path']!r} is the table's folder, not a recording.")
         if Path(name).is_absolute() or Path(name).parts[0] == "..":
-            raise ParameterError(f"{table} line {row[LINE]}: {row['path']!r} leads out of the table's folder.")
+            raise ParameterError(f"{table} line {row[LINE]}: {row['path']!r} is outside the table's folder.")
         if first.setdefault(name, row[LINE]) != row[LINE]:
             raise ParameterError(f"{table} line {row[LINE]}: {row['path']!r} is listed already in line {first[name]}.")
     return list(first)
 
 
 def _intensities(table: Path, words: list[str]) -> list[str | None]:
-    """The column `intensity` as "normal", "strong" or None (empty, or numbers that are all equal)."""
+    """Convert a column of intensities to "normal", "strong" or None (empty, or all numbers equal)."""
     numbers: dict[str, float] = {}
     for word in {word for word in words if word and word not in INTENSITIES}:
         try:

@@ -1,4 +1,4 @@
-"""Training and test sides that share no speaker, and the guard that stops a split which leaks."""
+"""Speaker-independent folds and other splits, and the check that a split does not leak."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ RAVDESS_FOLDS = (
     (2, 15, 16, 18),
     (6, 13, 17, 22),
 )
-MAX_LEAVE_ONE_OUT = 12  # up to so many speakers each one is a test side of its own
+MAX_LEAVE_ONE_OUT = 12  # speakers; with more of them, they are grouped into folds
 GROUPS = 6
 INFLATED = "inflated by shared speakers"
-DOUBLED = "doubled"  # the one split that is meant to leak
+DOUBLED = "doubled"  # the only split that is meant to leak
 DOUBLED_NOTE = "inflated by shared speakers and by copies of the training recordings"
 
 
 @dataclass(frozen=True)
 class Split:
-    """Two sides of a list of clips, as ascending indices. `note` must be printed beside every figure from it."""
+    """Training and test indices into a list of clips, ascending. `note` must be printed with every score of it."""
 
     name: str
     train: tuple[int, ...]
@@ -38,32 +38,32 @@ class Split:
 
 
 def speaker_folds(clips: Sequence[Clip]) -> list[Split]:
-    """Folds in which every clip is tested once and no speaker stands on both sides.
+    """Return speaker-independent folds; each clip is in one test side.
 
-    A pure RAVDESS list gets the six published folds (without those whose actors are absent), any other list one fold
-    a speaker up to twelve speakers, else six groups dealt in turn from the sorted speakers, since neighbours in that
-    order often share corpus and sex. Raises `ParameterError` for fewer than two speakers.
+    RAVDESS alone gets its six published folds (without those whose actors are absent); other clips get one fold per
+    speaker for up to 12 speakers, else six groups: every sixth of the sorted speakers, since neighbours in that order
+    often share corpus and sex. Raises `ParameterError` if there are fewer than two speakers.
     """
     speakers = sorted({clip.speaker for clip in clips})
     if len(speakers) < 2:
         raise ParameterError(
             f"Speaker-independent folds need at least two speakers; all {len(clips)} clips have "
             f"{speakers[0] if speakers else 'none'}. Name the speakers by a sub-folder (happy/anna/1.wav) or in the "
-            "speaker column of a table.tsv, or ask for the random split, whose figures are " + INFLATED + "."
+            "speaker column of a table.tsv, or use the random split, whose scores are " + INFLATED + "."
         )
-    groups = _published(clips) or _dealt(speakers)
+    groups = _published(clips) or _grouped(speakers)
     return [_by_speakers(clips, range(len(clips)), name, group) for name, group in groups.items()]
 
 
 def random_split(
     clips: Sequence[Clip], seed: int = 0, test_share: float = 0.2, duplicates: Iterable[Sequence[int]] = ()
 ) -> Split:
-    """A split by chance within every emotion, noted as inflated: the same speakers stand on both sides.
+    """Return a random split, stratified by emotion; its note says that shared speakers inflate the scores.
 
-    `duplicates` are groups of indices that stay together. Raises `ParameterError` where a side would be empty.
+    `duplicates` are groups of indices that stay on one side. Raises `ParameterError` if a side would be empty.
     """
     if not 0 < test_share < 1:
-        raise ParameterError(f"test_share must lie between 0 and 1, found {test_share}.")
+        raise ParameterError(f"test_share must be between 0 and 1, got {test_share}.")
     rng = np.random.default_rng(seed)
     partners = {min(group): tuple(group) for group in duplicates}
     followers = {index for first, group in partners.items() for index in group if index != first}
@@ -72,11 +72,11 @@ def random_split(
         if index not in followers:
             units[clip.emotion].append(index)
     test: set[int] = set()
-    owed = 0.0  # what rounding left over, handed on so that the sides have the sizes asked for
+    owed = 0.0  # rounding remainder, carried over so that the test side has the requested size
     for emotion in sorted(units):
         firsts = rng.permutation(units[emotion]).tolist()
         owed += test_share * len(firsts)
-        # An emotion with two clips or more stands on both sides.
+        # An emotion with two or more clips is on both sides.
         count = min(max(round(owed), 1), len(firsts) - 1)
         owed -= count
         test.update(index for first in firsts[:count] for index in partners.get(first, (first,)))
@@ -87,43 +87,43 @@ def random_split(
 
 
 def corpus_splits(clips: Sequence[Clip]) -> list[Split]:
-    """Leaves one corpus out: a split `without_<corpus>` for each, to test on that corpus and to train on the others.
+    """Return a split `without_<corpus>` per corpus: train on the other corpora, test on this one.
 
-    It is scored over `shared_labels`. Raises `ParameterError` for fewer than two corpora, or where a corpus shares
-    fewer than two labels with the others.
+    Score it over `shared_labels`. Raises `ParameterError` if there are fewer than two corpora, or if one shares fewer
+    than two labels with the others.
     """
     corpora = sorted({clip.corpus for clip in clips})
     if len(corpora) < 2:
         raise ParameterError(
             f"Leaving one corpus out needs at least two corpora; all {len(clips)} clips are of "
-            f"{corpora[0] if corpora else 'none'}. Name a second one, or ask for folds of speakers."
+            f"{corpora[0] if corpora else 'none'}. Add another corpus, or use speaker folds."
         )
     return [_without(clips, corpus) for corpus in corpora]
 
 
 def shared_labels(clips: Sequence[Clip], split: Split) -> tuple[str, ...]:
-    """The labels that both sides of a split hold, in vocabulary order."""
+    """Return the labels that are on both sides of a split, in vocabulary order."""
     train, test = ({clips[index].emotion for index in side} for side in (split.train, split.test))
     return tuple(emotion for emotion in EMOTIONS if emotion in train & test)
 
 
 def doubled(clips: Sequence[Clip]) -> list[Clip]:
-    """Every recording twice, as in the copy of RAVDESS that most people download: 2,880 paths, 1,440 recordings."""
+    """Return every clip twice, as in the most downloaded copy of RAVDESS: 2,880 paths, 1,440 recordings."""
     return [*clips, *clips]
 
 
 def doubled_split(clips: Sequence[Clip], seed: int = 0) -> Split:
-    """The random split of a doubled list as published: copies are not kept together, so most test clips were heard.
+    """Return the random split of doubled clips: copies are not kept together, so most test clips are trained on.
 
-    It shows what that does to a score, and is the only split that `ser.training.cross_validation.guard` lets leak.
+    It measures what that does to a score, and is the only split that may leak.
     """
     return replace(random_split(clips, seed), name=DOUBLED, note=DOUBLED_NOTE)
 
 
 def inner_split(clips: Sequence[Clip], train_indices: Sequence[int], seed: int = 0, share: float = 0.2) -> Split:
-    """Holds out about `share` of the speakers of a training side, to choose epochs and temperature on.
+    """Hold out about `share` of the speakers of a training side, e.g. to choose epochs and temperature.
 
-    Every corpus and sex gives in proportion; `seed` decides who. Indices count in `clips`, as `train_indices` do.
+    Speakers are stratified by corpus and sex. Indices refer to `clips`, as `train_indices` do.
     """
     strata = defaultdict(set)
     for index in train_indices:
@@ -137,10 +137,10 @@ def inner_split(clips: Sequence[Clip], train_indices: Sequence[int], seed: int =
     if len(order) < 2:
         raise ParameterError(
             "Choosing epochs on held-out speakers needs at least two speakers on the training side, "
-            f"found {order[0][1] if order else 'none'}."
+            f"got {order[0][1] if order else 'none'}."
         )
-    # The lowest ranks of all strata together take a like part of each; the sort is stable.
-    order.sort(key=lambda place: place[0])
+    # The lowest relative ranks of all strata take the same share of each; the sort is stable.
+    order.sort(key=lambda ranked: ranked[0])
     held_out = {speaker for _, speaker in order[: max(1, round(share * len(order)))]}
     return _by_speakers(clips, train_indices, "inner", held_out)
 
@@ -153,11 +153,11 @@ def check_split(
     origin: Sequence[int] | None = None,
     duplicates: Iterable[Sequence[int]] = (),
 ) -> None:
-    """The guard: raises `ParameterError` where something of the training side is heard again on the test side.
+    """Raise `ParameterError` if a split leaks from the training side into the test side.
 
-    That is a clip or an augmented copy of it, another file of the same recording, a duplicate (`duplicates`, groups
-    of clip indices), or, with `by_speaker`, a speaker. With `origin` the split's indices count rows of a feature
-    matrix, and `origin[row]` is the clip that a row was made from; without it they count `clips`.
+    A leak is a shared clip or augmented copy, another file of the same recording, a duplicate (`duplicates`: groups of
+    clip indices) or, with `by_speaker`, a shared speaker. With `origin`, the split's indices are rows of a feature
+    matrix and `origin[row]` is the clip of a row; without it they are indices into `clips`.
     """
     train, test = (side if origin is None else tuple(origin[row] for row in side) for side in (split.train, split.test))
     if not train or not test:
@@ -173,26 +173,26 @@ def check_split(
     for what, keys in checks.items():
         shared = _shared(keys, train, test)
         if shared:
-            one, other = (clips[index] for index in shared)
+            trained, tested = (clips[index] for index in shared)
             raise ParameterError(
-                f"Split {split.name!r} leaks: {what} stands on both sides ({one.path} of {one.speaker} in training, "
-                f"{other.path} of {other.speaker} in test). Make it with speaker_folds, or keep all of it on one side."
+                f"Split {split.name!r} leaks: {what} is on both sides ({trained.path} of {trained.speaker} in "
+                f"training, {tested.path} of {tested.speaker} in test). Use speaker_folds, or keep it on one side."
             )
 
 
 def _shared(keys: Sequence, train: Iterable[int], test: Iterable[int]) -> tuple[int, int] | None:
-    """A clip of the training side and one of the test side that have the same key."""
+    """Return the first training and test index with the same key, None if there is none."""
     trained = {keys[index]: index for index in train}
     return next(((trained[keys[index]], index) for index in test if keys[index] in trained), None)
 
 
 def _published(clips: Sequence[Clip]) -> dict[str, set[str]]:
-    """Test speakers of the published RAVDESS folds; empty where the list is another or would lack a training side."""
+    """Return the test speakers of the published RAVDESS folds; empty if not just these or only one fold."""
     speakers = {clip.speaker for clip in clips}
     folds = {f"fold{k}": {f"ravdess/{actor:02d}" for actor in fold} for k, fold in enumerate(RAVDESS_FOLDS, start=1)}
     present = {name: fold & speakers for name, fold in folds.items() if fold & speakers}
-    whole = set().union(*present.values()) == speakers
-    return present if whole and len(present) > 1 else {}
+    complete = set().union(*present.values()) == speakers
+    return present if complete and len(present) > 1 else {}
 
 
 def _without(clips: Sequence[Clip], corpus: str) -> Split:
@@ -201,13 +201,13 @@ def _without(clips: Sequence[Clip], corpus: str) -> Split:
     shared = shared_labels(clips, split)
     if len(shared) < 2:
         raise ParameterError(
-            f"The corpus {corpus} shares {', '.join(shared) or 'no label'} with the others, but two labels at least "
-            "are needed to score a network without it. Drop it, or add a corpus with its labels."
+            f"The corpus {corpus} shares {', '.join(shared) or 'no label'} with the others; scoring a network without "
+            "it needs at least two shared labels. Drop it, or add a corpus with its labels."
         )
     return split
 
 
-def _dealt(speakers: list[str]) -> dict[str, set[str]]:
+def _grouped(speakers: list[str]) -> dict[str, set[str]]:
     n = len(speakers) if len(speakers) <= MAX_LEAVE_ONE_OUT else GROUPS
     return {f"fold{k}": set(speakers[k - 1 :: n]) for k in range(1, n + 1)}
 

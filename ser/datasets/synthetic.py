@@ -1,7 +1,7 @@
-"""A small corpus of synthetic voices, for the notebook and the tests where no recordings are at hand.
+"""Synthetic voices: a small corpus for the notebook and the tests, if no recordings are available.
 
-Nobody's voice and nobody's emotion: each "emotion" is a fixed manner of pitch, pace and brightness, so that there is
-something to learn. What a network reaches here says nothing about real speech.
+Each "emotion" is a fixed combination of pitch, pace and brightness, so that there is something to learn. Scores on it
+say nothing about real speech.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PITCHES_HZ = {"male": 115.0, "female": 205.0}
 TRACTS = {"male": 1.0, "female": 1.15}  # scale of the formants
 SPEAKER_SPREAD = 0.12  # standard deviation of the speakers' pitch and vocal tract, as a share
 TAKE_SPREAD = 0.06  # the same from take to take
-FORMANTS_HZ = ((620, 1200, 2600), (350, 1900, 2700), (420, 950, 2400))  # of three vowels, which take turns
+FORMANTS_HZ = ((620, 1200, 2600), (350, 1900, 2700), (420, 950, 2400))  # of three vowels, in turn
 BANDWIDTH_HZ = 180.0
 BREATH = 0.01  # noise over voice
 DURATION_S = (1.2, 1.8)
@@ -30,7 +30,7 @@ DURATION_S = (1.2, 1.8)
 
 @dataclass(frozen=True)
 class Manner:
-    """How an emotion is spoken: pitch over the speaker's own, its swing, syllables a second, slope in dB an octave."""
+    """Prosody of an emotion: pitch relative to the speaker's, its range, syllables/s, spectral slope in dB/octave."""
 
     pitch: float
     swing: float
@@ -52,37 +52,37 @@ MANNERS = {
 
 
 def speak(emotion: str, pitch_hz: float, rng: np.random.Generator, tract: float = 1.0) -> Waveform:
-    """A synthetic utterance of 1.2 to 1.8 s at 16 kHz, peak 0.5: harmonics of a gliding pitch through vowels.
+    """Synthesise an utterance of 1.2 to 1.8 s at 16 kHz, peak 0.5: harmonics of a gliding pitch, filtered by vowels.
 
-    `pitch_hz` is the speaker's usual pitch, `tract` scales the formants (above 1: a smaller speaker). The same
-    generator state gives the same sound. Raises `ParameterError` for an emotion outside the vocabulary.
+    `pitch_hz` is the speaker's mean pitch, `tract` scales the formants (above 1: a smaller speaker). The same
+    generator state gives the same samples. Raises `ParameterError` if the emotion is unknown.
     """
     manner = lookup(emotion, MANNERS, "emotion")
     time_s = np.arange(round(rng.uniform(*DURATION_S) * SAMPLE_RATE)) / SAMPLE_RATE
     beat = manner.syllables * time_s + rng.uniform()
     glide = manner.swing * np.sin(np.pi * time_s / time_s[-1] + rng.uniform(-0.5, 0.5))
-    track_hz = pitch_hz * manner.pitch * (1 + glide + manner.tremor * np.sin(2 * np.pi * 9 * time_s))
-    voice = _voiced(track_hz, manner.slope_db, tract, beat)
+    contour_hz = pitch_hz * manner.pitch * (1 + glide + manner.tremor * np.sin(2 * np.pi * 9 * time_s))
+    voice = _voiced(contour_hz, manner.slope_db, tract, beat)
     samples = voice / voice.std() + BREATH * rng.standard_normal(len(time_s))
     samples *= 0.15 + np.sin(np.pi * beat) ** 2
     return Waveform((0.5 * samples / np.abs(samples).max()).astype(np.float32), SAMPLE_RATE)
 
 
-def _voiced(track_hz: np.ndarray, slope_db: float, tract: float, beat: np.ndarray) -> np.ndarray:
-    """Harmonics of a pitch track, shape (n,); each syllable of `beat` has the next vowel."""
-    phase = 2 * np.pi * np.cumsum(track_hz) / SAMPLE_RATE
+def _voiced(contour_hz: np.ndarray, slope_db: float, tract: float, beat: np.ndarray) -> np.ndarray:
+    """Return the harmonics of a pitch contour, shape (n,); each syllable of `beat` has the next vowel."""
+    phase = 2 * np.pi * np.cumsum(contour_hz) / SAMPLE_RATE
     vowels = np.array(FORMANTS_HZ)[beat.astype(int) % len(FORMANTS_HZ)].T * tract
-    voice = np.zeros(len(track_hz))
-    for k in range(1, int(7000 / track_hz.max()) + 1):
-        resonance = sum(1 / (1 + ((k * track_hz - formant) / BANDWIDTH_HZ) ** 2) for formant in vowels)
+    voice = np.zeros(len(contour_hz))
+    for k in range(1, int(7000 / contour_hz.max()) + 1):
+        resonance = sum(1 / (1 + ((k * contour_hz - formant) / BANDWIDTH_HZ) ** 2) for formant in vowels)
         voice += (0.02 + resonance) * 10 ** (slope_db * np.log2(k) / 20) * np.sin(k * phase)
     return voice
 
 
 def write_corpus(folder: str | os.PathLike[str], n_speakers: int = 4, takes: int = 2, seed: int = 0) -> Path:
-    """Write a `table` corpus: WAV files and a `table.tsv` with path, emotion, speaker, sex; returns its folder.
+    """Write a `table` corpus (WAV files and a `table.tsv` with path, emotion, speaker, sex) and return its folder.
 
-    Every speaker says every emotion `takes` times; men and women alternate. The same seed gives the same samples.
+    Every speaker has `takes` recordings of every emotion; men and women alternate. Reproducible by `seed`.
     """
     root = Path(folder)
     rows = [row for number in range(1, n_speakers + 1) for row in _write_speaker(root, number, takes, seed)]
@@ -92,12 +92,12 @@ def write_corpus(folder: str | os.PathLike[str], n_speakers: int = 4, takes: int
 
 
 def _write_speaker(root: Path, number: int, takes: int, seed: int) -> list[tuple[str, str, str, str]]:
-    """Write every take of one speaker; gives the rows of the table."""
+    """Write all recordings of a speaker and return their rows of the table."""
     import soundfile as sf
 
     speaker, sex = f"{number:02d}", SEXES[number % 2]
-    spread = np.random.default_rng([seed, number]).standard_normal(2).clip(-2, 2)
-    pitch, tract = np.array([PITCHES_HZ[sex], TRACTS[sex]]) * (1 + SPEAKER_SPREAD * spread)
+    deviation = np.random.default_rng([seed, number]).standard_normal(2).clip(-2, 2)
+    pitch, tract = np.array([PITCHES_HZ[sex], TRACTS[sex]]) * (1 + SPEAKER_SPREAD * deviation)
     (root / speaker).mkdir(parents=True, exist_ok=True)
     rows = []
     for index, emotion in enumerate(EMOTIONS):
@@ -110,9 +110,9 @@ def _write_speaker(root: Path, number: int, takes: int, seed: int) -> list[tuple
     return rows
 
 
-def find_speech(stand_in: str | os.PathLike[str]) -> tuple[str, str]:
-    """Corpus name and folder: RAVDESS where `SER_DATA` holds it, else synthetic voices written into `stand_in`."""
+def find_speech(fallback: str | os.PathLike[str]) -> tuple[str, str]:
+    """Return corpus name and folder: RAVDESS if `SER_DATA` has it, else synthetic voices written to `fallback`."""
     data = os.environ.get("SER_DATA", "")
     if data and Path(data, "ravdess").is_dir():
         return "ravdess", data
-    return "table", str(write_corpus(stand_in))
+    return "table", str(write_corpus(fallback))

@@ -16,7 +16,7 @@ import numpy as np
 
 import ser
 from ser import metrics
-from ser.datasets.corpora import Listing, find_corpus, load_corpus
+from ser.datasets.corpora import CorpusClips, find_corpus, load_corpus
 from ser.datasets.splits import Split
 from ser.inference import artifact
 from ser.inference.manifest import HEADS, SCHEMA
@@ -208,7 +208,7 @@ def _enrolment(released: Released, progress: bool) -> dict[str, Any]:
 
 
 def _manifest(
-    released: Released, listings: Sequence[Listing], name: str, ensemble_name: str, progress: bool
+    released: Released, listings: Sequence[CorpusClips], name: str, ensemble_name: str, progress: bool
 ) -> dict[str, Any]:
     team = released.team
     ensemble, study = team.ensemble, team.first

@@ -18,7 +18,7 @@ import numpy as np
 
 import ser
 from ser import metrics
-from ser.datasets.corpora import Listing, find_corpus, load_corpus
+from ser.datasets.corpora import CorpusClips, find_corpus, load_corpus
 from ser.datasets.splits import Split, inner_split, random_split, speaker_folds
 from ser.inference import artifact
 from ser.inference.manifest import SCHEMA
@@ -69,7 +69,7 @@ def train(
     return folder
 
 
-def _within(listing: Listing, labels: str) -> Listing:
+def _within(listing: CorpusClips, labels: str) -> CorpusClips:
     """The listing without clips of other labels than the set's, which are counted."""
     kept = [clip for clip in listing.clips if clip.emotion in LABEL_SETS[labels]]
     left = Counter(clip.emotion for clip in listing.clips if clip.emotion not in LABEL_SETS[labels])
@@ -186,7 +186,7 @@ def threshold(study: Study, folds: Sequence[FoldResult], temperature: float) -> 
 
 
 def _manifest(
-    study: Study, listings: Sequence[Listing], trained: Trained, name: str, config_name: str
+    study: Study, listings: Sequence[CorpusClips], trained: Trained, name: str, config_name: str
 ) -> dict[str, Any]:
     folds = trained.folds[0]
     return {
@@ -213,7 +213,7 @@ def _manifest(
     }
 
 
-def heard_corpora(listings: Sequence[Listing]) -> dict[str, Any]:
+def heard_corpora(listings: Sequence[CorpusClips]) -> dict[str, Any]:
     """What the manifest says of each corpus that a model was trained on."""
     return {
         listing.corpus: {

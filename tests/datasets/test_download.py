@@ -1,4 +1,4 @@
-"""Downloads from a real server on loopback: whole, broken off, with wrong bytes, and with no server at all."""
+"""Downloads from a real server on loopback: complete, interrupted, with wrong bytes, and without a server."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ GOOD = packed({name: sound(seed) for seed, name in enumerate(NAMES)})
 
 
 class Server(ThreadingHTTPServer):
-    """Answers one body after the other, the last one for ever; `promised` is the length in the header."""
+    """Serve the bodies in turn, then the last one again; `promised` is the length in the header."""
 
     def __init__(self, bodies: list[bytes], promised: int | None):
         super().__init__(("127.0.0.1", 0), Answer)
@@ -60,12 +60,12 @@ class Answer(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_):
-        """Keeps the tests' output clean."""
+        """Keep the tests' output clean."""
 
 
 @pytest.fixture
 def serve():
-    """Starts servers of given bodies, `serve(body, ..., promised=None)`, and stops them after the test."""
+    """Start servers of given bodies, `serve(body, ..., promised=None)`; stop them after the test."""
     servers = []
 
     def start(*bodies: bytes, promised: int | None = None) -> Server:
@@ -94,7 +94,7 @@ def left_in(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
 
 
-def test_a_whole_archive_becomes_a_corpus(serve, tmp_path, capfd):
+def test_a_complete_archive_becomes_a_corpus(serve, tmp_path, capfd):
     server = serve(GOOD)
     target = fetch(tmp_path / "data", url_of(server), progress=True)
     assert target == tmp_path / "data" / "ravdess"
@@ -108,7 +108,7 @@ def test_a_whole_archive_becomes_a_corpus(serve, tmp_path, capfd):
 
 def test_a_broken_transfer_leaves_nothing_and_can_be_repeated(serve, tmp_path):
     server = serve(GOOD[: len(GOOD) // 2], GOOD, promised=len(GOOD))
-    with pytest.raises(ParameterError, match=f"could not be fetched whole.*Fetch .*{ARCHIVE} with a browser"):
+    with pytest.raises(ParameterError, match=f"could not be downloaded.*Fetch .*{ARCHIVE} with a browser"):
         fetch(tmp_path, url_of(server))
     assert left_in(tmp_path) == []
     assert len(load_corpus("ravdess", fetch(tmp_path, url_of(server))).clips) == len(NAMES)
@@ -128,7 +128,7 @@ def test_wrong_bytes_leave_nothing(serve, tmp_path):
     assert left_in(tmp_path) == []
 
 
-def test_without_a_network_it_says_what_to_put_where(tmp_path):
+def test_without_a_network_the_error_says_what_to_do(tmp_path):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
@@ -145,9 +145,9 @@ def test_an_archive_fetched_by_hand_is_used_and_kept(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../escaped.wav", "/escaped.wav", "Actor_01\\..\\..\\escaped.wav"])
-def test_an_archive_that_leads_out_of_its_folder_is_refused(serve, tmp_path, name):
+def test_an_archive_with_paths_outside_its_folder_is_refused(serve, tmp_path, name):
     body = packed({NAMES[0]: sound(0), name: b"x"})
-    with pytest.raises(ParameterError, match="leads out of its folder; nothing was unpacked"):
+    with pytest.raises(ParameterError, match="is outside the target folder; nothing was unpacked"):
         fetch(tmp_path / "data", url_of(serve(body)), known_hash=hash_of(body))
     assert left_in(tmp_path / "data") == [ARCHIVE]
     assert left_in(tmp_path) == ["data"]
@@ -166,16 +166,16 @@ def test_names_without_an_archive_are_refused(tmp_path):
     with pytest.raises(ParameterError, match="Unknown corpus 'x'; known: ravdess"):
         download("x", tmp_path)
     with pytest.raises(
-        ParameterError, match=r"no archive of tess .* published at https://doi.org.*Fetched are: ravdess"
+        ParameterError, match=r"no archive of tess .* published at https://doi.org.*ser can download: ravdess"
     ):
         download("tess", tmp_path)
     with pytest.raises(ParameterError, match="These recordings are your own"):
         download("folder", tmp_path)
 
 
-def test_a_file_in_the_corpus_place_is_refused(tmp_path):
+def test_a_file_at_the_corpus_path_is_refused(tmp_path):
     with pytest.raises(ParameterError, match=r"cannot be read \(File name too long\)\. Name another folder with --to"):
         fetch(tmp_path / ("x" * 300))
     (tmp_path / "ravdess").write_text("x")
-    with pytest.raises(ParameterError, match="is a file, but the ravdess folder belongs there"):
+    with pytest.raises(ParameterError, match="is a file; the ravdess folder needs this path"):
         fetch(tmp_path)

@@ -1,4 +1,4 @@
-"""Splits: no speaker, recording, duplicate or augmented copy on both sides, and the guard that stops those."""
+"""Splits: no speaker, recording, duplicate or augmented copy is on both sides, and `check_split` raises if one is."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ser.types import EMOTIONS, Clip, ParameterError
 
 
 def corpus(name: str, speakers, per_emotion: int = 2, emotions=EMOTIONS[:4]) -> list[Clip]:
-    """Clips as a loader lists them; odd speakers are men."""
+    """Return clips as `load_corpus` lists them; odd speakers are men."""
     return [
         Clip(f"{name}/{speaker}/{emotion}{k}.wav", emotion, f"{name}/{speaker}", name, ("female", "male")[number % 2])
         for number, speaker in enumerate(speakers, start=1)
@@ -63,7 +63,7 @@ def test_ravdess_gets_the_six_published_folds():
         (ravdess() + corpus("nemo", "abc"), 6),
     ],
 )
-def test_every_clip_is_tested_once_by_speakers_unheard(clips, count):
+def test_every_clip_is_tested_once_by_unseen_speakers(clips, count):
     folds = speaker_folds(clips)
     assert len(folds) == count
     assert Counter(index for fold in folds for index in fold.test) == Counter(range(len(clips)))
@@ -86,7 +86,7 @@ def test_random_split_keeps_shares_and_says_that_it_is_inflated():
     assert split.note == INFLATED == "inflated by shared speakers"
     assert split == random_split(clips) != random_split(clips, seed=1)
     check_split(clips, split, by_speaker=False)
-    with pytest.raises(ParameterError, match="a speaker stands on both sides"):
+    with pytest.raises(ParameterError, match="a speaker is on both sides"):
         check_split(clips, split)
 
 
@@ -98,7 +98,7 @@ def test_random_split_keeps_duplicates_together():
 
 
 def test_random_split_refuses_what_leaves_a_side_empty():
-    with pytest.raises(ParameterError, match="between 0 and 1, found 1"):
+    with pytest.raises(ParameterError, match="between 0 and 1, got 1"):
         random_split(ravdess(), test_share=1)
     with pytest.raises(ParameterError, match="No emotion has two clips"):
         random_split(corpus("table", "a", per_emotion=1))
@@ -121,9 +121,9 @@ def test_each_corpus_is_left_out_once():
         check_split(CORPORA, split)
 
 
-def test_scored_are_the_labels_that_both_sides_hold():
-    found = {split.name: shared_labels(CORPORA, split) for split in corpus_splits(CORPORA)}
-    assert found == {
+def test_shared_labels_are_on_both_sides():
+    labels = {split.name: shared_labels(CORPORA, split) for split in corpus_splits(CORPORA)}
+    assert labels == {
         "without_emodb": ("neutral", "sad"),
         "without_nemo": ("neutral", "happy"),
         "without_ravdess": ("neutral", "happy", "sad"),
@@ -137,7 +137,7 @@ def test_a_single_corpus_cannot_be_left_out():
 
 def test_a_corpus_without_common_labels_cannot_be_scored():
     clips = ravdess() + corpus("emodb", ["03", "08"], emotions=("disgust", "sad"))
-    with pytest.raises(ParameterError, match=r"emodb shares sad with the others.*two labels at least"):
+    with pytest.raises(ParameterError, match=r"emodb shares sad with the others.*at least two shared labels"):
         corpus_splits(clips)
     with pytest.raises(ParameterError, match="table shares no label with"):
         corpus_splits(ravdess() + corpus("nemo", "ab") + corpus("table", "ab", emotions=("disgust", "surprised")))
@@ -150,9 +150,9 @@ def test_the_doubled_corpus_leaks_by_name_only():
     assert split.name == DOUBLED and "copies" in split.note and "inflated" in split.note
     assert (split.train, split.test) == (random_split(clips).train, random_split(clips).test)
     trained = {clips[index].path for index in split.train}
-    heard = sum(clips[index].path in trained for index in split.test) / len(split.test)
-    assert 0.7 < heard < 0.9
-    with pytest.raises(ParameterError, match="a recording stands on both sides"):
+    shared = sum(clips[index].path in trained for index in split.test) / len(split.test)
+    assert 0.7 < shared < 0.9
+    with pytest.raises(ParameterError, match="a recording is on both sides"):
         check_split(clips, split, by_speaker=False)
 
 
@@ -165,17 +165,17 @@ def test_inner_speakers_come_from_the_training_side_in_proportion():
         assert not held_out & (speakers_of(clips, inner.train) | speakers_of(clips, fold.test))
         assert Counter(int(name[-2:]) % 2 for name in held_out) == {0: 2, 1: 2}
         check_split(clips, inner)
-    whole = inner_split(clips, range(len(clips)))
-    assert Counter(name.split("/")[0] for name in speakers_of(clips, whole.test)) == {"ravdess": 5, "nemo": 2}
-    assert whole == inner_split(clips, range(len(clips))) != inner_split(clips, range(len(clips)), seed=1)
+    inner = inner_split(clips, range(len(clips)))
+    assert Counter(name.split("/")[0] for name in speakers_of(clips, inner.test)) == {"ravdess": 5, "nemo": 2}
+    assert inner == inner_split(clips, range(len(clips))) != inner_split(clips, range(len(clips)), seed=1)
 
 
 def test_inner_split_needs_two_speakers():
-    with pytest.raises(ParameterError, match=r"at least two speakers.*found table/a"):
+    with pytest.raises(ParameterError, match=r"at least two speakers.*got table/a"):
         inner_split(corpus("table", "a"), range(4))
 
 
-def test_the_guard_stops_a_shared_speaker():
+def test_check_split_refuses_a_shared_speaker():
     clips = corpus("table", "ab")
     split = Split("mine", train=tuple(range(7)), test=tuple(range(7, 16)))
     message = (
@@ -185,19 +185,19 @@ def test_the_guard_stops_a_shared_speaker():
         check_split(clips, split)
 
 
-def test_the_guard_stops_a_clip_on_both_sides():
-    with pytest.raises(ParameterError, match="a clip or its augmented copy stands on both sides"):
+def test_check_split_refuses_a_clip_on_both_sides():
+    with pytest.raises(ParameterError, match="a clip or its augmented copy is on both sides"):
         check_split(corpus("table", "ab"), Split("mine", (0, 1, 2), (2, 3)), by_speaker=False)
 
 
-def test_the_guard_stops_a_second_file_of_a_recording():
+def test_check_split_refuses_a_second_file_of_a_recording():
     name = "03-01-03-01-01-01-01.wav"
-    clips = [Clip(f"{place}/{name}", "happy", "ravdess/01", "ravdess") for place in ("Actor_01", "copy/Actor_01")]
+    clips = [Clip(f"{folder}/{name}", "happy", "ravdess/01", "ravdess") for folder in ("Actor_01", "copy/Actor_01")]
     with pytest.raises(ParameterError, match=r"a recording .*copy/Actor_01/03-01-03"):
         check_split(clips, Split("mine", (0,), (1,)), by_speaker=False)
 
 
-def test_the_guard_stops_a_duplicate():
+def test_check_split_refuses_a_duplicate():
     clips = corpus("table", "ab")
     split = speaker_folds(clips)[0]
     check_split(clips, split, duplicates=[(0, 1), (8, 9)])
@@ -205,7 +205,7 @@ def test_the_guard_stops_a_duplicate():
         check_split(clips, split, duplicates=[(0, 8)])
 
 
-def test_the_guard_stops_an_augmented_copy():
+def test_check_split_refuses_an_augmented_copy():
     clips = corpus("table", "ab", per_emotion=1)
     origin = [*range(8), *(index for index in range(8) for _ in range(4))]  # eight clips, then four copies of each
     test = tuple(range(4))
@@ -215,7 +215,7 @@ def test_the_guard_stops_an_augmented_copy():
         check_split(clips, Split("leak", (*train, 8), test), origin=origin, by_speaker=False)
 
 
-def test_the_guard_stops_an_empty_side():
+def test_check_split_refuses_an_empty_side():
     for train, test, side in (((), (0,), "training"), ((0,), (), "test")):
         with pytest.raises(ParameterError, match=f"an empty {side} side"):
             check_split(corpus("table", "ab"), Split("mine", train, test))
@@ -233,8 +233,8 @@ def test_the_real_folds_have_240_clips_each(ser_data):
 
 @pytest.mark.data
 def test_the_real_corpora_can_each_be_left_out(ser_data):
-    places = {"ravdess": "", "nemo": "", "emodb": "", "table": "emotiontts_kr"}
-    clips = [clip for name, place in places.items() for clip in load_corpus(name, ser_data / place).clips]
+    folders = {"ravdess": "", "nemo": "", "emodb": "", "table": "emotiontts_kr"}
+    clips = [clip for name, folder in folders.items() for clip in load_corpus(name, ser_data / folder).clips]
     shared = {split.name: len(shared_labels(clips, split)) for split in corpus_splits(clips)}
     assert shared == {"without_emodb": 6, "without_nemo": 6, "without_ravdess": 7, "without_table": 4}
     for split in corpus_splits(clips):

@@ -1,4 +1,4 @@
-"""Synthetic voices: the same for the same seed, readable as a corpus, different by emotion."""
+"""Synthetic voices: reproducible by seed, readable as a corpus, different by emotion."""
 
 from __future__ import annotations
 
@@ -6,27 +6,28 @@ import numpy as np
 import pytest
 
 from ser.audio.loading import load_waveform
-from ser.datasets.corpora import find_duplicates, load_corpus
+from ser.datasets.corpora import load_corpus
+from ser.datasets.duplicates import find_duplicates
 from ser.datasets.synthetic import find_speech, speak, write_corpus
 from ser.features.recipes import recipe
 from ser.types import EMOTIONS, ParameterError
 
 
 def test_a_corpus_holds_every_speaker_and_emotion(tmp_path):
-    listing = load_corpus("table", write_corpus(tmp_path, n_speakers=2, takes=1))
-    assert [clip.emotion for clip in listing.clips[:8]] == sorted(EMOTIONS)
-    assert listing.speakers == ["table/01", "table/02"]
-    assert {clip.sex for clip in listing.clips} == {"male", "female"}
-    assert find_duplicates(listing.clips, progress=False) == []
+    corpus = load_corpus("table", write_corpus(tmp_path, n_speakers=2, takes=1))
+    assert [clip.emotion for clip in corpus.clips[:8]] == sorted(EMOTIONS)
+    assert corpus.speakers == ["table/01", "table/02"]
+    assert {clip.sex for clip in corpus.clips} == {"male", "female"}
+    assert find_duplicates(corpus.clips, progress=False) == []
 
 
 def test_the_seed_decides_the_samples(tmp_path):
-    names = ("one", "again", "other")
+    names = ("first", "again", "other")
     for name, seed in zip(names, (0, 0, 1), strict=True):
         write_corpus(tmp_path / name, n_speakers=1, takes=1, seed=seed)
-    one, again, other = ((tmp_path / name / "01" / "angry_1.wav").read_bytes() for name in names)
-    assert one == again
-    assert one != other
+    first, again, other = ((tmp_path / name / "01" / "angry_1.wav").read_bytes() for name in names)
+    assert first == again
+    assert first != other
 
 
 @pytest.mark.parametrize("emotion", EMOTIONS)
@@ -50,7 +51,7 @@ def test_unknown_emotions_are_refused(rng):
         speak("bored", 120.0, rng)
 
 
-def test_real_speech_goes_first(tmp_path, monkeypatch):
+def test_real_speech_is_preferred(tmp_path, monkeypatch):
     (tmp_path / "ravdess").mkdir()
     monkeypatch.setenv("SER_DATA", str(tmp_path))
     assert find_speech(tmp_path / "speech") == ("ravdess", str(tmp_path))

@@ -61,7 +61,7 @@ def test_it_runs_on_synthetic_voices(monkeypatch, tmp_path):
     assert "table: 64 clips, 4 speakers, 8 emotions" in said
     assert "128 rows of 105 features" in said
     assert "by speaker: passes" in said
-    assert "by chance:  Split 'random' leaks: a speaker stands on both sides" in said
+    assert "by chance:  Split 'random' leaks: a speaker is on both sides" in said
     assert {"manifest.json", "model.onnx", "model.keras"} <= set(said.split())
     assert re.search(r"this run \(smoke\): UAR \d+\.\d% on unseen speakers .* inflated by shared speakers", said)
     assert pictures(notebook) == PICTURES

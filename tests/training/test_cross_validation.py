@@ -52,5 +52,5 @@ def test_the_guard_lets_only_the_doubled_corpus_leak(tmp_path):
     split = doubled_split(made.clips)
     guard(made, split)
     renamed = type(split)("random", split.train, split.test, split.note)
-    with pytest.raises(ParameterError, match="'random' leaks: a recording stands on both sides"):
+    with pytest.raises(ParameterError, match="'random' leaks: a recording is on both sides"):
         guard(made, renamed)

@@ -378,7 +378,7 @@ def test_the_guard_lets_an_honest_split_pass_and_stops_each_leak():
         "a pair with equal samples": (made_up(duplicates=((1, 6),)), honest),
     }
     for what, (study, split) in leaks.items():
-        with pytest.raises(ParameterError, match=f"'honest' leaks: {what} stands on both sides"):
+        with pytest.raises(ParameterError, match=f"'honest' leaks: {what} is on both sides"):
             guard(study, split)
 
 
@@ -386,7 +386,7 @@ def test_the_guard_knows_a_recording_that_lies_there_twice():
     clips, _ = listed()
     clips[6] = replace(clips[0], path="copy/03-01-03-01-02-01-07.wav", corpus="ravdess", speaker="ravdess/07")
     clips[0] = replace(clips[6], path="03-01-03-01-02-01-07.wav")
-    with pytest.raises(ParameterError, match="a recording stands on both sides"):
+    with pytest.raises(ParameterError, match="a recording is on both sides"):
         guard(made_up(clips=clips), Split("twice", (0, 1, 2, 3), (4, 5, 6, 7), "inflated"))
 
 
