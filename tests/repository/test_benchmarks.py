@@ -1,4 +1,4 @@
-"""The benchmark runs, compares like with like, and reports what it says it does."""
+"""The prediction benchmark runs, compares the same computation, and reports all figures and targets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROGRAM = Path(__file__).resolve().parents[2] / "benchmarks" / "predict.py"
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, str]:
-    """The report of the smallest possible run, as JSON and as Markdown."""
+    """Run the smallest benchmark; return its report as JSON and as Markdown."""
     folder = tmp_path_factory.mktemp("reports")
     command = [sys.executable, str(PROGRAM), "--runs", "2", "--starts", "1", "--write", str(folder)]
     subprocess.run(command, check=True, timeout=300, cwd=folder)
@@ -47,7 +47,7 @@ def test_the_report_holds_every_figure(written):
 
 
 @pytest.mark.slow
-def test_every_target_is_judged(written):
+def test_every_target_is_checked(written):
     report, page = written
     assert len(report["targets"]) == 11
     for target in report["targets"]:

@@ -1,4 +1,4 @@
-"""What is measured after training comes into a model's folder, and nothing of another model's."""
+"""The card script adds a model's reports to its folder, and no other model's."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def test_reports_of_the_model_are_taken_over(folder):
     assert manifest["metrics"]["folds"]["seeds"] == [scores, *SEEDS.values()]
     assert manifest["metrics"]["folds"]["uar_mean_of_seeds"] == pytest.approx((scores["uar"] + 1.2) / 3)
     assert json.loads((folder / "metrics.json").read_text(encoding="utf-8")) == manifest["metrics"]
-    said = " ".join((folder / "MODEL_CARD.md").read_text(encoding="utf-8").split())
-    assert "+5.0 points, 95 % interval over speakers +2.0 to +8.0" in said
+    text = " ".join((folder / "MODEL_CARD.md").read_text(encoding="utf-8").split())
+    assert "+5.0 points, 95 % interval over speakers +2.0 to +8.0" in text
     written = {"metrics.json", "MODEL_CARD.md"}
     assert {name for name, hash in before["files"].items() if manifest["files"][name] != hash} <= written
 
 
-def test_those_of_another_model_are_not(folder):
+def test_reports_of_another_model_are_not(folder):
     before = verify(folder).manifest
     report(folder, "own_voice", {"model": "other", "with": 1.0, "without": 0.0, "interval": [1.0, 1.0]})
     report(folder, "robustness", {"model": "other"})

@@ -1,4 +1,4 @@
-"""What watches it: rules and dashboard by Prometheus' tool, and every query by the metrics of a running service."""
+"""Prometheus' tool accepts rules and queries, and every query names metrics of a running service."""
 
 from __future__ import annotations
 
@@ -39,23 +39,23 @@ COMPOSE = loaded(DEPLOY / "compose.yaml")["services"]
 
 
 def plain(query: str) -> str:
-    """A query of the dashboard as Prometheus takes it."""
+    """Return a query of the dashboard with Grafana's variables replaced, as Prometheus takes it."""
     return re.sub(r"\$__(rate_interval|range)\b", "5m", query).replace("$model", ".*")
 
 
-def asked() -> Iterator[str]:
-    """Every query of the dashboard and the rules."""
+def queries() -> Iterator[str]:
+    """Yield every query of the dashboard and the rules."""
     for panel in DASHBOARD["panels"]:
         yield from (target["expr"] for target in panel.get("targets", []))
     yield from (rule["expr"] for rule in RULES)
 
 
-QUERIES = sorted({plain(query) for query in asked()})
+QUERIES = sorted({plain(query) for query in queries()})
 
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A service with a key and two workers, which has answered as often as drift asks, timed, and refused."""
+    """Run a service with a key and two workers: enough predictions for drift, a timeline and a refusal."""
     second = PCM[: 2 * RATE]
     clip = wav_header(RATE, 1, len(second)) + second
     log = tmp_path_factory.mktemp("watched") / "log"
@@ -69,16 +69,16 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.fixture(scope="module")
 def samples(watched: Running) -> dict[str, set[str]]:
-    """Each series of the running service, and the labels that it has."""
-    found: dict[str, set[str]] = defaultdict(set)
+    """Return the labels of each series of the running service."""
+    labels: dict[str, set[str]] = defaultdict(set)
     text = watched.ask("GET", "/metrics", **BEARER)[1].decode()
     for sample in (sample for family in text_string_to_metric_families(text) for sample in family.samples):
-        found[sample.name].update(sample.labels)
-    return found
+        labels[sample.name].update(sample.labels)
+    return labels
 
 
 def labels_in(query: str) -> set[str]:
-    """Labels that a query selects by, groups by or joins on."""
+    """Return the labels that a query selects by, groups by or joins on."""
     grouped = re.findall(r"\b(?:by|on|without|ignoring)\s*\(([^)]*)\)", query)
     selected = re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"", query)
     return {name.strip() for group in grouped for name in group.split(",")} | set(selected)
@@ -100,8 +100,8 @@ def test_a_query_names_metrics_and_labels_that_exist(query, samples):
 
 
 @pytest.mark.service
-def test_a_wrong_metric_would_be_found(samples):
-    """The test above would also hold for a reader that finds nothing."""
+def test_a_wrong_metric_is_detected(samples):
+    """Show that the test above does not pass merely because nothing is parsed."""
     query = 'sum by (le, made_up) (rate(ser_request_seconds_bucket{route="/predict"}[5m])) / ser_nothing_total'
     assert names_in(query) == {"ser_request_seconds_bucket", "ser_nothing_total"}
     assert labels_in(query) == {"le", "made_up", "route"}
@@ -112,25 +112,11 @@ def test_values_that_queries_select_exist():
     vocabulary = {"route": ROUTES, "code": CODES, "reason": REASONS, "uncertain": ("true", "false")}
     for label, known in vocabulary.items():
         named = [re.findall(rf"\b{label}\s*(?:=~|!=|=)\s*\"([^\"]+)\"", query) for query in QUERIES]
-        values = {value for found in named for text in found for value in text.split("|")}
+        values = {value for texts in named for text in texts for value in text.split("|")}
         assert values <= set(known), label
 
 
 # --- The dashboard ---
-
-
-def test_the_dashboard_shows_what_an_operator_asks():
-    shown = " ".join(asked())
-    for name in ("ser_requests_total", "ser_request_seconds_bucket", "ser_refusals_total", "ser_drift", "ser:drift"):
-        assert name in shown
-    assert "by (label) (increase(ser_answers_total" in shown and 'uncertain="true"' in shown
-
-
-def test_panels_have_their_own_place_and_number():
-    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in DASHBOARD["panels"]]
-    numbers = [panel["id"] for panel in DASHBOARD["panels"]]
-    assert len(set(places)) == len(places) and len(set(numbers)) == len(numbers)
-    assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in DASHBOARD["panels"])
 
 
 def test_emotions_have_the_colours_of_the_page():
@@ -139,7 +125,9 @@ def test_emotions_have_the_colours_of_the_page():
     assert len(panels) == 3
     for panel in panels:
         overrides = panel["fieldConfig"]["overrides"]
-        shown = {one["matcher"]["options"]: one["properties"][0]["value"]["fixedColor"] for one in overrides}
+        shown = {
+            override["matcher"]["options"]: override["properties"][0]["value"]["fixedColor"] for override in overrides
+        }
         assert shown == COLOURS
 
 
@@ -156,14 +144,14 @@ def test_grafana_finds_its_source_and_its_dashboard():
 
 
 @pytest.mark.service
-def test_prometheus_own_tool_finds_no_fault_with_rules_and_settings():
+def test_promtool_accepts_rules_and_configuration():
     promtool, folder = tool("promtool"), DEPLOY / "prometheus"
     passes(promtool, "check", "config", "--syntax-only", folder / "prometheus.yml")
     assert f"{len(RULES)} rules found" in passes(promtool, "check", "rules", folder / "rules.yml")
 
 
 @pytest.mark.service
-def test_every_alert_fires_when_it_should_and_only_then():
+def test_every_alert_fires_exactly_when_it_should():
     folder = DEPLOY / "prometheus"
     assert "SUCCESS" in passes(tool("promtool"), "test", "rules", "rules.test.yml", cwd=folder)
     tried = {case["alertname"] for test in loaded(folder / "rules.test.yml")["tests"]
@@ -179,8 +167,8 @@ def test_queries_of_the_dashboard_are_promql(tmp_path):
 
 
 @pytest.mark.service
-def test_prometheus_watches_a_service_with_a_key_as_the_compose_file_says(watched, tmp_path):
-    """Its settings, its start in a shell and its key are those of the compose file; only places differ."""
+def test_prometheus_scrapes_a_service_with_a_key_as_in_the_compose_file(watched, tmp_path):
+    """Configuration, shell entry point and key are those of the compose file; only paths differ."""
     port = free_port()
     shutil.copytree(DEPLOY / "prometheus", tmp_path / "etc")
     config = tmp_path / "etc" / "prometheus.yml"
@@ -202,7 +190,7 @@ def test_prometheus_watches_a_service_with_a_key_as_the_compose_file_says(watche
 
 
 def ask(port: int, query: str) -> list[dict[str, Any]] | None:
-    """What Prometheus finds; None where it refuses the query or does not listen yet."""
+    """Return the result of a query; None if Prometheus refuses it or does not listen yet."""
     url = f"http://127.0.0.1:{port}/api/v1/query?query={urllib.parse.quote(query)}"
     try:
         with urllib.request.urlopen(url, timeout=10) as response:

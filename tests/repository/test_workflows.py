@@ -1,11 +1,10 @@
-"""What runs for every change and every release: workflows by their schemas and by what they name."""
+"""Workflows keep to their schemas, to minimal rights and pinned actions, and name files that exist."""
 
 from __future__ import annotations
 
 import os
 import re
 import subprocess
-import tomllib
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,23 +39,10 @@ def test_jobs_may_only_read_unless_they_release():
     assert writing == {"release", "images"}
 
 
-def test_every_python_that_the_package_names_is_tested():
-    matrix = loaded(ROOT / ".github" / "workflows" / "ci.yml")["jobs"]["test"]["strategy"]["matrix"]
-    least = tomllib.loads(content("pyproject.toml"))["project"]["requires-python"].removeprefix(">=")
-    assert matrix["python"][0] == least
-    added = {(entry["os"].split("-")[0], entry["python"]) for entry in matrix["include"]}
-    assert added == {("ubuntu", "3.14"), ("macos", "3.13"), ("windows", "3.13")}
-    assert {entry["tests"] for entry in matrix["include"]} == {"quick"}  # no TensorFlow for 3.14
-
-
-def test_commands_name_files_that_are_there():
+def test_commands_name_files_that_exist():
     commands = " ".join(step.get("run", "") for step in steps()).replace("file=@", "")
     paths = re.findall(r"(?<![\w/.\"$:])(?:deploy|samples|artifacts|\.ci)/[\w./-]+|[\w-]+\.(?:txt|md)\b", commands)
-    assert {"requirements-dev.txt", "deploy/compose.yaml", "deploy/Dockerfile", "samples/sharp.flac"} <= set(paths)
-    assert {path for path in paths if not (ROOT / path).exists()} <= {"notes.md"}  # which a step writes
-    tools = content(".ci/run")
-    for command in ("ruff check .", "ruff format --check .", "mypy", "python -m pytest"):
-        assert command in commands and command in tools
+    assert {path for path in paths if not (ROOT / path).exists()} == {"notes.md"}  # which a step writes
 
 
 @pytest.mark.service
@@ -68,7 +54,7 @@ def test_commands_are_shell():
 
 @pytest.mark.service
 def test_the_release_takes_its_notes_from_the_changelog(tmp_path):
-    """Its own line of awk, on a changelog with two versions."""
+    """Run the step's own line of awk on a changelog with two versions."""
     script = next(step["run"] for step in steps() if "awk" in step.get("run", ""))
     text = "# Changelog\n\n## [Unreleased]\n- c\n\n## [0.2.0]\n- b\n\n## [0.1.0]\n- a\n"
     (tmp_path / "CHANGELOG.md").write_text(text)
