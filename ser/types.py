@@ -1,4 +1,4 @@
-"""The values that flow between the rooms, the vocabulary, and the errors."""
+"""Values that pass between packages, the vocabulary of labels, and the errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 T = TypeVar("T")
 
-# Vocabulary order is the order of every list of labels in the project.
+# The order of every list of labels.
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 EMOJI = dict(zip(EMOTIONS, "😐😌😄😢😠😨🤢😲", strict=True))
 COLOURS = dict(
@@ -21,7 +21,7 @@ COLOURS = dict(
         strict=True,
     )
 )
-# Label sets that any model can be asked with: ours, and those of published systems.
+# Subsets of the vocabulary that a model can be scored on; those of published systems.
 LABEL_SETS = {
     "eight": EMOTIONS,
     "seven": ("neutral", "calm", "happy", "angry", "fearful", "disgust", "surprised"),
@@ -29,16 +29,16 @@ LABEL_SETS = {
     "four": ("happy", "sad", "angry", "fearful"),
 }
 
-MIN_USED_S = 0.5  # of sound once silence at both ends is trimmed; less is too little to judge
+MIN_USED_S = 0.5  # of trimmed sound; with less a prediction is "too_short"
 
-# What an estimate is not, in one sentence for every door; the model cards and the page say more.
+# The notice of every interface; model cards and the page say more.
 NOTICE = (
     "The estimate says how a voice sounds to a model trained on acted speech, not what a person feels. Do not use it "
     "to judge people. In the European Union, inferring emotions at work and in education is prohibited (AI Act, Art. "
     "5(1)(f))."
 )
-SILENT = "silent"  # the reason of an answer in which no emotion is likelier than another
-# Why an answer may be in doubt, as one says it to a person.
+SILENT = "silent"  # all labels have the same probability
+# Reasons for doubt, each with a sentence for users.
 REASONS = {
     SILENT: "The recording holds no sound to judge.",
     "too_short": "There is less than half a second of sound, which is too little to judge.",
@@ -50,12 +50,12 @@ REASONS = {
 }
 
 
-# Called during long work with the seconds done and their number, None where it is not known; what it raises stops it.
+# Called during long work with the seconds done and in all (None if unknown); an exception from it stops the work.
 Progress = Callable[[float, float | None], object]
 
 
 class SerError(Exception):
-    """Anything that `ser` refuses, with a sentence that can be shown to the user."""
+    """Base class of all errors: what is refused, as a sentence that can be shown to the user."""
 
 
 class AudioError(SerError):
@@ -63,7 +63,7 @@ class AudioError(SerError):
 
 
 class ParameterError(SerError):
-    """A name or value that was asked for does not exist or does not fit."""
+    """A name or value does not exist or does not fit."""
 
 
 class ArtifactError(SerError):
@@ -84,12 +84,21 @@ def check_known(name: str, known: Collection[str], what: str) -> None:
         raise ParameterError(f"Unknown {what} {name[:80]!r}; known: {', '.join(known)}.{hint}")
 
 
+def rounded(number: float) -> float:
+    """Round to 9 significant digits, more than float32 holds."""
+    return float(f"{number:.9g}")
+
+
+def _rounded_values(numbers: Mapping[str, float]) -> dict[str, float]:
+    return {name: rounded(number) for name, number in numbers.items()}
+
+
 @dataclass(frozen=True)
 class Waveform:
-    """Mono sound: float32, finite, never empty, shape (n_samples,), at `sample_rate` in Hz.
+    """Mono sound: `samples` float32, finite, shape (n_samples,), n_samples > 0, at `sample_rate` in Hz.
 
-    `clipped` says that the source's peaks were cut off flat, `cut_off` that its container
-    promised more sound than could be decoded. Checked once, in `ser.audio.loading`; every later function relies on it.
+    `clipped` is true if the peaks of the source were cut off flat, `cut_off` if its file ends early. Checked once, in
+    `ser.audio.loading`; later functions rely on it.
     """
 
     samples: np.ndarray
@@ -104,7 +113,7 @@ class Waveform:
 
 @dataclass(frozen=True)
 class Clip:
-    """One labelled recording, without its sound. `speaker` is unique across corpora (`ravdess/07`).
+    """One labelled recording of a corpus, without its sound. `speaker` is unique across corpora (`ravdess/07`).
 
     `intensity` is "normal", "strong" or None; `sex` is "male", "female" or None.
     """
@@ -121,7 +130,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Word:
-    """A word as it was heard, from `start_s` to `end_s`; `joined` where no space stands before it, as in Chinese."""
+    """A word of a transcript, from `start_s` to `end_s`; `joined` if no space precedes it, as in Chinese."""
 
     word: str
     start_s: float
@@ -133,22 +142,22 @@ class Word:
         return (self.start_s + self.end_s) / 2
 
     def to_dict(self) -> dict[str, Any]:
-        return {"word": self.word, "start_s": self.start_s, "end_s": self.end_s}
+        return {"word": self.word, "start_s": rounded(self.start_s), "end_s": rounded(self.end_s)}
 
 
 def text_of(words: Iterable[Word]) -> str:
-    """Words as one reads them."""
+    """Return words as running text."""
     return "".join(word.word if word.joined else f" {word.word}" for word in words).strip()
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One answer: what the voice sounds like to the model, how sure it is, and why it may be in doubt.
+    """The prediction for one recording: label, probabilities and reasons for doubt.
 
-    `probabilities` maps every label of the model, in vocabulary order, to a fraction; they sum to 1.
-    `uncertain` holds when there is at least one reason in `reasons` (keys of `REASONS`).
-    `used_s` is the part of the recording, in seconds, that is left once silence at both ends is trimmed; `distance`
-    tells how far it is from the training speech (near 1 for that, `ser.inference.novelty`), from models that say it.
+    `probabilities` maps every label of the model, in vocabulary order, to a fraction; they sum to 1. `uncertain` is
+    true if the answer should not be trusted; `reasons` (keys of `REASONS`) says why. `used_s` is the trimmed part, its
+    start and end in seconds. `distance` is that from the training speech (near 1 for it, see `ser.inference.novelty`),
+    `sex` and `intensity` (0 to 1) how the voice sounds; None if the model does not give them.
     """
 
     label: str
@@ -172,39 +181,39 @@ class Prediction:
         return bool(self.reasons)
 
     def to_dict(self) -> dict[str, Any]:
-        """The one JSON form of all doors."""
+        """Return the JSON form, the same for all interfaces; numbers have 9 significant digits."""
         return {
             "file": self.file,
             "label": self.label,
-            "confidence": self.confidence,
-            "probabilities": dict(self.probabilities),
+            "confidence": rounded(self.confidence),
+            "probabilities": _rounded_values(self.probabilities),
             "uncertain": self.uncertain,
             "reasons": list(self.reasons),
-            "sex": self.sex,
-            "intensity": self.intensity,
-            "duration_s": self.duration_s,
+            "sex": None if self.sex is None else _rounded_values(self.sex),
+            "intensity": None if self.intensity is None else rounded(self.intensity),
+            "duration_s": rounded(self.duration_s),
             "model": self.model,
         }
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What stands in the place of a `Prediction` where a recording cannot be answered: `error` says why."""
+    """A recording that could not be answered; `error` says why."""
 
     file: str | None
     error: SerError
 
     def to_dict(self) -> dict[str, Any]:
-        """The one JSON form of all doors."""
+        """Return the JSON form, the same for all interfaces."""
         return {"file": self.file, "error": str(self.error)}
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of speech that sounds the same throughout, from `start_s` to `end_s`.
+    """A stretch of speech with one label, from `start_s` to `end_s`.
 
-    `probabilities` are those of the windows over it, averaged as logarithms; `reasons` (keys of `REASONS`) say why
-    the label may be in doubt. `words` are those said in it, None where nobody asked (`ser.transcript.transcript`).
+    `probabilities` are those of its windows, averaged as logarithms; `reasons` (keys of `REASONS`) says why the label
+    should not be trusted. `words` are those said in it, None without a transcript (`ser.transcript`).
     """
 
     start_s: float
@@ -229,29 +238,29 @@ class Segment:
 
     @property
     def text(self) -> str:
-        """What was said in it, as far as anybody asked."""
+        """What was said in it; empty without a transcript."""
         return text_of(self.words or ())
 
     def to_dict(self) -> dict[str, Any]:
-        told = {} if self.words is None else {"text": self.text, "words": [word.to_dict() for word in self.words]}
+        words = {} if self.words is None else {"text": self.text, "words": [word.to_dict() for word in self.words]}
         return {
-            "start_s": self.start_s,
-            "end_s": self.end_s,
+            "start_s": rounded(self.start_s),
+            "end_s": rounded(self.end_s),
             "label": self.label,
-            "confidence": self.confidence,
-            "probabilities": dict(self.probabilities),
+            "confidence": rounded(self.confidence),
+            "probabilities": _rounded_values(self.probabilities),
             "uncertain": self.uncertain,
             "reasons": list(self.reasons),
-            **told,
+            **words,
         }
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """The segments of a recording in order of time; between them nobody speaks.
+    """The segments of a recording in order of time; between them is no speech.
 
-    `labels` are those of the model; `cut_off` says that the file is damaged and only its part before the damage was
-    heard, which is `duration_s` long. `text` is what was said, None where nobody asked (`ser.transcript.transcript`).
+    `labels` are those of the model. `cut_off` is true if the file is damaged and only the part before the damage was
+    decoded, which is `duration_s` long. `text` is what was said, None without a transcript (`ser.transcript`).
     """
 
     file: str | None
@@ -269,19 +278,19 @@ class Timeline:
 
     @property
     def share(self) -> dict[str, float]:
-        """Of each label in the time spoken, uncertain segments with theirs; sums to 1, or all 0 without speech."""
+        """Share of each label in the speech, uncertain segments included; sums to 1, all 0 without speech."""
         spoken = dict.fromkeys(self.labels, 0.0)
         for segment in self.segments:
             spoken[segment.label] += segment.duration_s
         return {label: time_s / self.speech_s if self.segments else 0.0 for label, time_s in spoken.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """The one JSON form of all doors."""
+        """Return the JSON form, the same for all interfaces; numbers have 9 significant digits."""
         return {
             "file": self.file,
-            "duration_s": self.duration_s,
+            "duration_s": rounded(self.duration_s),
             "segments": [segment.to_dict() for segment in self.segments],
-            "share": self.share,
+            "share": _rounded_values(self.share),
             "model": self.model,
             "cut_off": self.cut_off,
             **({} if self.text is None else {"text": self.text}),

@@ -1,4 +1,4 @@
-"""One folder, one released model: written beside, manifest last, then renamed; verified before anything is opened."""
+"""Artifacts: one folder a released model, written beside and renamed, verified before a graph is opened."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from ser.features.recipes import RECIPES
 from ser.inference.manifest import MANIFEST, graphs, needed, read_manifest
 from ser.types import EMOTIONS, ArtifactError, ParameterError
 
-# Read when ONNX Runtime is first imported: else it leaves an identifier and a log in the user's home and sends them on.
+# Read when ONNX Runtime is first imported: by default it writes an identifier to the home folder and sends it.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-INSTALLED = Path(__file__).resolve().parents[1] / "artifacts"  # where the wheel puts them
+INSTALLED = Path(__file__).resolve().parents[1] / "artifacts"  # of the wheel
 ARTIFACTS = INSTALLED if INSTALLED.is_dir() else INSTALLED.parent.parent / "artifacts"
-GOLDEN_TOLERANCE = 1e-4  # between a stored log-probability and the one that this machine computes
+GOLDEN_TOLERANCE = 1e-4  # largest difference of a log-probability from the stored one
 
 
 @dataclass(frozen=True)
 class Branch:
-    """One network: a recipe's features in, log-probabilities out, and the weight of its vote."""
+    """One network of a model: its recipe, its graph, and the weight of its log-probabilities."""
 
     recipe: str
     file: str
@@ -38,7 +38,7 @@ class Branch:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A verified folder and its manifest."""
+    """A verified folder with its manifest."""
 
     folder: Path
     manifest: dict[str, Any]
@@ -61,15 +61,15 @@ class Artifact:
 
 
 def known() -> dict[str, Path]:
-    """Name and folder of every artifact of the project or the installation; hidden ones are half written."""
+    """Return the folder of every artifact of the project or installation by name; hidden folders are unfinished."""
     return {path.parent.name: path.parent for path in sorted(ARTIFACTS.glob(f"[!.]*/{MANIFEST}"))}
 
 
 def find(model: str | os.PathLike[str] | None = None) -> Path:
-    """The folder of a model given by name or folder.
+    """Return the folder of a model by name or folder.
 
-    Without one: what `SER_MODEL` names, else the artifact with the highest six-fold UAR among those that answer
-    all eight emotions. `ArtifactError` lists the known ones.
+    By default that of `SER_MODEL`, else the artifact with the highest six-fold UAR among those that answer all eight
+    emotions. Raises `ArtifactError`, which lists the known ones.
     """
     model = model or os.environ.get("SER_MODEL") or _best()
     if str(model) in known():
@@ -99,9 +99,9 @@ def _best() -> str:
 
 
 def verify(folder: Path) -> Artifact:
-    """The artifact in a folder, after schema, recipes and the SHA-256 of every file hold.
+    """Return the artifact of a folder after a check of schema, recipes and the SHA-256 of every file.
 
-    What answering needs must be there; what is only for training and scoring may be left out of an installation.
+    Files that answering needs must be present; those for training and scoring may be absent from an installation.
     """
     manifest = read_manifest(folder)
     answering = needed(manifest)
@@ -120,25 +120,35 @@ def _check_hash(folder: Path, name: str, expected: str, *, needed: bool) -> None
             raise ArtifactError(f"{folder.name}/{name} is missing; fetch the model's folder again.")
         return
     try:
-        found = sha256(path)
+        digest = sha256(path)
     except OSError as error:
         raise ArtifactError(f"{folder.name}/{name} cannot be read ({error.strerror}). Check its rights.") from error
-    if found != expected:
+    if digest != expected:
         raise ArtifactError(
-            f"{folder.name}/{name} is not the file of this model: expected SHA-256 {expected}, found {found}."
+            f"{folder.name}/{name} is not the file of this model: expected SHA-256 {expected}, found {digest}."
         )
 
 
 def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def open_graph(artifact: Artifact, file: str, recipe: str | None = None) -> Any:
-    """An ONNX Runtime session for one graph of a verified artifact, one thread.
+def manifest_digest(folder: Path) -> str:
+    """Return the SHA-256 of an artifact's manifest, which identifies the version of the model."""
+    return sha256(folder / MANIFEST)
 
-    Its first output is as wide as the labels, the second as the heads, if there are any; with `recipe` it takes what
-    that gives.
+
+def reference(folder: Path) -> str:
+    """Return what `find` takes on any machine for a known model: its name; else the absolute path."""
+    return folder.name if known().get(folder.name) == folder else str(folder.resolve())
+
+
+def open_graph(artifact: Artifact, file: str, recipe: str | None = None) -> Any:
+    """Return an ONNX Runtime session for one graph of a verified artifact, on one thread.
+
+    Raises `ArtifactError` unless its outputs fit the labels and heads, and its input the `recipe`, if given.
     """
     import onnxruntime as ort
 
@@ -154,36 +164,36 @@ def open_graph(artifact: Artifact, file: str, recipe: str | None = None) -> Any:
 
 
 def _check_ends(session: Any, artifact: Artifact, file: str, recipe: str | None) -> None:
-    """Hold what a graph takes and gives against recipe, labels and heads."""
+    """Check the input of a graph against the recipe, its outputs against labels and heads."""
     where, heads = f"{artifact.name}/{file}", artifact.manifest.get("heads", [])
     width, *more = [(output.shape or [0])[-1] for output in session.get_outputs()]
     if width != len(artifact.labels):
         raise ArtifactError(f"{where}: expected {len(artifact.labels)} outputs, one a label, found {width}.")
     if heads and more[:1] != [len(heads)]:
-        found = more[0] if more else "none"
-        raise ArtifactError(f"{where}: expected a second output of {len(heads)}, {' and '.join(heads)}, found {found}.")
-    taken = session.get_inputs()[0].shape[1:]  # a number, or the name of a free axis
-    given = RECIPES[recipe].shape if recipe else taken
-    if len(taken) != len(given) or any(isinstance(n, int) and n != m for n, m in zip(taken, given, strict=True)):
-        raise ArtifactError(f"{where} does not take what recipe {recipe} gives: expected {given}, found {taken}.")
+        second = more[0] if more else "none"
+        raise ArtifactError(f"{where}: expected a second output of {len(heads)} ({', '.join(heads)}), found {second}.")
+    shape = session.get_inputs()[0].shape[1:]  # numbers, or the name of a free axis
+    given = RECIPES[recipe].shape if recipe else shape
+    if len(shape) != len(given) or any(isinstance(n, int) and n != m for n, m in zip(shape, given, strict=True)):
+        raise ArtifactError(f"{where} does not take what recipe {recipe} gives: expected {given}, found {shape}.")
 
 
 def run_graph(session: Any, features: np.ndarray) -> np.ndarray:
-    """Log-probabilities of a batch, shape (n, n_labels)."""
+    """Return the log-probabilities for a batch, (n, n_labels)."""
     return run_outputs(session, features)[0]
 
 
 def run_outputs(session: Any, features: np.ndarray) -> list[np.ndarray]:
-    """All outputs for a batch: log-probabilities (n, n_labels) and, where there are heads, `HEADS` (n, 2)."""
+    """Return all outputs for a batch: log-probabilities (n, n_labels) and `HEADS` (n, 2), if the model has them."""
     return session.run(None, {session.get_inputs()[0].name: features})
 
 
 def read_arrays(artifact: Artifact, file: str, **shapes: tuple[int | None, ...]) -> list[np.ndarray]:
-    """Finite float32 arrays by name and shape (None: any length) from an `.npz`; nothing is unpickled."""
+    """Return finite float32 arrays of an `.npz` by name and shape (None: any length); nothing is unpickled."""
     try:
         with np.load(artifact.path(file), allow_pickle=False) as stored:
             arrays = [np.asarray(stored[name], np.float32) for name in shapes]
-    except Exception as error:  # NumPy, zipfile and zlib raise what they like
+    except Exception as error:  # NumPy, zipfile and zlib share no narrower base
         raise ArtifactError(f"{artifact.name}/{file} does not hold {', '.join(shapes)}: {error}.") from error
     for (name, shape), array in zip(shapes.items(), arrays, strict=True):
         fits = len(array.shape) == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
@@ -193,7 +203,7 @@ def read_arrays(artifact: Artifact, file: str, **shapes: tuple[int | None, ...])
 
 
 def check_golden(artifact: Artifact, sessions: list[Any]) -> None:
-    """Every branch must give its stored answer for its stored input; `golden` holds `input_i` and `output_i`."""
+    """Check every branch against its stored example, `input_i` and `output_i` of the golden file."""
     file = artifact.manifest["golden"]
     for i, (branch, session) in enumerate(zip(artifact.branches, sessions, strict=True)):
         shapes = {f"input_{i}": (None, *RECIPES[branch.recipe].shape), f"output_{i}": (None, len(artifact.labels))}
@@ -201,8 +211,8 @@ def check_golden(artifact: Artifact, sessions: list[Any]) -> None:
         try:
             difference = float(np.abs(run_graph(session, given) - expected).max())
         except Exception as error:  # as for opening
-            found = f"does not take what recipe {branch.recipe} gives: {error}"
-            raise ArtifactError(f"{artifact.name}/{branch.file} {found}") from error
+            mismatch = f"does not take what recipe {branch.recipe} gives: {error}"
+            raise ArtifactError(f"{artifact.name}/{branch.file} {mismatch}") from error
         if not difference <= GOLDEN_TOLERANCE:
             raise ArtifactError(
                 f"{artifact.name}/{branch.file} does not give its stored answer ({file}): expected a difference of at "
@@ -210,30 +220,30 @@ def check_golden(artifact: Artifact, sessions: list[Any]) -> None:
             )
 
 
-def home(name: str) -> Path:
-    """Where a newly trained model goes: beside the others, or in the working folder where `ser` is installed."""
+def new_folder(name: str) -> Path:
+    """Return the folder for a new artifact: beside the others, or in the working folder if `ser` is installed."""
     return (Path("artifacts") if ARTIFACTS == INSTALLED else ARTIFACTS) / name
 
 
 def check_name(name: str) -> str:
-    """The name, if it can be a folder of its own; else `ParameterError`."""
+    """Return the name if it can be a folder; raises `ParameterError` otherwise."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise ParameterError(f"A model's name is made of letters, digits, '.', '_' and '-', found {name!r}.")
     return name
 
 
 def check_free(folder: Path, *, force: bool) -> None:
-    """`ArtifactError` where the folder exists, unless `force` allows to replace it."""
+    """Raise `ArtifactError` if the folder exists and `force` does not allow to replace it."""
     if folder.exists() and not force:
         raise ArtifactError(f"{folder} exists already; choose another --name, or --force to replace it.")
 
 
 def write(folder: Path, fill: Callable[[Path], dict[str, Any]], *, force: bool = False) -> Path:
-    """Write an artifact: `fill` puts every file into a fresh folder beside and gives the manifest; then the rename.
+    """Write an artifact: `fill` writes every file into a temporary folder and returns the manifest; then rename.
 
     The hashes of all files are added to the manifest, which is written last. An older artifact is replaced only with
-    `force`, and a failing, interrupted or killed run leaves it as it was; only if killed between the two renames, it
-    stands beside under a hidden name, `.NAME-….old`, and has to be renamed back.
+    `force` and stays as it was if the run fails, is interrupted or killed; if it is killed between the two renames, the
+    older one has the hidden name `.NAME-….old` and must be renamed back.
     """
     check_free(folder, force=force)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -251,7 +261,7 @@ def write(folder: Path, fill: Callable[[Path], dict[str, Any]], *, force: bool =
 
 
 def _swap(beside: Path, folder: Path) -> None:
-    """Put `beside` in the place of `folder`, which may exist; where that fails the old one comes back."""
+    """Rename `beside` to `folder`, which may exist; if that fails, restore the old one."""
     if not folder.exists():
         beside.rename(folder)
         return

@@ -1,6 +1,6 @@
-"""Sound that arrives piece by piece: which stretch of it is due for an answer, and the whole at the end.
+"""Live sound: PCM that arrives in pieces, cut into the windows that are due for an answer.
 
-Each stretch comes as the bytes of a WAV, so that whatever answers recordings answers it, and in the same way.
+Each window is the bytes of a WAV, so that it is answered like any recording.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ STEP_S = 0.25  # of sound between answers
 
 
 class Stream:
-    """16-bit little-endian PCM at `rate` (Hz) with `channels` interleaved. Raises `ParameterError` beyond the limits.
+    """Collect 16-bit little-endian PCM at `rate` (Hz) with interleaved `channels`.
 
-    It keeps the last window, and the whole up to what `predict` takes and one piece beyond, so that `predict` is what
-    refuses more.
+    Keeps the last window, and all sound up to the limits of `predict` and one piece beyond, so that `predict` refuses
+    what is longer. Raises `ParameterError` for a rate or channels outside the limits.
     """
 
     def __init__(self, rate: int, channels: int) -> None:
@@ -37,7 +37,7 @@ class Stream:
 
     @property
     def t_s(self) -> float:
-        """Seconds of sound that have arrived."""
+        """Seconds of sound received."""
         return self._n_bytes // self._frame / self.rate
 
     @property
@@ -45,7 +45,7 @@ class Stream:
         return len(self._whole) + len(self._recent)
 
     def add(self, pcm: bytes) -> Iterator[tuple[float, bytes]]:
-        """Take the next piece, of any size. Yields (seconds, WAV of the 3.5 s before them) at every full 0.25 s."""
+        """Add the next piece, of any size; yield (seconds, WAV of the last 3.5 s) at every full 0.25 s."""
         if len(self._whole) <= self._most:
             self._whole += pcm
         left = memoryview(pcm)
@@ -57,11 +57,11 @@ class Stream:
                 yield self.t_s, self._wav(self._recent)
 
     def whole(self) -> tuple[float, bytes]:
-        """(seconds, WAV) of all the sound that arrived."""
+        """Return (seconds, WAV) of all sound received."""
         return self.t_s, self._wav(self._whole)
 
     def _push(self, pcm: memoryview) -> None:
-        """Append to the last window; at the end of a step it is whole frames."""
+        """Append to the last window, which holds whole frames at the end of a step."""
         self._n_bytes += len(pcm)
         self._recent += pcm
         del self._recent[: -self._window_bytes]

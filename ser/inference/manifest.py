@@ -1,4 +1,4 @@
-"""The manifest of an artifact: what it must hold, read and checked before anything else is opened."""
+"""The manifest of an artifact: its schema, read and checked before any other file is opened."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ser.types import EMOTIONS, ArtifactError
 SCHEMA = "ser-artifact/1"
 MANIFEST = "manifest.json"
 FILE_NAME = re.compile(r"\w[\w.-]{0,99}(/\w[\w.-]{0,99}){0,3}", re.ASCII)  # stays inside the folder
-# Columns of a graph's second output: probabilities of a woman's voice, of strong intensity.
+# Columns of a graph's second output: probability of a female voice, of strong intensity.
 HEADS = ("female", "strong")
-VARIANT = {"name": str, "files": [str], "own_voice?": str, "test": [str], "temperature": float}
-# What the manifest must hold. [x]: a list of x; {str: x}: any keys; "key?": may be left out; numbers are finite.
+FOLD = {"name": str, "files": [str], "own_voice?": str, "test": [str], "temperature": float}
+# The schema. [x]: a list of x; {str: x}: any keys; "key?": optional; numbers are finite.
 FIELDS: dict[Any, Any] = {
     "schema": str,
     "name": str,
@@ -32,8 +32,8 @@ FIELDS: dict[Any, Any] = {
     "own_voice?": {"recipe": str, "file": str, "weight": float},
     "reduce_noise?": bool,
     "novelty?": {"file": str, "branch?": int, "recipe?": str, "threshold": float, "deciles?": [float]},
-    "folds?": [VARIANT],
-    "random?": VARIANT,
+    "folds?": [FOLD],
+    "random?": FOLD,
     "training": {"config": {"seeds": [int]}, "corpora": {str: {"speakers": [str]}}},
     "metrics": {"folds?": {"uar": float}},
     "versions": {str: str},
@@ -42,7 +42,7 @@ FIELDS: dict[Any, Any] = {
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder, its fields and their types checked, nothing else opened."""
+    """Return the manifest of a folder after a check of its fields; raises `ArtifactError` if it is not valid."""
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -69,30 +69,30 @@ def _check_fields(manifest: Any, where: str) -> None:
             raise ArtifactError(f"{where}: expected file names inside the folder, found {reprlib.repr(name)}.")
 
 
-def _check_shape(value: Any, shape: Any, at: str, where: str) -> None:
-    """Hold a value against an entry of `FIELDS`, and what is in it against what is in that."""
+def _check_shape(value: Any, shape: Any, key: str, where: str) -> None:
+    """Check a value against an entry of `FIELDS`, recursively."""
     kind: Any = shape if isinstance(shape, type) else type(shape)
     if type(value) is not kind or (kind is float and not math.isfinite(value)):
-        wanted = "finite float" if kind is float else kind.__name__
-        raise ArtifactError(f"{where}: expected {at!r} as {wanted}, found {reprlib.repr(value)}.")
+        expected = "finite float" if kind is float else kind.__name__
+        raise ArtifactError(f"{where}: expected {key!r} as {expected}, found {reprlib.repr(value)}.")
     if isinstance(shape, list):
-        for place, item in enumerate(value):
-            _check_shape(item, shape[0], f"{at}[{place}]", where)
+        for index, item in enumerate(value):
+            _check_shape(item, shape[0], f"{key}[{index}]", where)
     elif isinstance(shape, dict):
-        for key, part in _parts(value, shape):
-            _check_shape(value.get(key), part, f"{at}.{key}".lstrip("."), where)
+        for name, part in _fields(value, shape):
+            _check_shape(value.get(name), part, f"{key}.{name}".lstrip("."), where)
 
 
-def _parts(value: dict[str, Any], shape: dict[Any, Any]) -> list[tuple[str, Any]]:
-    """The keys that a dictionary of this shape must hold or happens to hold, each with the shape of its value."""
+def _fields(value: dict[str, Any], shape: dict[Any, Any]) -> list[tuple[str, Any]]:
+    """Return the required and the present keys of a dictionary, each with the shape of its value."""
     if str in shape:
-        return [(key, shape[str]) for key in value]
+        return [(name, shape[str]) for name in value]
     names = {key.removesuffix("?"): key for key in shape}
     return [(name, shape[key]) for name, key in names.items() if name == key or name in value]
 
 
 def _check_branches(manifest: dict[str, Any], where: str) -> None:
-    """At least one, each of a known recipe, and everything that refers to them."""
+    """Check that there are branches of known recipes, and that all entries fit them."""
     branches = manifest["branches"]
     if not branches:
         raise ArtifactError(f"{where}: expected at least one branch, found none.")
@@ -100,40 +100,40 @@ def _check_branches(manifest: dict[str, Any], where: str) -> None:
     own = [manifest["own_voice"]] if "own_voice" in manifest else []
     for entry in [*branches, *own, *([novelty] if "recipe" in novelty else [])]:
         if entry["recipe"] not in RECIPES:
-            found = f"recipe {entry['recipe']!r}; known: {', '.join(RECIPES)}"
-            raise ArtifactError(f"{where}: a branch needs {found}. A newer ser may know it.")
+            unknown = f"recipe {entry['recipe']!r}; known: {', '.join(RECIPES)}"
+            raise ArtifactError(f"{where}: a branch needs {unknown}. A newer ser may know it.")
     if manifest.get("heads", list(HEADS)) != list(HEADS):
         raise ArtifactError(f"{where}: expected 'heads' as {list(HEADS)}, found {manifest['heads']}.")
-    if any(len(variant["files"]) != len(branches) for variant in _variants(manifest)):
+    if any(len(fold["files"]) != len(branches) for fold in _folds(manifest)):
         raise ArtifactError(f"{where}: expected one file a branch in every entry of 'folds' and 'random'.")
     if novelty and "recipe" not in novelty and novelty.get("branch") not in range(len(branches)):
-        found = novelty.get("branch")
-        raise ArtifactError(f"{where}: expected 'novelty.branch' below {len(branches)}, found {found}.")
+        branch = novelty.get("branch")
+        raise ArtifactError(f"{where}: expected 'novelty.branch' below {len(branches)}, found {branch}.")
     deciles = novelty.get("deciles", [])
     if deciles != sorted(deciles):
         raise ArtifactError(f"{where}: expected 'novelty.deciles' to rise, found {reprlib.repr(deciles)}.")
 
 
 def _check_numbers(manifest: dict[str, Any], where: str) -> None:
-    """Scores are weighted by one and divided by the other."""
-    found = [("temperature", entry["temperature"]) for entry in (manifest, *_variants(manifest))]
+    """Check that temperatures and weights are above 0."""
+    numbers = [("temperature", entry["temperature"]) for entry in (manifest, *_folds(manifest))]
     weighted = [*manifest["branches"], *([manifest["own_voice"]] if "own_voice" in manifest else [])]
-    found += [("weight", entry["weight"]) for entry in weighted]
-    for name, value in found:
+    numbers += [("weight", entry["weight"]) for entry in weighted]
+    for name, value in numbers:
         if value <= 0:
             raise ArtifactError(f"{where}: expected a {name} above 0, found {value}.")
 
 
-def _variants(manifest: dict[str, Any]) -> list[dict[str, Any]]:
-    """The entries that name other graphs: those of folds and of the random split."""
+def _folds(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the entries of the folds and of the random split, which name graphs of their own."""
     return [*manifest.get("folds", []), *([manifest["random"]] if "random" in manifest else [])]
 
 
 def graphs(manifest: dict[str, Any]) -> set[str]:
-    """Every graph that may ever be run."""
-    own = {entry["own_voice"] for entry in _variants(manifest) if "own_voice" in entry}
+    """Return the names of all graphs, those of folds included."""
+    own = {fold["own_voice"] for fold in _folds(manifest) if "own_voice" in fold}
     shipped = {entry["file"] for entry in manifest["branches"]} | _own_voice(manifest)
-    return shipped | own | {file for variant in _variants(manifest) for file in variant["files"]}
+    return shipped | own | {file for fold in _folds(manifest) for file in fold["files"]}
 
 
 def _own_voice(manifest: dict[str, Any]) -> set[str]:
@@ -141,6 +141,6 @@ def _own_voice(manifest: dict[str, Any]) -> set[str]:
 
 
 def needed(manifest: dict[str, Any]) -> set[str]:
-    """The files that answering needs."""
+    """Return the names of the files that answering needs."""
     novelty = {manifest["novelty"]["file"]} if "novelty" in manifest else set()
     return {entry["file"] for entry in manifest["branches"]} | {manifest["golden"]} | novelty | _own_voice(manifest)

@@ -1,4 +1,4 @@
-"""Tells speech like that of the training from what is not: music, noise, tones, a very different line or room."""
+"""Novelty detection: how far features are from those of the training speech (music, noise and tones are far)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 SHRINKAGE = 0.05  # share of the identity mixed into the covariance of standardised features
-KEPT_PERCENT = 99.5  # of training recordings, each measured from the other speakers, that count as usual
+KEPT_PERCENT = 99.5  # of left-out training recordings that lie within the threshold
 DECILES = range(10, 100, 10)  # in percent
 
 
@@ -23,7 +23,7 @@ class Novelty:
 
     @classmethod
     def fitted(cls, rows: np.ndarray) -> Novelty:
-        """From the features of unaltered recordings, shape (n, k). With noisy copies among them, noise would pass."""
+        """Fit to the features of unaltered recordings, shape (n, k); noisy copies among them would let noise pass."""
         mean, scale = rows.mean(axis=0), rows.std(axis=0)
         scale = np.where(scale > 0, scale, 1)
         covariance = np.cov((rows - mean) / scale, rowvar=False)
@@ -32,7 +32,7 @@ class Novelty:
         return cls(mean.astype(np.float32), whitening.astype(np.float32))
 
     def distance(self, features: np.ndarray) -> np.ndarray:
-        """Root mean square of whitened features, a Mahalanobis distance: (..., k) to (...); near 1 for the training."""
+        """Return the Mahalanobis distance, the root mean square of whitened features: (..., k) to (...)."""
         return np.sqrt(np.mean(np.square((features - self.mean) @ self.whitening), axis=-1))
 
     def save(self, path: Path) -> None:
@@ -44,10 +44,10 @@ class Novelty:
             return cls(stored["mean"], stored["whitening"])
 
 
-def usual(sides: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
-    """How far left-out speakers' recordings lie from the others'; `sides` are (fitted, left out) rows.
+def fit_threshold(sides: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
+    """Return the manifest's `threshold` and `deciles` of distances; `sides` are pairs of (fitted, left out) rows.
 
-    `threshold` is the distance within which 99.5 % of them lie; the nine `deciles` cut them into ten equal parts.
+    99.5 % of the left-out speakers' recordings lie within `threshold`; nine `deciles` cut them into equal parts.
     """
     distances = np.concatenate([Novelty.fitted(fitted).distance(left_out) for fitted, left_out in sides])
     deciles = np.percentile(distances, list(DECILES)).astype(float).tolist()

@@ -1,4 +1,4 @@
-"""The core that every door uses: a recording in, a `Prediction` out."""
+"""The recogniser that every interface asks: a recording in, a `Prediction` out."""
 
 from __future__ import annotations
 
@@ -6,15 +6,25 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import Any, Literal, overload
+from functools import cache
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 
-from ser.audio.loading import Source, load_waveform, source_name
+from ser.audio.loading import Source, checked_waveform, load_waveform, source_name, waveform_of_samples
 from ser.features.preprocessing import normalise, reduce_noise, trim
 from ser.features.recipes import recipe
-from ser.inference.artifact import Artifact, check_golden, find, open_graph, read_arrays, run_outputs, verify
-from ser.inference.memory import keep_freed
+from ser.inference.artifact import (
+    Artifact,
+    check_golden,
+    find,
+    manifest_digest,
+    open_graph,
+    read_arrays,
+    reference,
+    run_outputs,
+    verify,
+)
 from ser.inference.novelty import Novelty
 from ser.metrics import softmax
 from ser.timeline import timeline
@@ -22,6 +32,7 @@ from ser.types import (
     MIN_USED_S,
     REASONS,
     SILENT,
+    ArtifactError,
     Failure,
     ParameterError,
     Prediction,
@@ -33,44 +44,56 @@ from ser.types import (
 
 SILENT_PEAK = 3e-4  # of full scale, -70 dB; the quietest of the training recordings peaks at 4.5e-3
 
-PRIOR_CLIPS = 5  # right answers that labelled clips of a voice are weighed against
-LEANING = 2.0  # log-probability that a label gains which is always missed
+PRIOR_CLIPS = 5  # pseudo-clips without error that labelled clips of a speaker are weighed against
+LABEL_BIAS = 2.0  # log-probability that is added to a label whose probability was 1 too low on average
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What is left of a recording: where its sound lies, in samples, and the features of each recipe.
+class Inputs:
+    """A recording as the networks take it.
 
-    `inputs` maps a recipe's name to rows (n_windows, *shape); it is empty for silence.
+    `used` is the trimmed part, first sample and end. `rows` maps the name of a recipe to features of shape
+    (n_windows, *recipe.shape); it is empty if the recording is silent.
     """
 
     waveform: Waveform
     used: tuple[int, int]
-    inputs: dict[str, np.ndarray]
+    rows: dict[str, np.ndarray]
+
+
+class _Branch(NamedTuple):
+    recipe: str
+    session: Any
+    weight: float
 
 
 class Recognizer:
-    """A loaded model. It keeps no state after construction, so one object serves all threads."""
+    """A loaded model. It keeps no state after construction, so threads can share it, and it can be pickled.
 
-    def __init__(self, artifact: Artifact, variant: dict[str, Any] | None = None) -> None:
-        """`variant` is an entry of the manifest that names other graphs: those of a fold, with their temperature."""
+    Pickled are the model's name (or folder, if it has none), the fold and the calibration; where it is unpickled the
+    same model must be installed, else `ArtifactError` is raised.
+    """
+
+    def __init__(self, artifact: Artifact, fold: dict[str, Any] | None = None) -> None:
+        """Open the graphs of a verified artifact, or those of one `fold` of its manifest, with its temperature."""
         self.artifact = artifact
         self.name = artifact.name
         self.labels = artifact.labels
         self.sample_rate = recipe(artifact.branches[0].recipe).sample_rate
-        files = variant["files"] if variant else [branch.file for branch in artifact.branches]
+        self._fold = fold
+        files = fold["files"] if fold else [branch.file for branch in artifact.branches]
         self._branches = [
-            (branch.recipe, open_graph(artifact, file, branch.recipe), branch.weight)
+            _Branch(branch.recipe, open_graph(artifact, file, branch.recipe), branch.weight)
             for branch, file in zip(artifact.branches, files, strict=True)
         ]
-        if variant is None:
-            check_golden(artifact, [session for _, session, _ in self._branches])
-        self._temperature = (variant or artifact.manifest)["temperature"]
+        if fold is None:
+            check_golden(artifact, [branch.session for branch in self._branches])
+        self._temperature = (fold or artifact.manifest)["temperature"]
         self._reduce_noise = artifact.manifest.get("reduce_noise", False)
         entry = artifact.manifest.get("novelty")
         self._novelty = _novelty(artifact, entry) if entry else None
-        self._own = _own_voice(artifact, variant)
-        self._voice: np.ndarray | None = None
+        self._own_branch = _own_branch(artifact, fold)
+        self._speaker: np.ndarray | None = None  # mean features of the speaker that it is calibrated to
         self._bias = np.zeros(len(self.labels))
 
     @property
@@ -86,27 +109,57 @@ class Recognizer:
     def __repr__(self) -> str:
         return f"Recognizer({self.name!r}: {', '.join(self.labels)})"
 
-    def predict(self, source: Source | Waveform) -> Prediction:
-        """What a recording sounds like: a path, its bytes, an open file, or a waveform at the model's sample rate.
+    # --- Copies ---
 
-        Any format that `ser.audio.loading` knows, up to 120 s. Raises `AudioError` for what is not sound.
+    def __copy__(self) -> Recognizer:
+        """Return a second object with the same graphs, which hold no state."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Recognizer:
+        return copy(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        folder = self.artifact.folder
+        options = {"fold": self._fold, "speaker": self._speaker, "bias": self._bias}
+        return {"model": reference(folder), "digest": manifest_digest(folder), **options}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        folder = find(state["model"])
+        if manifest_digest(folder) != state["digest"]:
+            raise ArtifactError(
+                f"The model {state['model']!r} here is another version than that of the pickled recogniser. Install "
+                "the same version of voice-ser and its models on all machines."
+            )
+        self.__init__(verify(folder), state["fold"])  # type: ignore[misc]
+        self._speaker, self._bias = state["speaker"], state["bias"]
+
+    # --- Answers ---
+
+    def predict(self, source: Source | Waveform | np.ndarray, *, sample_rate: int | None = None) -> Prediction:
+        """Return the prediction for one recording of up to 120 s.
+
+        `source` is a path, the bytes of a file, an open binary file, a `Waveform`, or samples as a NumPy array with
+        their `sample_rate` in Hz: any integer or float type, shape (n,), (channels, n) or (n, channels). Raises
+        `AudioError` if it is not sound, `ParameterError` if it is none of these.
         """
-        heard = self.features(source)
-        waveform, (start, end) = heard.waveform, heard.used
-        if not heard.inputs:
-            return self._silent(waveform, source)
-        scores, heads = self._ask(heard)
+        name, inputs = source_name(source), self.inputs(source, sample_rate=sample_rate)
+        waveform, (start, end) = inputs.waveform, inputs.used
+        if not inputs.rows:
+            return self._silent(waveform, name)
+        scores, heads = self._run(inputs)
         probabilities = softmax(scores / self._temperature)
-        distance = self._distance(heard.inputs)
-        found = {
+        distance = self._distance(inputs.rows)
+        doubts = {
             "clipped": waveform.clipped,
             "cut_off": waveform.cut_off,
             "too_short": end - start < MIN_USED_S * waveform.sample_rate,
             "close_call": probabilities.max() < self.sure_from,
             "unlike_training": distance is not None and distance > self.artifact.manifest["novelty"]["threshold"],
         }
-        answer = self._answer(waveform, source, probabilities, found, (start, end), heads)
-        return replace(answer, distance=distance)
+        prediction = self._prediction(waveform, name, probabilities, doubts, (start, end), heads)
+        return replace(prediction, distance=distance)
 
     @overload
     def predict_many(
@@ -121,11 +174,11 @@ class Recognizer:
     def predict_many(
         self, sources: Iterable[Source | Waveform], *, on_error: Literal["raise", "return"] = "raise"
     ) -> Iterator[Prediction | Failure]:
-        """Answers to many recordings in their order; each is taken from `sources` and heard when it is asked for.
+        """Yield the prediction for each recording in order; one is taken from `sources` when it is asked for.
 
-        One that is refused raises as in `predict`; the next call goes on with the one after it. With
-        `on_error="return"` a `Failure` stands in its place. Raises `ParameterError` at once for any other `on_error`,
-        and for a single recording.
+        If one is refused, `predict`'s error is raised and the next call goes on behind it; with `on_error="return"` a
+        `Failure` is yielded instead. Raises `ParameterError` at once for any other `on_error` and for a single
+        recording.
         """
         if on_error not in ("raise", "return"):
             raise ParameterError(f"on_error is 'raise' or 'return', found {on_error!r}.")
@@ -139,117 +192,134 @@ class Recognizer:
             return Failure(source_name(source), error)
 
     def timeline(self, source: Source, *, progress: Progress | None = None, jobs: int | None = None) -> Timeline:
-        """How a recording of up to four hours sounds over time; see `ser.timeline.timeline`."""
+        """Return the timeline of a recording of up to four hours; see `ser.timeline.timeline`."""
         return timeline(source, self, progress=progress, jobs=jobs)
 
-    def features(self, source: Source | Waveform) -> Heard:
-        """The recording trimmed, level-normalised and turned into the features of every branch."""
-        waveform = self._waveform(source)
+    # --- Steps ---
+
+    def inputs(self, source: Source | Waveform | np.ndarray, *, sample_rate: int | None = None) -> Inputs:
+        """Return the recording trimmed, level-normalised and turned into the features of every branch."""
+        waveform = self._waveform(source, sample_rate)
         if np.abs(waveform.samples).max() < SILENT_PEAK:
-            return Heard(waveform, (0, 0), {})
+            return Inputs(waveform, (0, 0), {})
         if self._reduce_noise:
             waveform = reduce_noise(waveform)
         start, end = trim(waveform.samples)
         samples = normalise(waveform.samples[start:end])
-        return Heard(waveform, (start, end), {name: recipe(name)(samples) for name in self._recipes()})
+        return Inputs(waveform, (start, end), {name: recipe(name)(samples) for name in self._recipes()})
 
-    def probabilities(self, heard: Heard) -> np.ndarray:
-        """Of each label, for features of this model, shape (n_labels,); all alike for silence."""
-        if not heard.inputs:
+    def probabilities(self, inputs: Inputs) -> np.ndarray:
+        """Return the probability of each label for the inputs of this model, (n_labels,); all equal if silent."""
+        if not inputs.rows:
             return np.full(len(self.labels), 1 / len(self.labels))
-        return softmax(self._ask(heard)[0] / self._temperature)
+        return softmax(self._run(inputs)[0] / self._temperature)
+
+    # --- Calibration to a speaker ---
 
     def calibrated(self, clips: Sequence[Source | Waveform], labels: Sequence[str] | None = None) -> Recognizer:
-        """A recogniser normalised to one voice, from a few recordings of that speaker in any mood.
+        """Return a recogniser that is calibrated to one speaker, from a few recordings in any mood.
 
-        What the voice is like is heard without labels. With `labels`, one for each clip, the answers also lean by how
-        far those clips were answered too low. This object stays as it is. Raises `ParameterError` for no clips, a
-        single recording, unknown labels, or a model that was not trained for it.
+        It needs no labels. With `labels`, one for each clip, labels whose probability was too low on these clips also
+        gain. This object stays as it is. Raises `ParameterError` for no clips, a single recording, unknown labels, or a
+        model that was not trained for it.
         """
         _check_several("calibrated", clips)
-        return self.calibrated_to([self.features(clip) for clip in clips], labels)
+        return self.calibrated_to([self.inputs(clip) for clip in clips], labels)
 
-    def calibrated_to(self, heard: Sequence[Heard], labels: Sequence[str] | None = None) -> Recognizer:
-        """As `calibrated`, from features that are there already."""
-        if self._own is None:
+    def calibrated_to(self, clips: Sequence[Inputs], labels: Sequence[str] | None = None) -> Recognizer:
+        """Return a calibrated recogniser as `calibrated` does, from inputs."""
+        if self._own_branch is None:
             raise ParameterError(f"{self.name} cannot be calibrated to a voice; a model like 'voice' can.")
-        sounding = [one for one in heard if one.inputs]
+        sounding = [clip for clip in clips if clip.rows]
         if not sounding:
             raise ParameterError(
                 "Calibration needs at least one recording of the voice that is not silent; five do well."
             )
-        own = copy(self)
-        name = self._own[0]
-        own._voice = np.mean([one.inputs[name].mean(axis=0) for one in sounding], axis=0).astype(np.float32)
-        own._bias = np.zeros(len(self.labels))  # that of a voice calibrated to before says nothing of this one
+        twin, name = copy(self), self._own_branch.recipe
+        twin._speaker = np.mean([clip.rows[name].mean(axis=0) for clip in sounding], axis=0).astype(np.float32)
+        twin._bias = np.zeros(len(self.labels))  # not that of another speaker
         if labels is not None:
-            own._bias = own._leaning(heard, labels)
-        return own
+            twin._bias = twin._label_bias(clips, labels)
+        return twin
 
-    def _leaning(self, heard: Sequence[Heard], labels: Sequence[str]) -> np.ndarray:
-        """Log-probability to add to each label, so that labelled clips are answered right more often.
+    def _label_bias(self, clips: Sequence[Inputs], labels: Sequence[str]) -> np.ndarray:
+        """Return what to add to the log-probability of each label, (n_labels,).
 
-        The mean, over the clips, of what was wanted less what was answered; as if from `PRIOR_CLIPS` more clips that
-        were right.
+        Mean of (one-hot label - predicted probability), shrunk by `PRIOR_CLIPS` pseudo-clips without error.
         """
         unknown = [label for label in labels if label not in self.labels]
-        if unknown or len(labels) != len(heard):
-            found = f"{unknown[0]!r}" if unknown else f"{len(labels)} labels for {len(heard)} clips"
-            raise ParameterError(f"Expected one label a clip from {', '.join(self.labels)}; found {found}.")
-        wanted = np.array([[label == one for one in self.labels] for label in labels], float)
-        given = np.array([self.probabilities(one) for one in heard])
-        return LEANING * (wanted - given).sum(axis=0) / (len(labels) + PRIOR_CLIPS)
+        if unknown or len(labels) != len(clips):
+            mistake = f"{unknown[0]!r}" if unknown else f"{len(labels)} labels for {len(clips)} clips"
+            raise ParameterError(f"Expected one label a clip from {', '.join(self.labels)}; found {mistake}.")
+        truth = np.array([[label == known for known in self.labels] for label in labels], float)
+        predicted = np.array([self.probabilities(clip) for clip in clips])
+        return LABEL_BIAS * (truth - predicted).sum(axis=0) / (len(labels) + PRIOR_CLIPS)
+
+    # --- Networks ---
 
     def _recipes(self) -> set[str]:
         entry = self.artifact.manifest.get("novelty")
         novelty = {_novelty_recipe(self.artifact, entry)} if entry else set()
-        return {name for name, _, _ in self._branches} | ({self._own[0]} if self._own else set()) | novelty
+        own = {self._own_branch.recipe} if self._own_branch else set()
+        return {branch.recipe for branch in self._branches} | own | novelty
 
-    def _ask(self, heard: Heard) -> tuple[np.ndarray, np.ndarray | None]:
-        """Weighted log-probabilities (n_labels,) and the mean of the heads (2,), if there are any."""
-        outputs = [(weight, run_outputs(session, heard.inputs[name])) for name, session, weight in self._branches]
-        asked = outputs
-        if self._own is not None and self._voice is not None:
-            own, session, weight = self._own
-            asked = [one for one, (name, _, _) in zip(outputs, self._branches, strict=True) if name != own]
-            asked = [*asked, (weight, run_outputs(session, heard.inputs[own] - self._voice))]
-        scores = sum(weight * found[0].mean(axis=0) for weight, found in asked)
-        # As sure with a known voice as without: the temperature was fitted for the branches alone.
-        scores *= sum(weight for weight, _ in outputs) / sum(weight for weight, _ in asked)
+    def _run(self, inputs: Inputs) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return weighted log-probabilities (n_labels,) and the mean of the heads (2,), if there are any.
+
+        Once the speaker is known, the branch for a known speaker takes the place of that on the same features.
+        """
+        outputs = {branch: run_outputs(branch.session, inputs.rows[branch.recipe]) for branch in self._branches}
+        scored = dict(outputs)
+        if self._own_branch is not None and self._speaker is not None:
+            own = self._own_branch
+            scored = {branch: arrays for branch, arrays in outputs.items() if branch.recipe != own.recipe}
+            scored[own] = run_outputs(own.session, inputs.rows[own.recipe] - self._speaker)
+        scores = sum(branch.weight * arrays[0].mean(axis=0) for branch, arrays in scored.items())
+        # The temperature was fitted for the weights of the plain branches.
+        scores *= sum(branch.weight for branch in outputs) / sum(branch.weight for branch in scored)
         return np.asarray(scores, np.float64) + self._bias, self._heads(outputs)
 
-    def _heads(self, outputs: list[tuple[float, list[np.ndarray]]]) -> np.ndarray | None:
-        """Mean of the heads (2,) over the branches, if the model has them."""
+    def _heads(self, outputs: dict[_Branch, list[np.ndarray]]) -> np.ndarray | None:
+        """Return the mean of the heads (2,) over the branches, if the model has them."""
         if "heads" not in self.artifact.manifest:
             return None
-        weights, found = zip(*((weight, arrays[1].mean(axis=0)) for weight, arrays in outputs), strict=True)
-        return np.average(found, axis=0, weights=weights)
+        heads = [arrays[1].mean(axis=0) for arrays in outputs.values()]
+        return np.average(heads, axis=0, weights=[branch.weight for branch in outputs])
 
-    def _waveform(self, source: Source | Waveform) -> Waveform:
+    def _waveform(self, source: Any, sample_rate: int | None) -> Waveform:
+        if isinstance(source, np.ndarray):
+            return waveform_of_samples(source, sample_rate, self.sample_rate)
+        if sample_rate is not None:
+            raise ParameterError(f"sample_rate is for samples as a NumPy array; {type(source).__name__} has its own.")
         if not isinstance(source, Waveform):
             return load_waveform(source, self.sample_rate)
         if source.sample_rate != self.sample_rate:
-            raise ParameterError(f"{self.name} hears {self.sample_rate} Hz, the waveform has {source.sample_rate} Hz.")
-        return source
+            raise ParameterError(
+                f"{self.name} takes a Waveform at {self.sample_rate} Hz, found one at {source.sample_rate} Hz. Give its"
+                " samples with sample_rate=, which resamples them."
+            )
+        return checked_waveform(source)
 
-    def _distance(self, inputs: dict[str, np.ndarray]) -> float | None:
-        """From the training speech; None where the model does not know it."""
+    def _distance(self, rows: dict[str, np.ndarray]) -> float | None:
+        """Return the distance from the training speech, None if the model stores none."""
         if self._novelty is None:
             return None
-        features = inputs[_novelty_recipe(self.artifact, self.artifact.manifest["novelty"])]
+        features = rows[_novelty_recipe(self.artifact, self.artifact.manifest["novelty"])]
         return float(self._novelty.distance(features.mean(axis=0)))
 
-    def _silent(self, waveform: Waveform, source: Source | Waveform) -> Prediction:
-        """No sound, no evidence: every label is as likely as any other."""
-        even = np.full(len(self.labels), 1 / len(self.labels))
-        return self._answer(waveform, source, even, {SILENT: True, "cut_off": waveform.cut_off}, (0, 0))
+    # --- The prediction ---
 
-    def _answer(
+    def _silent(self, waveform: Waveform, name: str | None) -> Prediction:
+        """Return the prediction for silence: every label has the same probability."""
+        equal = np.full(len(self.labels), 1 / len(self.labels))
+        return self._prediction(waveform, name, equal, {SILENT: True, "cut_off": waveform.cut_off}, (0, 0))
+
+    def _prediction(
         self,
         waveform: Waveform,
-        source: Source | Waveform,
+        name: str | None,
         probabilities: np.ndarray,
-        found: dict[str, bool],
+        doubts: dict[str, bool],
         used: tuple[int, int],
         heads: np.ndarray | None = None,
     ) -> Prediction:
@@ -257,13 +327,13 @@ class Recognizer:
         return Prediction(
             label=self.labels[int(probabilities.argmax())],
             probabilities=dict(zip(self.labels, probabilities.tolist(), strict=True)),
-            reasons=tuple(reason for reason in REASONS if found.get(reason)),
+            reasons=tuple(reason for reason in REASONS if doubts.get(reason)),
             duration_s=waveform.duration_s,
             model=self.name,
             used_s=(used[0] / waveform.sample_rate, used[1] / waveform.sample_rate),
             sex=None if female is None else {"male": 1 - female, "female": female},
             intensity=strong,
-            file=source_name(source),
+            file=name,
         )
 
 
@@ -276,27 +346,40 @@ def _novelty_recipe(artifact: Artifact, entry: dict[str, Any]) -> str:
     return str(entry["recipe"]) if "recipe" in entry else artifact.branches[entry["branch"]].recipe
 
 
-def _own_voice(artifact: Artifact, variant: dict[str, Any] | None) -> tuple[str, Any, float] | None:
-    """Recipe, graph and weight of the network that a known voice puts in the place of that on the same features."""
+def _own_branch(artifact: Artifact, fold: dict[str, Any] | None) -> _Branch | None:
+    """Return the branch for a known speaker, if the model (or the fold) has one."""
     entry = artifact.manifest.get("own_voice")
-    if entry is None or (variant is not None and "own_voice" not in variant):
+    if entry is None or (fold is not None and "own_voice" not in fold):
         return None
-    file = variant["own_voice"] if variant else entry["file"]
-    return entry["recipe"], open_graph(artifact, file, entry["recipe"]), entry["weight"]
+    file = fold["own_voice"] if fold else entry["file"]
+    return _Branch(entry["recipe"], open_graph(artifact, file, entry["recipe"]), entry["weight"])
 
 
 def _check_several(method: str, sources: Any) -> None:
-    """Else the letters of a name, or the bytes of a file, would be taken for so many recordings."""
-    if isinstance(sources, str | bytes | bytearray | memoryview | os.PathLike | Waveform) or hasattr(sources, "read"):
-        found = type(sources).__name__
-        raise ParameterError(f"{method} takes several recordings, found one {found}; put it into a list.")
+    """Reject a single recording: iterating over it would yield characters or numbers."""
+    single = str | bytes | bytearray | memoryview | os.PathLike | Waveform | np.ndarray
+    if isinstance(sources, single) or hasattr(sources, "read"):
+        kind = type(sources).__name__
+        raise ParameterError(f"{method} takes several recordings, found one {kind}; put it into a list.")
 
 
 def load(model: str | os.PathLike[str] | None = None) -> Recognizer:
-    """A recogniser by name or folder; without one `SER_MODEL`, else the best on unseen speakers.
+    """Return the recogniser of a model by name or folder, by default that of `SER_MODEL` or the best.
 
-    The process keeps up to 32 MiB that answers free (`ser.inference.memory`). Raises `ArtifactError` for an unknown
-    name, which lists the known ones, and for a damaged folder.
+    The best is the one with the highest UAR on unseen speakers. Raises `ArtifactError` for an unknown name, which lists
+    the known ones, and for a damaged folder.
     """
-    keep_freed()
     return Recognizer(verify(find(model)))
+
+
+@cache
+def _default() -> Recognizer:
+    return load()
+
+
+def predict(source: Source | Waveform | np.ndarray, *, sample_rate: int | None = None) -> Prediction:
+    """Return the default model's prediction for one recording; the model is loaded by the first call only.
+
+    Arguments and errors are those of `Recognizer.predict`.
+    """
+    return _default().predict(source, sample_rate=sample_rate)

@@ -1,7 +1,4 @@
-"""A timeline as text that other programs read: tables, subtitles, and labels for Audacity and Praat.
-
-What was said stands beside how it sounded, where somebody asked for it.
-"""
+"""File formats of a timeline: tables, subtitles, and labels for Audacity and Praat; with the transcript, if any."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ QUOTE = '"'
 
 @dataclass(frozen=True)
 class Writer:
-    """How a format is written, how its files end, and its media type."""
+    """A format: its function, the ending of its files and its media type."""
 
     write: Callable[[Timeline], str]
     ending: str
@@ -28,10 +25,7 @@ class Writer:
 
 
 def write(timeline: Timeline, format: str) -> str:
-    """The timeline in one of `WRITERS`, as text for a UTF-8 file with newlines as they are.
-
-    Raises `ParameterError` as `find_writer` does.
-    """
+    """Return the timeline in one of `WRITERS`, as text for a UTF-8 file; raises `ParameterError` for others."""
     return find_writer(format).write(timeline)
 
 
@@ -45,16 +39,16 @@ def _json(timeline: Timeline) -> str:
 
 
 def _csv(timeline: Timeline) -> str:
-    """A row a segment, probabilities in full; `reasons` are separated by spaces."""
+    """Write one row a segment; `reasons` are separated by spaces."""
     text = io.StringIO()
     fields = ["file", "start_s", "end_s", "label", "confidence", *timeline.labels, "uncertain", "reasons", "model"]
     fields += [] if timeline.text is None else ["text"]
     table = csv.DictWriter(text, fields, extrasaction="ignore", lineterminator="\n")
     table.writeheader()
     for segment in timeline.segments:
-        told = {"file": timeline.file, "reasons": " ".join(segment.reasons), "model": timeline.model}
-        told["text"] = segment.text
-        table.writerow({**segment.to_dict(), **segment.probabilities, **told})
+        cells = segment.to_dict()
+        more = {"file": timeline.file, "reasons": " ".join(segment.reasons), "model": timeline.model}
+        table.writerow({**cells, **cells["probabilities"], **more, "text": segment.text})
     return text.getvalue()
 
 
@@ -69,24 +63,21 @@ def _vtt(timeline: Timeline) -> str:
 
 
 def _audacity(timeline: Timeline) -> str:
-    """What Audacity's File > Import > Labels takes."""
+    """Write what Audacity's File > Import > Labels takes."""
     lines = (f"{segment.start_s:.6f}\t{segment.end_s:.6f}\t{_line(segment)}\n" for segment in timeline.segments)
     return "".join(lines)
 
 
 def _textgrid(timeline: Timeline) -> str:
-    """Praat's text form: tiers for the label, its probability, the doubts and, where somebody asked, the words.
-
-    Intervals without text are silence.
-    """
-    told: dict[str, Callable[[Segment], str]] = {
+    """Write Praat's text form: tiers of labels, confidences, reasons and words; intervals without text are silence."""
+    cells: dict[str, Callable[[Segment], str]] = {
         "emotion": lambda segment: segment.label,
         "confidence": lambda segment: f"{segment.confidence:.3f}",
         "doubt": lambda segment: " ".join(segment.reasons),
     }
     tiers: dict[str, list[Interval]] = {
-        name: [(segment.start_s, segment.end_s, tell(segment)) for segment in timeline.segments]
-        for name, tell in told.items()
+        name: [(segment.start_s, segment.end_s, text(segment)) for segment in timeline.segments]
+        for name, text in cells.items()
     }
     if timeline.text is not None:
         tiers["words"] = _apart(word for segment in timeline.segments for word in segment.words or ())
@@ -101,8 +92,8 @@ def _textgrid(timeline: Timeline) -> str:
         "item []:",
     ]
     for number, (name, intervals) in enumerate(tiers.items(), start=1):
-        whole = list(_filled(intervals, timeline.duration_s))
-        lines += [f"    item [{number}]:", *_tier(name, whole, timeline.duration_s)]
+        filled = list(_filled(intervals, timeline.duration_s))
+        lines += [f"    item [{number}]:", *_tier(name, filled, timeline.duration_s)]
     return "\n".join(lines) + "\n"
 
 
@@ -118,19 +109,19 @@ def _tier(name: str, intervals: list[Interval], duration_s: float) -> Iterator[s
 
 
 def _filled(intervals: list[Interval], duration_s: float) -> Iterator[Interval]:
-    """The intervals and the silence between them, which fill the whole recording without gap or overlap."""
-    reached_s = 0.0
+    """Yield the intervals and the silence between them, which fill the recording without gap or overlap."""
+    last_s = 0.0
     for start_s, end_s, text in intervals:
-        if start_s > reached_s:
-            yield reached_s, start_s, ""
+        if start_s > last_s:
+            yield last_s, start_s, ""
         yield start_s, end_s, text
-        reached_s = end_s
-    if reached_s < duration_s:
-        yield reached_s, duration_s, ""
+        last_s = end_s
+    if last_s < duration_s:
+        yield last_s, duration_s, ""
 
 
 def _apart(words: Iterable[Word]) -> list[Interval]:
-    """Words one after the other; one that lies within those before it stands together with the last of them."""
+    """Return words as intervals without overlap; a word that lies within the one before is joined to it."""
     apart: list[Interval] = []
     for word in words:
         start_s = max(word.start_s, apart[-1][1]) if apart else word.start_s
@@ -143,7 +134,7 @@ def _apart(words: Iterable[Word]) -> list[Interval]:
 
 
 def caption(segment: Segment) -> str:
-    """A segment as one reads it: face, label and how sure; a question mark where it is in doubt."""
+    """Return emoji, label and confidence of a segment; with a question mark if it is uncertain."""
     return f"{EMOJI[segment.label]} {_plain(segment)}"
 
 
@@ -152,7 +143,7 @@ def _plain(segment: Segment) -> str:
 
 
 def _cue(segment: Segment) -> str:
-    """The caption, and under it what was said."""
+    """Return the caption and, on the next line, what was said."""
     return f"{caption(segment)}\n{segment.text}".rstrip()
 
 
@@ -165,7 +156,7 @@ def _clocks(segment: Segment, point: str) -> str:
 
 
 def clock(time_s: float, point: str = ".") -> str:
-    """Seconds as hours, minutes, seconds and milliseconds: 00:01:02.345."""
+    """Return a time as hours, minutes, seconds and milliseconds: 00:01:02.345."""
     seconds, milliseconds = divmod(round(1000 * time_s), 1000)
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{point}{milliseconds:03d}"
 

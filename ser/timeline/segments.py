@@ -1,13 +1,13 @@
-"""How a voice sounds over time: a recording of up to four hours in, a `Timeline` of labelled segments out.
+"""The timeline of a recording of up to four hours: labelled segments of its speech.
 
-Speech is found, heard through overlapping windows that the model answers one by one, exactly as it answers a short
-recording, and smoothed. The recording is decoded once, in blocks; only the last seconds of it are ever in memory.
+Voice activity detection finds the speech, the model predicts overlapping windows of it as it predicts a short
+recording, and the labels are smoothed. The recording is decoded once, in blocks; only its last seconds are in memory.
 """
 
 from __future__ import annotations
 
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -21,18 +21,18 @@ from ser.audio.vad import FRAME, MARGIN_S, PAUSE_S, RATE, Span, SpeechFinder
 from ser.metrics import softmax
 from ser.types import REASONS, AudioError, Prediction, Progress, Segment, Timeline, Waveform
 
-# Half of this hop costs twice as much and changes nothing: where an unseen actor's emotion turns every 2 to 9 s without
-# a pause, 60 % of the time is labelled right with either.
+# Half of this hop costs twice as much and gains nothing: if an unseen actor's emotion changes every 2 to 9 s without a
+# pause, 60 % of the time is labelled correctly with either.
 HOP_S = 1.0  # from window to window, and the length of the cells that are labelled
-# There 0.3 gives 1.02 segments an emotion; 0 gives 1.5, no better labelled; 0.4 costs 6 points.
+# On the same recordings 0.3 gives 1.02 segments an emotion; 0 gives 1.5, no better labelled; 0.4 costs 6 points.
 LEAD = 0.3  # in probability, by which another label must lead to end a segment
 MAX_JOBS = 4  # threads by default; each holds features of one window
-UNSETTLED = 8  # utterances whose windows may still be asked about
-PENDING = 4  # windows a thread that may wait, so that decoding never runs far ahead
+UNSETTLED = 8  # utterances whose windows may still be predicted
+PENDING = 4  # windows a thread that may wait, so that decoding does not run far ahead
 
 
 class WindowRecognizer(Protocol):
-    """What a timeline needs of a recogniser: `predict` for windows of `window_s`; sure from a confidence on."""
+    """What a timeline needs of a recogniser: `predict` for windows of `window_s`, sure from a confidence on."""
 
     name: str
     labels: tuple[str, ...]
@@ -55,48 +55,48 @@ def timeline(
     max_s: float = MAX_TIMELINE_S,
     max_bytes: int = MAX_TIMELINE_BYTES,
 ) -> Timeline:
-    """How a recording of up to four hours sounds over time: a path, bytes or an open file, heard by `recognizer`.
+    """Return the timeline of a recording of up to four hours: a path, bytes or an open binary file.
 
-    `progress` is called after every block with the seconds done and the length
-    (None where the file does not tell); what it raises stops the work within a fraction of a second and comes out.
-    `jobs` windows are answered at a time, by default one a core. Segments are the same for every `block_s` and `jobs`.
+    `progress` is called after every block with the seconds done and in all (None if the file does not tell); an
+    exception from it stops the work within a fraction of a second. `jobs` windows are predicted at a time, by default
+    one a core. Segments are the same for every `block_s` and `jobs`.
 
-    Raises `AudioError` as `ser.audio.open_recording` does. A damage after half a second of sound gives what stands
-    before it, with `cut_off`; sound without speech gives a timeline without segments.
+    Raises `AudioError` as `ser.audio.open_recording` does. If the file is damaged after half a second of sound, the
+    timeline ends there, with `cut_off`; sound without speech gives a timeline without segments.
     """
     jobs = jobs or min(MAX_JOBS, _cores())
     with open_recording(source, max_s=max_s, max_bytes=max_bytes) as recording, ThreadPoolExecutor(jobs) as pool:
-        listener = _Listener(recognizer, pool, PENDING * jobs)
+        segmenter = _Segmenter(recognizer, pool, PENDING * jobs)
         for block in recording.blocks(recognizer.sample_rate, block_s):
-            listener.hear(block)
+            segmenter.push(block)
             if progress is not None:
-                progress(listener.heard_s, recording.length_s)
-        segments = _doubted(listener.finish(), clipped=recording.clipped, cut_off=recording.cut_off)
-    if not listener.heard_s:
+                progress(segmenter.duration_s, recording.length_s)
+        segments = _with_doubts(segmenter.finish(), clipped=recording.clipped, cut_off=recording.cut_off)
+    duration_s, cut_off = segmenter.duration_s, recording.cut_off
+    if not duration_s:
         raise AudioError(f"{recording.label}: too few samples to be sound. Record it again, for longer.")
-    name, heard_s, cut_off = source_name(source), listener.heard_s, recording.cut_off
-    return Timeline(name, heard_s, segments, recognizer.labels, recognizer.name, cut_off)
+    return Timeline(source_name(source), duration_s, segments, recognizer.labels, recognizer.name, cut_off)
 
 
 def _cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-# --- From blocks to answered windows ---
+# --- From blocks to predicted windows ---
 
 
 @dataclass
 class _Window:
-    """Samples from `start` to `end` of the recording, and what the model says to them."""
+    """A window from sample `start` to `end` of the recording, and its prediction."""
 
     start: int
     end: int
-    answer: Future[Prediction]
+    prediction: Future[Prediction]
 
 
-class _Listener:
-    """Keeps the last seconds of a recording, and asks the model about windows of what is spoken in it."""
+class _Segmenter:
+    """Keeps the last seconds of a recording and has the model predict windows of its speech."""
 
     def __init__(self, recognizer: WindowRecognizer, pool: ThreadPoolExecutor, pending: int) -> None:
         self._recognizer, self._pool, self._most_pending = recognizer, pool, pending
@@ -105,26 +105,27 @@ class _Listener:
         self._length = round(recognizer.window_s * self._rate)
         self._hop = round(HOP_S * self._rate)
         self._kept = self._length + round((PAUSE_S + 2 * MARGIN_S + FRAME / RATE) * self._rate)
-        self._tape, self._tape_start = np.empty(0, np.float32), 0
+        self._buffer, self._buffer_start = np.empty(0, np.float32), 0
         self._pending: deque[Future[Prediction]] = deque()
         self._windows: list[_Window] = []  # of the utterance that is going on
         self._utterances: deque[list[_Window]] = deque()
         self._segments: list[Segment] = []
 
     @property
-    def heard_s(self) -> float:
-        return (self._tape_start + len(self._tape)) / self._rate
+    def duration_s(self) -> float:
+        """Seconds pushed so far."""
+        return (self._buffer_start + len(self._buffer)) / self._rate
 
-    def hear(self, samples: np.ndarray) -> None:
-        """Listen to the next samples, shape (n,), and forget what no window can need any more."""
-        self._tape = np.concatenate([self._tape, samples])
+    def push(self, samples: np.ndarray) -> None:
+        """Add the next samples, shape (n,), and drop those that no window needs any more."""
+        self._buffer = np.concatenate([self._buffer, samples])
         self._follow(self._finder.push(samples))
-        n_old = self._finder.position - self._kept - self._tape_start
+        n_old = self._finder.position - self._kept - self._buffer_start
         if n_old > 0:
-            self._tape, self._tape_start = self._tape[n_old:].copy(), self._tape_start + n_old
+            self._buffer, self._buffer_start = self._buffer[n_old:].copy(), self._buffer_start + n_old
 
     def finish(self) -> list[Segment]:
-        """The recording has ended: its segments."""
+        """End the recording and return its segments."""
         self._follow(self._finder.finish())
         self._settle(0)
         return self._segments
@@ -132,19 +133,19 @@ class _Listener:
     def _follow(self, spans: Iterable[Span]) -> None:
         for span in spans:
             for start, end in self._due(span):
-                self._ask(start, end)
+                self._submit(start, end)
             if span.over:
                 self._utterances.append(self._windows)
                 self._windows = []
                 self._settle(UNSETTLED)
 
     def _settle(self, n_left: int) -> None:
-        """Turn all but the last utterances into segments, which are a hundred times smaller."""
+        """Turn all but the last `n_left` utterances into segments, which are a hundred times smaller."""
         while len(self._utterances) > n_left:
             self._segments += _segments(self._utterances.popleft(), self._recognizer)
 
     def _due(self, span: Span) -> Iterator[tuple[int, int]]:
-        """Windows that are complete: one every hop, and a last one that ends with the utterance."""
+        """Yield the windows of a span that are complete: one every hop, and a last one that ends with the utterance."""
         start = self._windows[-1].start + self._hop if self._windows else span.start
         while start + self._length <= span.end:
             yield start, start + self._length
@@ -152,45 +153,45 @@ class _Listener:
         if span.over and (not self._windows or self._windows[-1].end < span.end):
             yield max(span.start, span.end - self._length), span.end
 
-    def _ask(self, start: int, end: int) -> None:
-        """Hand a window to the pool; where too many wait already, only after the oldest is answered."""
-        samples = self._tape[start - self._tape_start : end - self._tape_start].copy()
+    def _submit(self, start: int, end: int) -> None:
+        """Submit a window to the pool; if too many wait, after the oldest is predicted."""
+        samples = self._buffer[start - self._buffer_start : end - self._buffer_start].copy()
         if len(self._pending) >= self._most_pending:
             self._pending.popleft().result()
-        answer = self._pool.submit(self._recognizer.predict, Waveform(samples, self._rate))
-        self._pending.append(answer)
-        self._windows.append(_Window(start, end, answer))
+        prediction = self._pool.submit(self._recognizer.predict, Waveform(samples, self._rate))
+        self._pending.append(prediction)
+        self._windows.append(_Window(start, end, prediction))
 
 
-# --- From answered windows to segments ---
+# --- From predicted windows to segments ---
 
 
 def _segments(windows: list[_Window], recognizer: WindowRecognizer) -> Iterator[Segment]:
-    """The answered windows of one utterance as segments without a gap."""
+    """Yield the segments of one utterance, which leave no gap."""
     rate, labels = recognizer.sample_rate, recognizer.labels
-    answers = [window.answer.result() for window in windows]
+    predictions = [window.prediction.result() for window in windows]
     edges = _edges(windows[0].start, windows[-1].end, round(HOP_S * rate))
     over = _over(windows, (edges[:-1] + edges[1:]) / 2)
-    logs = _log(np.array([[answer.probabilities[label] for label in labels] for answer in answers]))
+    logs = _log(np.array([[prediction.probabilities[label] for label in labels] for prediction in predictions]))
     cells = np.array([logs[window].mean(axis=0) for window in over])
     for first, last in _runs(cells, np.diff(edges)):
         probabilities = softmax(np.average(cells[first:last], axis=0, weights=np.diff(edges[first : last + 1])))
         yield _segment(
             (edges[first].item() / rate, edges[last].item() / rate),
             dict(zip(labels, probabilities.tolist(), strict=True)),
-            answers[over[first].start : over[last - 1].stop],
+            predictions[over[first].start : over[last - 1].stop],
             recognizer.sure_from,
         )
 
 
 def _edges(start: int, end: int, length: int) -> np.ndarray:
-    """Where the cells of an utterance begin and end, in samples; the last one takes what is left over."""
+    """Return the edges of the cells of an utterance, in samples; the last cell takes the remainder."""
     n_cells = max(1, (end - start) // length)
     return np.array([*range(start, start + n_cells * length, length), end])
 
 
 def _over(windows: list[_Window], middles: np.ndarray) -> list[slice]:
-    """For each cell the windows that hold its middle, at least one."""
+    """Return for each cell the windows that hold its middle, at least one."""
     first = np.searchsorted([window.end for window in windows], middles, side="right")
     last = np.searchsorted([window.start for window in windows], middles, side="right")
     return [slice(int(i), int(j)) for i, j in zip(first, last, strict=True)]
@@ -201,9 +202,9 @@ def _log(probabilities: np.ndarray) -> np.ndarray:
 
 
 def _runs(cells: np.ndarray, lengths: np.ndarray) -> Iterator[tuple[int, int]]:
-    """First cell and end (exclusive) of every segment; `cells` are log-probabilities, shape (n_cells, n_labels).
+    """Yield first cell and end (exclusive) of every segment; `cells` are log-probabilities, (n_cells, n_labels).
 
-    Runs of one held label are named by what fits them best on the whole, and joined where that is the same.
+    A run of one held label gets the label with the highest mean; neighbouring runs with the same label are joined.
     """
     means = [
         (first, last, int(np.average(cells[first:last], axis=0, weights=lengths[first:last]).argmax()))
@@ -214,16 +215,16 @@ def _runs(cells: np.ndarray, lengths: np.ndarray) -> Iterator[tuple[int, int]]:
 
 
 def _equal(values: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """First place and end (exclusive) of every run of equal values."""
+    """Yield first index and end (exclusive) of every run of equal values."""
     for _, run in groupby(enumerate(values), key=lambda item: item[1]):
-        places = [place for place, _ in run]
-        yield places[0], places[-1] + 1
+        indices = [index for index, _ in run]
+        yield indices[0], indices[-1] + 1
 
 
 def hold(cells: np.ndarray) -> Iterator[int]:
-    """The label of each cell with hysteresis: it stays until another leads it by `LEAD`.
+    """Yield the index of each cell's label with hysteresis: it stays until another leads it by `LEAD`.
 
-    `cells` are probabilities, shape (n_cells, n_labels).
+    `cells` are probabilities, (n_cells, n_labels).
     """
     held = int(cells[0].argmax())
     for cell in cells:
@@ -233,22 +234,19 @@ def hold(cells: np.ndarray) -> Iterator[int]:
 
 
 def _segment(
-    times_s: tuple[float, float], probabilities: dict[str, float], answers: list[Prediction], sure_from: float
+    times_s: tuple[float, float], probabilities: dict[str, float], predictions: list[Prediction], sure_from: float
 ) -> Segment:
-    """A segment, in doubt where most of the windows over it are, or where no label is probable enough."""
+    """Return a segment with the reasons for doubt of most of its windows, and `close_call` if no label is sure."""
     label = max(probabilities, key=probabilities.__getitem__)
-    found = {
-        reason
-        for reason in REASONS
-        if reason != "close_call" and 2 * sum(reason in answer.reasons for answer in answers) > len(answers)
-    }
+    counts = Counter(reason for prediction in predictions for reason in prediction.reasons if reason != "close_call")
+    reasons = {reason for reason, count in counts.items() if 2 * count > len(predictions)}
     if probabilities[label] < sure_from:
-        found.add("close_call")
-    return Segment(*times_s, label, probabilities, _ordered(found))
+        reasons.add("close_call")
+    return Segment(*times_s, label, probabilities, _ordered(reasons))
 
 
-def _doubted(segments: list[Segment], *, clipped: bool, cut_off: bool) -> tuple[Segment, ...]:
-    """The segments, all of an overdriven recording in doubt, and the last one before a damage."""
+def _with_doubts(segments: list[Segment], *, clipped: bool, cut_off: bool) -> tuple[Segment, ...]:
+    """Add `clipped` to all segments of a clipped recording, and `cut_off` to the last one before a damage."""
     more = [{"clipped"} if clipped else set() for _ in segments]
     if segments and cut_off:
         more[-1].add("cut_off")

@@ -20,7 +20,7 @@ Answer = Callable[[int], np.ndarray]  # index of a clip to probabilities, shape 
 class Enrollable(Protocol):
     """What a recogniser must be able to do, so that the features of each clip are computed once."""
 
-    def features(self, source: Any) -> Any: ...
+    def inputs(self, source: Any) -> Any: ...
 
     def probabilities(self, features: Any) -> np.ndarray: ...
 
@@ -76,7 +76,7 @@ def voices(
 
     @cache
     def features(index: int) -> Any:
-        return recognizers[clips[index].speaker].features(clips[index].path)
+        return recognizers[clips[index].speaker].inputs(clips[index].path)
 
     def plain(index: int) -> np.ndarray:
         return recognizers[clips[index].speaker].probabilities(features(index))

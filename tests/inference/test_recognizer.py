@@ -196,7 +196,7 @@ def test_long_speech_is_the_mean_over_windows_as_in_training(recognizer):
 def test_features_and_probabilities_are_the_two_halves_of_an_answer(recognizer, sound):
     """So that what is asked again and again is computed once."""
     data = wav(sound)
-    heard, prediction = recognizer.features(data), recognizer.predict(data)
+    heard, prediction = recognizer.inputs(data), recognizer.predict(data)
     np.testing.assert_array_equal(recognizer.probabilities(heard), vector(prediction))
     assert [second / RATE for second in heard.used] == list(prediction.used_s)
     assert heard.waveform.duration_s == prediction.duration_s
@@ -211,7 +211,7 @@ def test_a_model_without_a_network_for_it_is_not_calibrated(recognizer):
         with pytest.raises(ParameterError, match="dense105 cannot be calibrated to a voice; a model like 'voice' can"):
             recognizer.calibrated(clips, labels)
     with pytest.raises(ParameterError, match="dense105 cannot be calibrated"):
-        recognizer.calibrated_to([recognizer.features(sound)])
+        recognizer.calibrated_to([recognizer.inputs(sound)])
     assert recognizer.predict(sound) == before and before.sex is None and before.intensity is None
 
 

@@ -24,7 +24,7 @@ class Biased:
     centre: np.ndarray
     asked: list[str]
 
-    def features(self, source: str) -> np.ndarray:
+    def inputs(self, source: str) -> np.ndarray:
         self.asked.append(source)
         return self.sounds[source]
 
