@@ -1,4 +1,4 @@
-"""All doors lead to the same answer: the same clip, asked in every way that there is."""
+"""Every interface gives the same prediction for the same clip."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Probabilities = dict[str, float]
 
 @pytest.fixture(params=["voice", "dense105"])
 def model(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A model that every door takes by default; the page's is loaded once a process, so it is forgotten."""
+    """A model that every interface takes by default; the page's is loaded once a process, so it is forgotten."""
     monkeypatch.setenv("SER_MODEL", request.param)
     for name in ("SER_API_KEY", "SER_CORS_ORIGINS", "PROMETHEUS_MULTIPROC_DIR"):
         monkeypatch.delenv(name, raising=False)
@@ -46,12 +46,12 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """5 s of speech at 16 kHz, more than one window."""
     spoken = [sf.read(ROOT / "samples" / f"{name}.flac", dtype="int16") for name in ("even", "sharp")]
     assert {rate for _, rate in spoken} == {RATE}
-    path = tmp_path_factory.mktemp("doors") / "clip.wav"
+    path = tmp_path_factory.mktemp("interfaces") / "clip.wav"
     sf.write(path, np.concatenate([samples for samples, _ in spoken])[: 5 * RATE], RATE, subtype="PCM_16")
     return path
 
 
-# --- The doors ---
+# --- The interfaces ---
 
 
 def page(clip: Path) -> Probabilities:
@@ -109,14 +109,16 @@ def batch(clip: Path) -> Probabilities:
     return {label: row[label] for label in row if label in EMOTIONS}
 
 
-DOORS = (page, command_line, service, service_batch, stream, batch, file_object)
+INTERFACES = (page, command_line, service, service_batch, stream, batch, file_object)
 
 
-@pytest.mark.parametrize("door", DOORS, ids=lambda door: door.__name__)
-def test_every_door_gives_the_answer_of_the_core(model: str, clip: Path, door: Callable[[Path], Probabilities]) -> None:
+@pytest.mark.parametrize("interface", INTERFACES, ids=lambda interface: interface.__name__)
+def test_every_interface_gives_the_same_prediction(
+    model: str, clip: Path, interface: Callable[[Path], Probabilities]
+) -> None:
     """Equal to 1e-6, and with all labels in the order of the vocabulary."""
     told = ser.load(model).predict(str(clip)).probabilities
-    found = door(clip)
+    found = interface(clip)
     assert list(found) == list(told)
     assert found == pytest.approx(told, abs=PRECISION, rel=0)
     assert max(told.values()) < 1 - 1e-3  # an answer that could differ

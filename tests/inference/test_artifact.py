@@ -230,7 +230,7 @@ VOICED_DAMAGES: dict[str, tuple[tuple[Any, ...], Any, str]] = {
     "heads that no graph gives": (
         ("heads",),
         ["female", "strong"],
-        r"model\.onnx: expected a second output of 2, female and strong, found none",
+        r"model\.onnx: expected a second output of 2 \(female, strong\), found none",
     ),
     "noise reduction of a number": (("reduce_noise",), 1, "expected 'reduce_noise' as bool, found 1"),
     "novelty of an unknown recipe": (("novelty", "recipe"), "voice9-v1", "recipe 'voice9-v1'; known: voice105-v1"),

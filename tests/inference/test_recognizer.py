@@ -119,7 +119,7 @@ def test_threads_share_one_recognizer(recognizer):
 
 
 def test_a_waveform_at_another_rate_is_refused(recognizer):
-    with pytest.raises(ParameterError, match="dense105 hears 16000 Hz, the waveform has 48000 Hz"):
+    with pytest.raises(ParameterError, match="dense105 takes a Waveform at 16000 Hz, found one at 48000 Hz"):
         recognizer.predict(Waveform(voice(), 48_000))
 
 
@@ -201,7 +201,7 @@ def test_features_and_probabilities_are_the_two_halves_of_an_answer(recognizer, 
     assert [second / RATE for second in heard.used] == list(prediction.used_s)
     assert heard.waveform.duration_s == prediction.duration_s
     windows = {} if "silent" in prediction.reasons else {"voice105-v1": (5 if len(sound) > 5 * RATE else 1, 105)}
-    assert {name: rows.shape for name, rows in heard.inputs.items()} == windows
+    assert {name: rows.shape for name, rows in heard.rows.items()} == windows
 
 
 def test_a_model_without_a_network_for_it_is_not_calibrated(recognizer):
@@ -497,6 +497,8 @@ def test_a_fresh_process_is_light_and_leaves_nothing_behind(tmp_path, model, mos
 PAGE_FAULTS = """
 import resource, sys
 import ser
+from ser.inference.memory import tune_malloc
+tune_malloc()
 recognizer, sound = ser.load("voice"), open(sys.argv[1], "rb").read()
 for _ in range(10):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -506,7 +508,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have other ways")
-def test_memory_is_kept_from_answer_to_answer():
+def test_tuned_malloc_keeps_memory_from_answer_to_answer():
     command = [sys.executable, "-c", PAGE_FAULTS, str(ARTIFACTS.parent / "samples" / "even.flac")]
     faults = subprocess.run(command, capture_output=True, check=True, text=True, cwd=ARTIFACTS.parent).stdout
     assert int(faults) < 500  # 1,700 without `ser.inference.memory`
