@@ -1,4 +1,4 @@
-"""What scikit-learn can use: `VoiceFeatures`, which turns recordings into rows of features.
+"""`VoiceFeatures`, a scikit-learn transformer from recordings to features.
 
 >>> from ser.sklearn import VoiceFeatures
 """
@@ -16,7 +16,7 @@ __all__ = ["VoiceFeatures"]
 
 
 def __getattr__(name: str) -> Any:
-    """`VoiceFeatures` on first use: it is a subclass of scikit-learn's, which takes seconds to load."""
+    """Import `VoiceFeatures` on first use: its base class is scikit-learn's, which takes seconds to load."""
     if name not in __all__:
         raise AttributeError(f"module 'ser.sklearn' has no attribute {name!r}")
     with needs("sklearn", name):

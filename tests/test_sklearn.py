@@ -1,4 +1,4 @@
-"""Features in scikit-learn: the numbers, what is refused, and that it stands in pipelines and searches by speaker."""
+"""`VoiceFeatures`: its numbers, errors, and use in pipelines and searches by speaker."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def VoiceFeatures():
 
 @pytest.fixture(scope="module")
 def clips(ser_data):
-    """Two emotions by three actors."""
-    found = load_corpus("ravdess", ser_data).clips
-    return [clip for clip in found if clip.speaker[-2:] in ("01", "08", "24") and clip.emotion in ("sad", "angry")]
+    """Return the clips of two emotions by three actors."""
+    clips = load_corpus("ravdess", ser_data).clips
+    return [clip for clip in clips if clip.speaker[-2:] in ("01", "08", "24") and clip.emotion in ("sad", "angry")]
 
 
-# --- What it gives ---
+# --- Output ---
 
 
 @pytest.mark.parametrize("name", [name for name, made in RECIPES.items() if len(made.shape) == 1])
@@ -63,7 +63,7 @@ def test_longer_sound_is_the_mean_of_its_windows(VoiceFeatures, rng):
     np.testing.assert_allclose(VoiceFeatures().transform([samples])[0], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_every_kind_of_recording_gives_the_same(VoiceFeatures):
+def test_every_kind_of_source_gives_the_same_features(VoiceFeatures):
     data, waveform = Path(SAMPLES[0]).read_bytes(), load_waveform(SAMPLES[0], VOICE105.sample_rate)
     kinds = [SAMPLES[0], Path(SAMPLES[0]), data, io.BytesIO(data), waveform, waveform.samples]
     rows = VoiceFeatures().transform(kinds)
@@ -72,12 +72,19 @@ def test_every_kind_of_recording_gives_the_same(VoiceFeatures):
     assert (VoiceFeatures().fit_transform(iter(SAMPLES[:1])) == rows[:1]).all()
 
 
-def test_arrays_are_heard_at_their_rate(VoiceFeatures):
+def test_arrays_are_resampled_from_their_rate(VoiceFeatures):
     samples, rate = soundfile.read(SAMPLES[0], dtype="int16")
     assert rate != 22_050
-    found, wrong = (VoiceFeatures(sample_rate=given).transform([samples])[0] for given in (rate, 22_050))
-    np.testing.assert_allclose(found, VoiceFeatures().transform(SAMPLES[:1])[0], rtol=1e-3, atol=1e-3)
-    assert np.abs(wrong - found).max() > 1
+    right, wrong = (VoiceFeatures(sample_rate=given).transform([samples])[0] for given in (rate, 22_050))
+    np.testing.assert_allclose(right, VoiceFeatures().transform(SAMPLES[:1])[0], rtol=1e-3, atol=1e-3)
+    assert np.abs(wrong - right).max() > 1
+
+
+def test_arrays_of_two_channels_and_any_type(VoiceFeatures, rng):
+    samples = rng.normal(scale=3000, size=9000).astype(np.int16)
+    arrays = [samples, samples.astype(np.int64), samples / 32768, np.stack([samples, samples])]
+    rows = VoiceFeatures().transform(arrays)
+    np.testing.assert_allclose(rows, np.broadcast_to(rows[0], rows.shape), rtol=1e-3, atol=1e-3)
 
 
 def test_no_recordings_are_no_rows(VoiceFeatures):
@@ -89,7 +96,7 @@ def test_a_table_with_named_columns(VoiceFeatures):
     assert tuple(table.columns) == VOICE105.feature_names
 
 
-# --- What it refuses ---
+# --- Errors ---
 
 
 @pytest.mark.parametrize(
@@ -98,12 +105,12 @@ def test_a_table_with_named_columns(VoiceFeatures):
         ({"recipe": "voice104"}, "Unknown recipe 'voice104'; known: voice105-v1"),
         (
             {"recipe": "voice-frames-v1"},
-            r"voice-frames-v1 gives arrays of shape \(201, 101\), not one row of .*that give one are voice105-v1",
+            r"voice-frames-v1 returns arrays of shape \(201, 101\), not a vector; recipes that do are voice105-v1",
         ),
-        ({"sample_rate": 4000}, "sample_rate is a whole number from 8000 to 192000 Hz, found 4000"),
-        ({"sample_rate": "16000"}, "found '16000'"),
-        ({"sample_rate": 16_000.5}, "found 16000.5"),
-        ({"sample_rate": True}, "found True"),
+        ({"sample_rate": 4000}, "sample_rate must be an integer from 8000 to 192000 Hz, got 4000"),
+        ({"sample_rate": "16000"}, "got '16000'"),
+        ({"sample_rate": 16_000.5}, "got 16000.5"),
+        ({"sample_rate": True}, "got True"),
     ],
 )
 def test_parameters_are_checked_when_used(VoiceFeatures, parameters, says):
@@ -113,21 +120,21 @@ def test_parameters_are_checked_when_used(VoiceFeatures, parameters, says):
             use(SAMPLES[:1])
 
 
-ONE = (SAMPLES[0], Path(SAMPLES[0]), b"RIFF", io.BytesIO(), np.ones(9), Waveform(np.ones(9, "f4"), 16_000), None)
+SINGLE = (SAMPLES[0], Path(SAMPLES[0]), b"RIFF", io.BytesIO(), np.ones(9), Waveform(np.ones(9, "f4"), 16_000), None)
 
 
-@pytest.mark.parametrize("one", ONE, ids=lambda one: type(one).__name__)
-def test_a_single_recording_is_no_list(VoiceFeatures, one):
+@pytest.mark.parametrize("source", SINGLE, ids=lambda source: type(source).__name__)
+def test_a_single_recording_is_not_a_list(VoiceFeatures, source):
     for use in (VoiceFeatures().fit, VoiceFeatures().transform):
-        with pytest.raises(ParameterError, match=rf"a list of recordings, found one {type(one).__name__}; put it"):
-            use(one)
+        with pytest.raises(ParameterError, match=rf"a list of recordings, got one {type(source).__name__}; put it"):
+            use(source)
 
 
-def test_a_table_is_no_list(VoiceFeatures):
+def test_a_table_is_not_a_list(VoiceFeatures):
     import pandas as pd
 
     table = pd.DataFrame({"path": SAMPLES[:1]})
-    with pytest.raises(ParameterError, match="found a table; choose its column"):
+    with pytest.raises(ParameterError, match="got a table; select its column"):
         VoiceFeatures().fit(table)
     assert VoiceFeatures().fit_transform(table["path"]).shape == (1, 105)
 
@@ -136,25 +143,25 @@ def test_a_table_is_no_list(VoiceFeatures):
     ("wrong", "error", "says"),
     [
         ("gone.wav", AudioError, r"gone\.wav: no such file"),
-        (np.ones((9, 2)), ParameterError, r"one channel as numbers, shape \(n,\), found float64 of shape \(9, 2\)"),
-        (np.array(["a.wav"]), ParameterError, r"found <U5 of shape \(1,\)"),
-        (np.empty(0), AudioError, "an array without samples"),
+        (np.ones((9, 9)), ParameterError, r"Samples of shape \(9, 9\); accepted are"),
+        (np.array(["a.wav"]), ParameterError, r"Samples of type <U5; accepted are"),
+        (np.empty(0), AudioError, "the array is empty"),
         (np.full(9000, np.nan), AudioError, "9,000 of 9,000 samples are not finite"),
         (np.full(9000, 1e300), AudioError, "9,000 of 9,000 samples are not finite"),
         (np.ones(121 * 16_000, "f4"), AudioError, r"121\.0 s long; accepted are up to 120 s"),
-        (Waveform(np.ones(9, "f4"), 8_000), ParameterError, "voice105-v1 needs sound at 16000 Hz, got 8000 Hz"),
+        (Waveform(np.ones(9, "f4"), 8_000), ParameterError, "voice105-v1 needs audio at 16000 Hz, got 8000 Hz"),
         (3, ParameterError, "must be a path, bytes or a file opened in binary mode, found int"),
     ],
 )
-def test_a_recording_that_is_none_is_named_by_its_place(VoiceFeatures, wrong, error, says):
+def test_errors_name_the_index_of_the_recording(VoiceFeatures, wrong, error, says):
     with pytest.raises(error, match=rf"^Recording 1: .*{says}"):
         VoiceFeatures().transform([SAMPLES[0], wrong])
 
 
-# --- In scikit-learn ---
+# --- Conventions of scikit-learn ---
 
 
-def test_tags_say_that_it_takes_no_matrix_and_needs_no_fit(VoiceFeatures):
+def test_tags_say_that_input_is_no_matrix_and_fit_is_optional(VoiceFeatures):
     from sklearn.utils import get_tags
 
     tags = get_tags(VoiceFeatures())
@@ -162,17 +169,17 @@ def test_tags_say_that_it_takes_no_matrix_and_needs_no_fit(VoiceFeatures):
 
 
 def test_checks_of_scikit_learn(VoiceFeatures, monkeypatch):
-    """They feed matrices of numbers, whose rows are heard as sound here."""
+    """The checks pass matrices of numbers, whose rows are samples here."""
     from sklearn.utils.estimator_checks import check_estimator
 
     def tags(self):
-        found = told(self)
-        found.input_tags.two_d_array = True
-        return found
+        changed = original(self)
+        changed.input_tags.two_d_array = True
+        return changed
 
-    told = VoiceFeatures.__sklearn_tags__
+    original = VoiceFeatures.__sklearn_tags__
     monkeypatch.setattr(VoiceFeatures, "__sklearn_tags__", tags)
-    sparse = {"check_estimator_sparse_tag": "recordings are looked at when they are transformed"}
+    sparse = {"check_estimator_sparse_tag": "recordings are only checked in transform"}
     results = check_estimator(VoiceFeatures(), expected_failed_checks=sparse, on_skip=None)
     assert {result["check_name"] for result in results if result["status"] == "xfail"} == set(sparse)
     assert sum(result["status"] == "passed" for result in results) > 30

@@ -1,4 +1,4 @@
-"""Features of a waveform: the versioned recipes and the spectra and statistics that they are made of."""
+"""Feature extraction: the versioned recipes, spectra and statistics."""
 
 from ser.features.recipes import RECIPES, Recipe, recipe
 

@@ -1,7 +1,7 @@
-"""What a voice does from moment to moment: log-mel spectrum, cepstrum, spectral shape, loudness, pitch and voicing.
+"""Frame-level descriptors: log-mel spectrum, cepstrum, spectral shape, loudness, pitch and voicing.
 
-Frames every 16 ms over the samples of one window, peak 1, 16 kHz. Everything below 60 dB under the loudest cell is
-cut off, so that the rounding noise of quiet files and a change of gain change nothing.
+One frame every 16 ms of a window at 16 kHz, peak 1. Values are floored 60 dB below the loudest cell, so that neither
+the rounding noise of quiet files nor a gain changes them.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from scipy.fft import irfft, rfft
 from ser.features.spectral import SAMPLE_RATE, mel_power, mfcc, stft_power
 
 HOP_LENGTH = 256
-N_FFT = 512  # 32 ms: formants rather than harmonics
-PITCH_FFT = 1024  # 64 ms: four periods of a low voice
-CORRELATION_FFT = 1296  # frame and longest lag fit in without wrapping round; a product of twos and threes
+N_FFT = 512  # 32 ms: resolves formants, not harmonics
+PITCH_FFT = 1024  # 64 ms: four periods at 60 Hz
+CORRELATION_FFT = 1296  # holds frame and longest lag without wrap-around; a product of twos and threes
 N_MELS = 64
-N_FRAMES = 201  # of a window
+N_FRAMES = 201  # per window
 FRAMES_WINDOW_S = (N_FRAMES - 1) * HOP_LENGTH / SAMPLE_RATE  # 3.2 s
 N_MFCC = 14
 FLOOR_DB = 60.0
 PITCH_HZ = (60.0, 500.0)
-FINER = 2  # lags a sample
-VOICED = 0.45  # normalised autocorrelation at the pitch period from which on a frame counts as voiced
+FINER = 2  # lags per sample
+VOICED = 0.45  # least normalised autocorrelation at the pitch period of a voiced frame
 VOICED_DB = 35.0  # below the loudest frame; quieter frames are unvoiced
-SHORT_LAG = 0.02  # what an octave of lag must gain in autocorrelation, against sub-harmonics
-REFERENCE_HZ = 55.0  # pitch is counted in semitones from here
-MOST_SEMITONES = 12.0  # from the clip's median; further away lie octave errors
+SHORT_LAG = 0.02  # penalty per octave of lag, against sub-harmonics
+REFERENCE_HZ = 55.0  # 0 semitones
+MOST_SEMITONES = 12.0  # from the clip's median; beyond are octave errors
 ROLL_OFFS = (0.25, 0.5, 0.75, 0.9)
 ZERO_CROSSING_THRESHOLD = 0.003
 LOUDNESS_POWER = 0.3  # of the power in a band [Zwicker's law, as in PLP]
@@ -63,10 +63,10 @@ NAMES = (
 LEVEL = NAMES.index("level_db")
 
 
-def tracks(samples: np.ndarray) -> np.ndarray:
-    """All tracks of a window, shape (n_frames, 101), float32; named by `NAMES`.
+def descriptors(samples: np.ndarray) -> np.ndarray:
+    """Return the descriptors of a window, shape (n_frames, 101), float32; `NAMES` are the columns.
 
-    Mel bands are in dB, less half their own mean and half the mean of all: half of a line's colour is taken off.
+    Mel bands are in dB minus half of their own mean and half of the overall mean, which halves the channel's effect.
     """
     power = stft_power(samples, N_FFT, HOP_LENGTH)
     power = np.maximum(power, max(power.max() * 10 ** (-FLOOR_DB / 10), AMIN))
@@ -81,16 +81,16 @@ def tracks(samples: np.ndarray) -> np.ndarray:
 
 
 def _melody(pitch: np.ndarray, voiced: np.ndarray) -> np.ndarray:
-    """Semitones from the median pitch where voiced, the median in semitones less two octaves, and what is voiced."""
+    """Return `PITCH_NAMES`, shape (n_frames, 3): semitones from the median (0 if unvoiced), median - 24, voiced."""
     median = float(np.median(pitch[voiced] if voiced.any() else pitch))
-    bent = np.where(voiced, np.clip(pitch - median, -MOST_SEMITONES, MOST_SEMITONES), 0)
-    return np.column_stack([bent, np.full(len(pitch), median - 24), voiced])
+    deviation = np.where(voiced, np.clip(pitch - median, -MOST_SEMITONES, MOST_SEMITONES), 0)
+    return np.column_stack([deviation, np.full(len(pitch), median - 24), voiced])
 
 
 def _shape(
     power: np.ndarray, mel: np.ndarray, level: np.ndarray, crossings: np.ndarray, voicing: np.ndarray
 ) -> np.ndarray:
-    """The tracks of `SHAPE_NAMES`, shape (n_frames, 20)."""
+    """Return the descriptors of `SHAPE_NAMES`, shape (n_frames, 20)."""
     hz = _frequencies()
     loudness = (mel / mel.max()) ** LOUDNESS_POWER
     magnitude = np.sqrt(power)
@@ -127,7 +127,7 @@ def _shape(
 
 
 def _level(samples: np.ndarray, n_frames: int) -> np.ndarray:
-    """Mean power of each frame in dB, 60 dB deep."""
+    """Return the mean power of each frame in dB, floored 60 dB below the loudest."""
     power = np.square(_frames(samples, N_FFT, n_frames)).mean(axis=1)
     return 10 * np.log10(np.maximum(power, max(power.max() * 10 ** (-FLOOR_DB / 10), AMIN)))
 
@@ -138,10 +138,10 @@ def _zero_crossings(samples: np.ndarray, n_frames: int) -> np.ndarray:
 
 
 def _pitch(samples: np.ndarray, n_frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pitch in semitones above 55 Hz and voicing from 0 to 1 of each frame, by windowed autocorrelation.
+    """Return pitch (semitones above 55 Hz) and voicing (0 to 1) per frame, by windowed autocorrelation.
 
-    The autocorrelation is divided by that of the window [Boersma 1993]; short lags are preferred a little, and the
-    peak is refined by a parabola.
+    The autocorrelation is divided by the window's own [Boersma 1993]; short lags are slightly preferred, and the peak
+    is interpolated by a parabola.
     """
     shortest, longest = (int(FINER * SAMPLE_RATE / hz) for hz in reversed(PITCH_HZ))
     window, correlation_of_window = _pitch_window()
@@ -158,12 +158,12 @@ def _pitch(samples: np.ndarray, n_frames: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _correlation(power: np.ndarray) -> np.ndarray:
-    """Autocorrelation at every half sample of lag, from the power spectrum: a bright voice's peaks are that sharp."""
+    """Return the autocorrelation at half-sample lags from the power spectrum; bright voices have peaks that sharp."""
     return FINER * irfft(power, FINER * CORRELATION_FFT)
 
 
 def _frames(samples: np.ndarray, length: int, n_frames: int) -> np.ndarray:
-    """Centred frames, shape (n_frames, length), zeros beyond both ends."""
+    """Return centred frames, shape (n_frames, length), zero-padded at both ends."""
     padded = np.pad(samples, length // 2)
     return np.lib.stride_tricks.sliding_window_view(padded, length)[::HOP_LENGTH][:n_frames]
 
@@ -177,7 +177,7 @@ def _peak_db(db: np.ndarray, low_hz: float, high_hz: float) -> np.ndarray:
 
 
 def _slope(db: np.ndarray, low_hz: float, high_hz: float) -> np.ndarray:
-    """Slope of the spectrum between two frequencies in dB a kHz."""
+    """Return the spectral slope between two frequencies in dB/kHz."""
     bins = _bins(low_hz, high_hz)
     khz = _frequencies()[bins] / 1000
     khz = khz - khz.mean()
@@ -196,15 +196,13 @@ def _frequencies() -> np.ndarray:
 
 @cache
 def _pitch_window() -> tuple[np.ndarray, np.ndarray]:
-    """Hann window, and its autocorrelation over that at lag 0."""
+    """Return a Hann window and its autocorrelation, normalised to lag 0."""
     window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(PITCH_FFT) / PITCH_FFT)).astype(np.float32)
     correlation = _correlation(np.abs(rfft(window, CORRELATION_FFT)) ** 2)[: FINER * PITCH_FFT]
     return window, (correlation / correlation[0]).astype(np.float32)
 
 
 def voice_frames(samples: np.ndarray) -> np.ndarray:
-    """The tracks of one window every 16 ms, shape (201, 101), float32; frames of zeros beyond the end of the sound."""
-    frames = np.zeros((N_FRAMES, len(NAMES)), np.float32)
-    found = tracks(samples)[:N_FRAMES]
-    frames[: len(found)] = found
-    return frames
+    """Return the descriptors of one window, zero-padded to shape (201, 101), float32."""
+    frames = descriptors(samples)[:N_FRAMES]
+    return np.pad(frames, ((0, N_FRAMES - len(frames)), (0, 0)))

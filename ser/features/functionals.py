@@ -1,6 +1,6 @@
-"""One vector for a whole window: statistics over time of the tracks, as functionals are in the ComParE tradition.
+"""Functionals: statistics over time of the descriptors of a window, as in ComParE, in one vector.
 
-Levels, spread and shape of every track and of its slope, its trend, pitch over the voiced frames, rhythm.
+Level, spread and shape of every descriptor and of its slope, trends, pitch over voiced frames, and modulation.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import numpy as np
 from scipy.fft import rfft
 from scipy.ndimage import uniform_filter1d
 
-from ser.features.descriptors import HOP_LENGTH, LEVEL, N_MELS, NAMES, tracks
+from ser.features.descriptors import HOP_LENGTH, LEVEL, N_MELS, NAMES, descriptors
 from ser.features.spectral import SAMPLE_RATE
 
-RATE = SAMPLE_RATE / HOP_LENGTH  # frames a second
-SMOOTHED = 3  # frames of a moving average
-LEAST_VOICED = 5  # frames; fewer tell nothing of pitch
+RATE = SAMPLE_RATE / HOP_LENGTH  # frames per second
+SMOOTHED = 3  # frames of the moving average
+LEAST_VOICED = 5  # frames needed for pitch statistics
 MODULATION_HZ = (0.3, 1.5, 3, 5, 8, 12, 20)
 MODULATION_FFT = 512
 N_GROUPS = 5  # bands of modulation
-TRACK_NAMES = (*(f"mel_{k}-{k + 1}" for k in range(1, N_MELS, 2)), *NAMES[N_MELS:-3])
+DESCRIPTOR_NAMES = (*(f"mel_{k}-{k + 1}" for k in range(1, N_MELS, 2)), *NAMES[N_MELS:-3])
 STATISTICS = (
     *("mean", "std", "skewness", "kurtosis", "p1", "p25", "p50", "p75", "p99", "q1_to_q2", "q2_to_q3", "range"),
     *("slope", "curve", "above_25", "above_50", "above_75", "rising", "argmax", "argmin", "first", "last"),
@@ -32,9 +32,9 @@ PITCH_NAMES = (
 )
 MODULATED = (*(f"mel_group_{k}" for k in range(1, N_GROUPS + 1)), "level", "centroid", "pitch", "voiced")
 FEATURE_NAMES = (
-    *(f"{track}_{statistic}" for statistic in STATISTICS for track in TRACK_NAMES),
-    *(f"{track}_slope_{statistic}" for statistic in SLOPE_STATISTICS for track in TRACK_NAMES),
-    *(f"{track}_voiced_{statistic}" for statistic in ("mean", "std") for track in TRACK_NAMES),
+    *(f"{name}_{statistic}" for statistic in STATISTICS for name in DESCRIPTOR_NAMES),
+    *(f"{name}_slope_{statistic}" for statistic in SLOPE_STATISTICS for name in DESCRIPTOR_NAMES),
+    *(f"{name}_voiced_{statistic}" for statistic in ("mean", "std") for name in DESCRIPTOR_NAMES),
     *(f"{name}_{low}-{high}hz" for low, high in itertools.pairwise(MODULATION_HZ) for name in MODULATED),
     *(f"pitch_{name}" for name in PITCH_NAMES),
     "log_frames",
@@ -42,25 +42,25 @@ FEATURE_NAMES = (
 
 
 def functionals(samples: np.ndarray) -> np.ndarray:
-    """All statistics of a window, shape (len(FEATURE_NAMES),), finite float32."""
-    raw = tracks(samples)
+    """Return all functionals of a window, shape (len(FEATURE_NAMES),), finite float32."""
+    raw = descriptors(samples)
     pairs = raw[:, :N_MELS].reshape(len(raw), -1, 2).mean(axis=2)
     values = uniform_filter1d(np.column_stack([pairs, raw[:, N_MELS:-3]]), SMOOTHED, axis=0)
-    bent, median, voiced = raw[:, -3], raw[0, -2], raw[:, -1] > 0
-    heard = values[voiced] if voiced.sum() >= LEAST_VOICED else values
+    deviation, median, voiced = raw[:, -3], raw[0, -2], raw[:, -1] > 0
+    spoken = values[voiced] if voiced.sum() >= LEAST_VOICED else values
     parts = (
         _statistics(values),
         _slope_statistics(_slopes(values)),
-        np.concatenate([heard.mean(axis=0), heard.std(axis=0)]),
-        _modulation(values, bent, voiced),
-        _pitch(bent + median, voiced, raw[:, LEVEL]),
+        np.concatenate([spoken.mean(axis=0), spoken.std(axis=0)]),
+        _modulation(values, deviation, voiced),
+        _pitch(deviation + median, voiced, raw[:, LEVEL]),
         [np.log(len(raw))],
     )
     return np.nan_to_num(np.concatenate(parts)).astype(np.float32)
 
 
 def _statistics(values: np.ndarray) -> np.ndarray:
-    """`STATISTICS` of every column, one after the other, shape (22 k,)."""
+    """Return `STATISTICS` of every column, concatenated, shape (22 k,)."""
     n = len(values)
     mean, std = values.mean(axis=0), values.std(axis=0) + 1e-6
     standard = (values - mean) / std
@@ -90,7 +90,7 @@ def _statistics(values: np.ndarray) -> np.ndarray:
 
 
 def _slope_statistics(slopes: np.ndarray) -> np.ndarray:
-    """`SLOPE_STATISTICS` of every column, shape (9 k,)."""
+    """Return `SLOPE_STATISTICS` of every column, concatenated, shape (9 k,)."""
     std = slopes.std(axis=0) + 1e-6
     standard = (slopes - slopes.mean(axis=0)) / std
     p1, p25, p75, p99 = _percentiles(slopes, (1, 25, 75, 99))
@@ -99,23 +99,23 @@ def _slope_statistics(slopes: np.ndarray) -> np.ndarray:
 
 
 def _percentiles(values: np.ndarray, percents: tuple[int, ...]) -> np.ndarray:
-    """The nearest value to each percentile of every column, shape (n_percents, k)."""
-    places = [round(percent / 100 * (len(values) - 1)) for percent in percents]
-    return np.sort(values, axis=0)[places]
+    """Return each percentile of every column by nearest rank, shape (n_percents, k)."""
+    ranks = [round(percent / 100 * (len(values) - 1)) for percent in percents]
+    return np.sort(values, axis=0)[ranks]
 
 
 def _slopes(values: np.ndarray) -> np.ndarray:
-    """Slope of a line over five frames, per frame; the ends are repeated."""
+    """Return the slope of a line fitted to five frames, per frame; the ends are edge-padded."""
     padded = np.pad(values, ((2, 2), (0, 0)), mode="edge")
     return (padded[3:-1] - padded[1:-3] + 2 * (padded[4:] - padded[:-4])) / 10
 
 
-def _modulation(values: np.ndarray, bent: np.ndarray, voiced: np.ndarray) -> np.ndarray:
-    """Log power of slow changes, six bands of 0.3 to 20 Hz, of mel groups, level, centroid, pitch and voicing."""
+def _modulation(values: np.ndarray, deviation: np.ndarray, voiced: np.ndarray) -> np.ndarray:
+    """Return the log modulation power (six bands, 0.3 to 20 Hz) of mel groups, level, centroid, pitch and voicing."""
     groups = np.array_split(np.arange(N_MELS // 2), N_GROUPS)
-    centroid, level = (values[:, TRACK_NAMES.index(name)] for name in ("centroid_khz", "level_db"))
+    centroid, level = (values[:, DESCRIPTOR_NAMES.index(name)] for name in ("centroid_khz", "level_db"))
     slow = np.column_stack(
-        [*(values[:, group].mean(axis=1) for group in groups), level, centroid * 8, bent, voiced * 10]
+        [*(values[:, group].mean(axis=1) for group in groups), level, centroid * 8, deviation, voiced * 10]
     )
     slow = (slow - slow.mean(axis=0)) * np.hanning(len(slow) + 2)[1:-1, None]
     power = np.abs(rfft(slow, MODULATION_FFT, axis=0)) ** 2 / len(slow)
@@ -126,30 +126,30 @@ def _modulation(values: np.ndarray, bent: np.ndarray, voiced: np.ndarray) -> np.
 
 
 def _pitch(pitch: np.ndarray, voiced: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """`PITCH_NAMES`: pitch in semitones over the voiced frames, and how voiced stretches follow each other."""
-    found = pitch[voiced]
-    if len(found) < LEAST_VOICED:
+    """Return `PITCH_NAMES`: statistics of pitch (semitones) over voiced frames, and of the voiced runs."""
+    semitones = pitch[voiced]
+    if len(semitones) < LEAST_VOICED:
         return np.zeros(len(PITCH_NAMES))
-    p5, p20, p50, p80, p95 = np.percentile(found, (5, 20, 50, 80, 95))
-    steps = np.diff(found)
+    p5, p20, p50, p80, p95 = np.percentile(semitones, (5, 20, 50, 80, 95))
+    steps = np.diff(semitones)
     time = np.flatnonzero(voiced) / len(voiced)
     time = time - time.mean()
-    centred, third = found - found.mean(), max(len(found) // 3, 1)
+    centred, third = semitones - semitones.mean(), max(len(semitones) // 3, 1)
     loud = level[voiced] - level[voiced].mean()
     bounds = np.flatnonzero(np.diff(np.concatenate([[0], voiced.astype(int), [0]])))
     runs, gaps = np.diff(bounds)[::2] / RATE, np.diff(bounds)[1::2] / RATE
     norms = np.linalg.norm(centred) * np.linalg.norm(loud)
     return np.array(
         [
-            *(found.mean(), found.std(), p5, p20, p50, p80, p95, p95 - p5, p80 - p20),
+            *(semitones.mean(), semitones.std(), p5, p20, p50, p80, p95, p95 - p5, p80 - p20),
             time @ centred / (time @ time + 1e-9),
-            found[:third].mean() - found.mean(),
-            found[-third:].mean() - found.mean(),
+            semitones[:third].mean() - semitones.mean(),
+            semitones[-third:].mean() - semitones.mean(),
             np.minimum(np.abs(steps), 2).mean(),
             (steps > 0).mean(),
             np.clip(steps, 0, 3).mean(),
             np.clip(steps, -3, 0).mean(),
-            (centred**3).mean() / (found.std() + 1e-3) ** 3,
+            (centred**3).mean() / (semitones.std() + 1e-3) ** 3,
             voiced.mean(),
             *(runs.mean(), runs.std(), runs.max(), gaps.mean() if len(gaps) else 0, len(runs) / len(voiced) * RATE),
             centred @ loud / norms if norms > 0 else 0,

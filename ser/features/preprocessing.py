@@ -1,4 +1,4 @@
-"""Before the features: trimming, level, noise reduction and windows."""
+"""Preprocessing of waveforms: trimming, level normalisation, noise reduction and windows."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ser.extras import needs
 from ser.features.spectral import HOP_LENGTH, frame_power
 from ser.types import Waveform
 
-TOP_DB = 30.0  # sound more than this below the loudest frame counts as silence at both ends
+TOP_DB = 30.0  # frames further below the loudest are trimmed at both ends
 
 
 def trim(samples: np.ndarray, top_db: float = TOP_DB) -> tuple[int, int]:
-    """First sample and end (exclusive) of the sound, after silence at both ends is left out.
+    """Return the first sample and the end (exclusive) of a waveform without the silence at both ends.
 
-    Silence is what lies `top_db` or more below the loudest of the frames (2048 samples every 512, root mean square),
-    so a change of gain changes nothing. Digital silence is returned whole.
+    Silent frames (2048 samples every 512) have an RMS at least `top_db` below the loudest, so gain has no effect.
+    Digital silence is not trimmed.
     """
     power = frame_power(samples)
     loud = np.flatnonzero(power > power.max() * 10 ** (-top_db / 10))
@@ -27,29 +27,29 @@ def trim(samples: np.ndarray, top_db: float = TOP_DB) -> tuple[int, int]:
 
 
 def normalise(samples: np.ndarray) -> np.ndarray:
-    """The samples scaled to a peak of 1.0; digital silence as it is."""
+    """Scale the samples to a peak of 1.0; digital silence is returned unchanged."""
     peak = np.abs(samples).max()
     return samples / peak if peak > 0 else samples
 
 
 def reduce_noise(waveform: Waveform) -> Waveform:
-    """The waveform with steady noise turned down (noisereduce, spectral gating with its own defaults).
+    """Reduce stationary noise by spectral gating (noisereduce with its defaults).
 
-    Where the noise cannot be estimated, as in digital silence, the waveform as it is.
+    If the noise cannot be estimated, as in digital silence, the waveform is returned unchanged.
     """
-    with needs("denoise", "a model that turns down noise"):
+    with needs("denoise", "a model with noise reduction"):
         from noisereduce import reduce_noise as gate
 
     with np.errstate(divide="ignore", invalid="ignore"):
-        # In one piece: by chunks it would write the sound to a temporary file.
+        # In chunks it would write the samples to a temporary file.
         samples = gate(y=waveform.samples, sr=waveform.sample_rate, chunk_size=None)
     return replace(waveform, samples=samples) if np.isfinite(samples).all() else waveform
 
 
 def windows(samples: np.ndarray, length: int) -> list[np.ndarray]:
-    """Windows of `length` samples with half overlap; the last one ends with the sound.
+    """Split samples into windows of `length` with half overlap; the last one ends with the samples.
 
-    Sound no longer than a window is one window of its own length: padding would spoil statistics.
+    Samples no longer than a window are returned as one unpadded window, since padding would distort statistics.
     """
     if len(samples) <= length:
         return [samples]

@@ -1,6 +1,6 @@
-"""The recipes of four published systems, computed as librosa computes them with the published arguments.
+"""Recipes of four published systems, equal to librosa with the published arguments, else with its defaults.
 
-What a system leaves unsaid is librosa's default. Each function maps the samples of one window, peak 1, to one array.
+Each function maps the samples of one window, peak 1, to one array.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from ser.features.spectral import (
     zero_crossing_rate,
 )
 
-RATE = 22_050  # librosa's own; for the systems that name another or none
+RATE = 22_050  # librosa's default; for the systems that state no rate or use another
 N_MFCC = 40
 N_MELS = 128
-STATIC_WINDOW_S = 3.5  # as our own: nothing is published, and statistics do not need a fixed length
-GRID = (11, 4, 1)  # 42 numbers and two zeros, as an image
+STATIC_WINDOW_S = 3.5  # as in voice105-v1: none is published, and statistics need no fixed length
+GRID = (11, 4, 1)  # 42 features and two zeros, as an image
 N_FRAMES = 174
 FRAMES_WINDOW_S = (N_FRAMES - 1) * HOP_LENGTH / RATE  # 4.02 s
 ROLL_OFFS = (0.15, 0.5, 0.85)
@@ -52,7 +52,7 @@ FRAMES120_NAMES = (*FRAME_NAMES, *(f"{name}_delta" for name in FRAME_NAMES))
 
 
 def static42(samples: np.ndarray) -> np.ndarray:
-    """Means over time of 40 MFCC, zero crossing rate and root mean square, then two zeros; shape (11, 4, 1)."""
+    """Return the means over time of 40 MFCC, zero-crossing rate and RMS, then two zeros; shape (11, 4, 1)."""
     values = np.zeros(GRID, np.float32)
     cepstrum = _mfcc(stft_power(samples))
     means = [*cepstrum.mean(axis=0), zero_crossing_rate(samples).mean(), _rms(samples).mean()]
@@ -61,29 +61,28 @@ def static42(samples: np.ndarray) -> np.ndarray:
 
 
 def static180(samples: np.ndarray) -> np.ndarray:
-    """Means over time of 40 MFCC, 12 pitch classes and the power in 128 mel bands; shape (180,)."""
+    """Return the means over time of 40 MFCC, 12 chroma and the power in 128 mel bands; shape (180,)."""
     power = stft_power(samples)
     mel = mel_power(power, N_MELS, RATE)
-    tracks = (mfcc(power_to_db(mel), N_MFCC), chroma(power, RATE), mel)
-    return np.concatenate([track.mean(axis=0) for track in tracks]).astype(np.float32)
+    spectra = (mfcc(power_to_db(mel), N_MFCC), chroma(power, RATE), mel)
+    return np.concatenate([values.mean(axis=0) for values in spectra]).astype(np.float32)
 
 
 def frames120(samples: np.ndarray) -> np.ndarray:
-    """60 features a frame and their slopes over time, shape (174, 120); frames beyond the sound are zero.
+    """Return 60 features per frame and their deltas, zero-padded to shape (174, 120).
 
-    40 MFCC; centroid, bandwidth, three roll-offs and flatness of the spectrum; zero crossing rate and root mean
-    square; 12 pitch classes.
+    40 MFCC; spectral centroid, bandwidth, three roll-offs and flatness; zero-crossing rate and RMS; 12 chroma.
     """
     power = stft_power(samples)
     values = np.column_stack(
-        [_mfcc(power), *_shape_tracks(power), zero_crossing_rate(samples), _rms(samples), chroma(power, RATE)]
+        [_mfcc(power), *_shape(power), zero_crossing_rate(samples), _rms(samples), chroma(power, RATE)]
     )
     frames = np.concatenate([values, delta(values)], axis=1)[:N_FRAMES]
     return np.pad(frames, ((0, N_FRAMES - len(frames)), (0, 0))).astype(np.float32)
 
 
 def mfcc40(samples: np.ndarray) -> np.ndarray:
-    """40 MFCC a frame of 64 ms every 32 ms over three seconds, shape (94, 40); a shorter sound ends in silence."""
+    """Return 40 MFCC per frame (64 ms every 32 ms) of three seconds, padded with silence; shape (94, 40)."""
     power = stft_power(np.pad(samples, (0, int(MFCC_WINDOW_S * MFCC_RATE) - len(samples))), MFCC_N_FFT)
     return mfcc(power_to_db(mel_power(power, N_MELS, MFCC_RATE)), N_MFCC).astype(np.float32)
 
@@ -92,8 +91,8 @@ def _mfcc(power: np.ndarray) -> np.ndarray:
     return mfcc(power_to_db(mel_power(power, N_MELS, RATE)), N_MFCC)
 
 
-def _shape_tracks(power: np.ndarray) -> list[np.ndarray]:
-    """What describes the shape of each frame's spectrum, in the order of `SHAPE_NAMES`."""
+def _shape(power: np.ndarray) -> list[np.ndarray]:
+    """Return the spectral shape of each frame, in the order of `SHAPE_NAMES`."""
     magnitude = np.sqrt(power)
     centroid = spectral_centroid(magnitude, RATE)
     bandwidth = spectral_bandwidth(magnitude, centroid, RATE)

@@ -1,7 +1,6 @@
-"""From sound to numbers: published recipes that turn a waveform into feature vectors.
+"""The registry of recipes: named, versioned ways to compute features from a waveform.
 
-A recipe's name carries its version and never changes its meaning. `voice105-v1`, ours, is made of statistics over
-one short-time Fourier transform; the recipes of published systems stand in `ser.features.published`.
+A published recipe never changes; a new version has a new name.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from ser.types import ParameterError, Waveform, lookup
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a waveform becomes the input of a network.
+    """How the features of a window are computed.
 
-    `extract` maps the samples of one window, shape (n,), peak 1, to one array of `shape`: statistics with an axis
-    for each number, or (n_frames, n_features). A frame that is all zero is padding beyond the end of the sound.
+    `extract` maps the samples of one window, shape (n,), peak 1, to an array of `shape`: a vector of statistics, or
+    (n_frames, n_features) in which frames of zeros are padding.
     """
 
     name: str
@@ -35,20 +34,20 @@ class Recipe:
     extract: Callable[[np.ndarray], np.ndarray]
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
-        """Features of every window of trimmed, level-normalised samples, shape (n_windows, *shape), float32."""
+        """Return the features of every window of trimmed, normalised samples, shape (n_windows, *shape), float32."""
         return np.stack([self.extract(part) for part in windows(samples, round(self.window_s * self.sample_rate))])
 
     def of(self, waveform: Waveform) -> np.ndarray:
-        """Features of a whole recording: trimmed, level-normalised, then window by window."""
+        """Trim and normalise a waveform, and return the features of its windows, shape (n_windows, *shape)."""
         if waveform.sample_rate != self.sample_rate:
-            raise ParameterError(f"{self.name} needs sound at {self.sample_rate} Hz, got {waveform.sample_rate} Hz.")
+            raise ParameterError(f"{self.name} needs audio at {self.sample_rate} Hz, got {waveform.sample_rate} Hz.")
         start, end = trim(waveform.samples)
         return self(normalise(waveform.samples[start:end]))
 
 
 RECIPES = {
-    made.name: made
-    for made in (
+    entry.name: entry
+    for entry in (
         Recipe("voice105-v1", SAMPLE_RATE, WINDOW_S, VOICE105_NAMES, (105,), voice105),
         Recipe(
             "static42-v1",

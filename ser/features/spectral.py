@@ -1,7 +1,6 @@
-"""Spectra of a sound and what is read off them: the parts that the recipes are made of.
+"""Spectrograms and spectral features, equal to librosa's with the same arguments.
 
-Every function equals what librosa gives when it is called with the same arguments. Spectrograms have shape
-(n_frames, n_bins), with n_bins = n_fft / 2 + 1 bins from 0 Hz to half the sample rate.
+Spectrograms have shape (n_frames, n_bins), with n_bins = n_fft / 2 + 1 bins from 0 Hz to half the sample rate.
 """
 
 from __future__ import annotations
@@ -11,20 +10,20 @@ from functools import cache
 import numpy as np
 from scipy.fft import rfft
 
-SAMPLE_RATE = 16_000  # where none is given
+SAMPLE_RATE = 16_000  # Hz, the default
 N_FFT = 2048
 HOP_LENGTH = 512
 N_CHROMA = 12
 PITCHES = ("c", "c_sharp", "d", "d_sharp", "e", "f", "f_sharp", "g", "g_sharp", "a", "a_sharp", "b")
 ROLL_OFF = 0.85
-MELS_AT_ONCE = 16  # mel bands that are multiplied together with their own bins only
+MELS_AT_ONCE = 16  # mel bands per matrix product, which covers only their own bins
 DELTA_WIDTH = 9
 AMIN = 1e-10  # floor of a power before its logarithm
-RANGE_DB = 80.0  # dynamic range kept below a spectrogram's loudest cell
+RANGE_DB = 80.0  # dynamic range below a spectrogram's loudest cell
 
 
 def stft_power(samples: np.ndarray, n_fft: int = N_FFT, hop_length: int = HOP_LENGTH) -> np.ndarray:
-    """Power spectrogram: periodic Hann window, frames centred on multiples of the hop, zeros beyond both ends."""
+    """Return the power spectrogram: periodic Hann window, centred frames, zero-padded at both ends."""
     padded = np.pad(samples, n_fft // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
     spectrum = rfft(frames * _hann(n_fft), overwrite_x=True)  # eight times as fast as NumPy's on float32
@@ -32,27 +31,27 @@ def stft_power(samples: np.ndarray, n_fft: int = N_FFT, hop_length: int = HOP_LE
 
 
 def mel_power(power: np.ndarray, n_mels: int, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
-    """Power in each mel band, shape (n_frames, n_mels)."""
+    """Return the power in each mel band, shape (n_frames, n_mels)."""
     groups = _mel_groups(n_mels, sample_rate, _n_fft(power))
     return np.concatenate([power[:, bins] @ bank for bins, bank in groups], axis=1)
 
 
 def power_to_db(power: np.ndarray) -> np.ndarray:
-    """10 log10(power), floored at 1e-10 and at 80 dB below the loudest cell."""
+    """Return 10 log10(power), floored at 1e-10 and at 80 dB below the loudest cell."""
     db = 10.0 * np.log10(np.maximum(power, AMIN))
     return np.maximum(db, db.max() - RANGE_DB)
 
 
 def mfcc(mel_db: np.ndarray, n_mfcc: int) -> np.ndarray:
-    """Mel-frequency cepstral coefficients, shape (n_frames, n_mfcc): orthonormal DCT-II of the mel bands in dB."""
+    """Return mel-frequency cepstral coefficients, shape (n_frames, n_mfcc): orthonormal DCT-II of mel bands in dB."""
     return mel_db @ _dct(mel_db.shape[1], n_mfcc)
 
 
 def delta(values: np.ndarray) -> np.ndarray:
-    """Local slope of each column, per frame; shape (n_frames, k) to the same.
+    """Return the local slope of each column, per frame; shape (n_frames, k) to the same.
 
-    The slope is that of a line fitted to 9 frames (Savitzky-Golay); the first and last four frames take the slope
-    of the first and last full fit. Fewer than 9 frames are fitted with the largest odd width there is.
+    A line is fitted to 9 frames (Savitzky-Golay); the first and last four frames repeat the first and last full fit.
+    Fewer than 9 frames use the largest odd width.
     """
     half = _half_width(len(values))
     if half == 0:
@@ -64,7 +63,7 @@ def delta(values: np.ndarray) -> np.ndarray:
 
 
 def delta_mean(values: np.ndarray) -> np.ndarray:
-    """Mean over time of `delta`, shape (n_frames, k) to (k,), without the slopes themselves."""
+    """Return the mean over time of `delta`, shape (n_frames, k) to (k,), without computing the slopes."""
     half = _half_width(len(values))
     if half == 0:
         return np.zeros(values.shape[1], values.dtype)
@@ -78,35 +77,35 @@ def delta_mean(values: np.ndarray) -> np.ndarray:
 
 
 def spectral_centroid(magnitude: np.ndarray, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
-    """Centre of gravity of each frame's spectrum in Hz, shape (n_frames,); 0 for silence."""
+    """Return the spectral centroid of each frame in Hz, shape (n_frames,); 0 for silence."""
     total = magnitude.sum(axis=1)
     return (magnitude @ _frequencies(sample_rate, _n_fft(magnitude))) / np.where(total > 0, total, 1)
 
 
 def spectral_bandwidth(magnitude: np.ndarray, centroid: np.ndarray, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
-    """Spread of each frame's spectrum around its centroid in Hz (a standard deviation), shape (n_frames,)."""
+    """Return the standard deviation of each frame's spectrum around its centroid in Hz, shape (n_frames,)."""
     total = magnitude.sum(axis=1)
     squares = np.square(_frequencies(sample_rate, _n_fft(magnitude)) - centroid[:, None])
     return np.sqrt(np.einsum("tf,tf->t", magnitude, squares) / np.where(total > 0, total, 1))
 
 
 def spectral_rolloff(magnitude: np.ndarray, sample_rate: int = SAMPLE_RATE, share: float = ROLL_OFF) -> np.ndarray:
-    """Lowest frequency in Hz that has a share of each frame's magnitude at or below it, shape (n_frames,)."""
-    # Every bin in turn, as slow as it is: sums by blocks round otherwise, and a frame in a thousand moves by a bin.
+    """Return the frequency in Hz below which a share of each frame's magnitude lies, shape (n_frames,)."""
+    # Not by blocks, though faster: they round differently, and one frame in a thousand would move by a bin.
     cumulated = np.cumsum(magnitude, axis=1)
     return _frequencies(sample_rate, _n_fft(magnitude))[(cumulated >= share * cumulated[:, -1:]).argmax(axis=1)]
 
 
 def spectral_flatness(power: np.ndarray) -> np.ndarray:
-    """Geometric over arithmetic mean of each frame's power, shape (n_frames,): 1 for white noise, near 0 for a tone."""
+    """Return geometric over arithmetic mean power of each frame, shape (n_frames,): 1 for noise, near 0 for tones."""
     floored = np.maximum(power, AMIN)
     return np.exp(np.log(floored).mean(axis=1)) / floored.mean(axis=1)
 
 
 def zero_crossing_rate(samples: np.ndarray, threshold: float = 1e-10) -> np.ndarray:
-    """Share of neighbouring samples in each frame (2048, centred, edges repeated) that differ in sign.
+    """Return the share of neighbouring samples with different signs per frame (2048, centred, edge-padded).
 
-    Samples that lie no further than `threshold` from zero count as zero, which is positive.
+    Samples within `threshold` of zero count as zero, which is positive.
     """
     padded = np.pad(samples, N_FFT // 2, mode="edge")
     negative = padded < -threshold
@@ -117,7 +116,7 @@ def zero_crossing_rate(samples: np.ndarray, threshold: float = 1e-10) -> np.ndar
 
 
 def frame_power(samples: np.ndarray) -> np.ndarray:
-    """Mean square of centred frames of 2048 every 512 samples, zeros beyond both ends; shape (n_frames,)."""
+    """Return the mean square of frames of 2048 every 512 samples, centred, zero-padded; shape (n_frames,)."""
     squares = samples * samples
     parts = N_FFT // HOP_LENGTH
     n_frames = len(squares) // HOP_LENGTH + 1
@@ -129,14 +128,14 @@ def frame_power(samples: np.ndarray) -> np.ndarray:
 
 
 def chroma(power: np.ndarray, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
-    """Energy of the twelve pitch classes (C first, A at 440 Hz), each frame's largest 1; shape (n_frames, 12)."""
+    """Return the energy of the 12 pitch classes (C first, A at 440 Hz), largest 1; shape (n_frames, 12)."""
     raw = power @ _chroma_bank(sample_rate, _n_fft(power))
     largest = raw.max(axis=1, keepdims=True)
     return raw / np.where(largest > np.finfo(raw.dtype).tiny, largest, 1)
 
 
 def _half_width(n_frames: int) -> int:
-    """Frames on each side that a slope is fitted to."""
+    """Return the number of frames on each side of a fitted slope."""
     return min(DELTA_WIDTH, n_frames - 1 + n_frames % 2) // 2
 
 
@@ -156,7 +155,7 @@ def _frequencies(sample_rate: int, n_fft: int) -> np.ndarray:
 
 @cache
 def _dct(n_mels: int, n_mfcc: int) -> np.ndarray:
-    """Orthonormal DCT-II as a matrix, shape (n_mels, n_mfcc)."""
+    """Return the orthonormal DCT-II matrix, shape (n_mels, n_mfcc)."""
     n = np.arange(n_mels)[:, None]
     basis = np.cos(np.pi / n_mels * (n + 0.5) * np.arange(n_mfcc)) * np.sqrt(2 / n_mels)
     basis[:, 0] /= np.sqrt(2)
@@ -165,7 +164,7 @@ def _dct(n_mels: int, n_mfcc: int) -> np.ndarray:
 
 @cache
 def _mel_bank(n_mels: int, sample_rate: int, n_fft: int) -> np.ndarray:
-    """Triangles of equal area on Slaney's mel scale up to half the rate, shape (n_bins, n_mels) [Slaney 1998]."""
+    """Return triangular filters of equal area on Slaney's mel scale, shape (n_bins, n_mels) [Slaney 1998]."""
     edges = _mel_to_hz(np.linspace(0, _hz_to_mel(sample_rate / 2), n_mels + 2))
     frequencies = np.linspace(0, sample_rate / 2, n_fft // 2 + 1)[:, None]
     low, centre, high = edges[:-2], edges[1:-1], edges[2:]
@@ -175,7 +174,7 @@ def _mel_bank(n_mels: int, sample_rate: int, n_fft: int) -> np.ndarray:
 
 @cache
 def _mel_groups(n_mels: int, sample_rate: int, n_fft: int) -> list[tuple[slice, np.ndarray]]:
-    """The bank in groups of neighbouring bands, each with the only bins that reach it: a quarter of the work."""
+    """Split the filter bank into groups of bands, each with its non-zero bins only: a quarter of the work."""
     groups = []
     for first in range(0, n_mels, MELS_AT_ONCE):
         bands = _mel_bank(n_mels, sample_rate, n_fft)[:, first : first + MELS_AT_ONCE]
@@ -186,7 +185,7 @@ def _mel_groups(n_mels: int, sample_rate: int, n_fft: int) -> list[tuple[slice, 
 
 
 def _hz_to_mel(hz: float) -> float:
-    """Slaney's scale: linear below 1 kHz (200/3 Hz a mel), logarithmic above (27 mels for a factor 6.4)."""
+    """Convert to Slaney's mel scale: linear below 1 kHz (200/3 Hz per mel), logarithmic above (27 mels per 6.4)."""
     return 15 + 27 * np.log(hz / 1000) / np.log(6.4) if hz >= 1000 else hz * 3 / 200
 
 
@@ -196,10 +195,10 @@ def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
 
 @cache
 def _chroma_bank(sample_rate: int, n_fft: int) -> np.ndarray:
-    """Weights of each bin in each pitch class, shape (n_bins, 12).
+    """Return the weight of each bin in each pitch class, shape (n_bins, 12) [Ellis 2007, "Chroma feature analysis"].
 
-    A Gaussian bump around each pitch as wide as a bin, the bins weighted by a Gaussian of two octaves
-    around A4's octave 5 (counted from A0 at 27.5 Hz), columns of unit length [Ellis 2007, "Chroma feature analysis"].
+    A Gaussian around each pitch as wide as a bin; bins weighted by a Gaussian of two octaves around octave 5 (counted
+    from A0 at 27.5 Hz); columns of unit length.
     """
     frequencies = np.linspace(0, sample_rate, n_fft, endpoint=False)[1:]
     octaves = np.log2(frequencies / (440.0 / 16))

@@ -1,35 +1,31 @@
-"""The transformer behind `ser.sklearn`; the one file that loads scikit-learn at once, since it subclasses it."""
+"""The scikit-learn transformer of `ser.sklearn`; importing this module loads scikit-learn."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import soundfile
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from ser.audio.loading import MAX_RATE, MIN_RATE, Source, load_waveform
-from ser.features import recipes as features
+from ser.audio.loading import MAX_RATE, MIN_RATE, Source, load_waveform, waveform_of_samples
 from ser.features.recipes import RECIPES, Recipe
-from ser.types import AudioError, ParameterError, SerError, Waveform
+from ser.types import ParameterError, SerError, Waveform, lookup
 
 
 class VoiceFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Turns a list of n recordings into a matrix of features (n, n_features), float32.
+    """Transform a list of n recordings into a matrix of features (n, n_features), float32.
 
-    A recording is a path, bytes, an open file, an array of mono samples, or a `Waveform` at the recipe's rate. Its
-    silence at both ends is left out, its peak becomes 1, and the features of its windows are averaged. Nothing is
-    learned, so `transform` needs no `fit`. What cannot be heard raises `AudioError`; a parameter that does not fit
-    raises `ParameterError` in `fit` and `transform`.
+    A recording is a path, bytes, an open file, an array of samples, or a `Waveform` at the recipe's rate. It is trimmed
+    and scaled to peak 1, and the features of its windows are averaged. The transformer is stateless: `transform` works
+    without `fit`. Raises `AudioError` if a recording cannot be decoded, `ParameterError` if a parameter is invalid.
 
     Parameters
     ----------
     recipe : str, default="voice105-v1"
-        One of `ser.features.RECIPES` that gives one row of numbers: 105 for the default.
+        A recipe of `ser.features.RECIPES` with one vector per window; the default has 105 features.
     sample_rate : int or None, default=None
-        Of recordings that are arrays, in Hz, 8,000 to 192,000. None: that of the recipe.
+        Sample rate of arrays in Hz, 8,000 to 192,000. None: the recipe's.
     """
 
     def __init__(self, recipe: str = "voice105-v1", sample_rate: int | None = None) -> None:
@@ -37,32 +33,33 @@ class VoiceFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.sample_rate = sample_rate
 
     def fit(self, X: Iterable[Any], y: Any = None) -> VoiceFeatures:
-        """Check the parameters; no recording is heard."""
+        """Check the parameters; the recordings are not read."""
         self._checked()
         _check_list(X)
         return self
 
     def transform(self, X: Iterable[Source | Waveform | np.ndarray]) -> np.ndarray:
-        """The features of each recording, shape (n, n_features), float32."""
+        """Return the features of each recording, shape (n, n_features), float32."""
         recipe, rate = self._checked()
         _check_list(X)
-        rows = [_row(recording, place, recipe, rate) for place, recording in enumerate(X)]
+        rows = [_row(recording, index, recipe, rate) for index, recording in enumerate(X)]
         return np.stack(rows) if rows else np.empty((0, *recipe.shape), np.float32)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """What each column tells; `input_features` is not used, recordings have none."""
+        """Return the name of each column; `input_features` is ignored."""
         return np.array(self._checked()[0].feature_names, dtype=object)
 
     def _checked(self) -> tuple[Recipe, int]:
-        """The recipe, and the rate of arrays in Hz."""
-        recipe = features.recipe(self.recipe)
+        """Return the recipe and the sample rate of arrays in Hz, both validated."""
+        recipe = lookup(self.recipe, RECIPES, "recipe")
         if len(recipe.shape) != 1:
-            rows = ", ".join(made.name for made in RECIPES.values() if len(made.shape) == 1)
-            found = f"{recipe.name} gives arrays of shape {recipe.shape}, not one row of numbers"
-            raise ParameterError(f"{found}; recipes that give one are {rows}.")
+            vectors = ", ".join(other.name for other in RECIPES.values() if len(other.shape) == 1)
+            raise ParameterError(
+                f"{recipe.name} returns arrays of shape {recipe.shape}, not a vector; recipes that do are {vectors}."
+            )
         rate = recipe.sample_rate if self.sample_rate is None else self.sample_rate
         if isinstance(rate, bool) or not isinstance(rate, int | np.integer) or not MIN_RATE <= rate <= MAX_RATE:
-            raise ParameterError(f"sample_rate is a whole number from {MIN_RATE} to {MAX_RATE} Hz, found {rate!r}.")
+            raise ParameterError(f"sample_rate must be an integer from {MIN_RATE} to {MAX_RATE} Hz, got {rate!r}.")
         return recipe, int(rate)
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -78,41 +75,35 @@ class VoiceFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
 
-VoiceFeatures.__module__ = "ser.sklearn"  # where people find it, and so what a stored pipeline names
+VoiceFeatures.__module__ = "ser.sklearn"  # its public path, which pickled pipelines store
 
 
 def _check_list(recordings: Any) -> None:
-    """Refuse a single recording, most kinds of which could be iterated over too, and a table."""
+    """Raise if the input is a single recording (iterating over it would yield bytes or numbers) or a table."""
     single = isinstance(recordings, str | bytes | bytearray | memoryview) or hasattr(recordings, "read")
     if single or not isinstance(recordings, Iterable) or (isinstance(recordings, np.ndarray) and _is_sound(recordings)):
-        found = type(recordings).__name__
-        raise ParameterError(f"VoiceFeatures takes a list of recordings, found one {found}; put it into a list.")
+        kind = type(recordings).__name__
+        raise ParameterError(f"VoiceFeatures takes a list of recordings, got one {kind}; put it into a list.")
     if hasattr(recordings, "columns"):
-        raise ParameterError("VoiceFeatures takes a list of recordings, found a table; choose its column of them.")
+        raise ParameterError("VoiceFeatures takes a list of recordings, got a table; select its column of recordings.")
 
 
-def _row(recording: Source | Waveform | np.ndarray, place: int, recipe: Recipe, rate: int) -> np.ndarray:
-    """Features of one recording, the mean over its windows, shape `recipe.shape`."""
+def _row(recording: Source | Waveform | np.ndarray, index: int, recipe: Recipe, rate: int) -> np.ndarray:
+    """Return the mean features over a recording's windows, shape `recipe.shape`."""
     try:
         return recipe.of(_waveform(recording, recipe, rate)).mean(axis=0)
     except SerError as error:
-        raise type(error)(f"Recording {place}: {error}") from error
+        raise type(error)(f"Recording {index}: {error}") from error
 
 
 def _waveform(recording: Source | Waveform | np.ndarray, recipe: Recipe, rate: int) -> Waveform:
     if isinstance(recording, Waveform):
         return recording
-    if not isinstance(recording, np.ndarray):
-        return load_waveform(recording, recipe.sample_rate)
-    if not _is_sound(recording):
-        found = f"{recording.dtype} of shape {recording.shape}"
-        raise ParameterError(f"an array holds the samples of one channel as numbers, shape (n,), found {found}.")
-    if not recording.size:
-        raise AudioError("an array without samples; leave it out.")
-    wav = io.BytesIO()  # through the door for all sound, with its checks
-    with np.errstate(over="ignore"):  # what float32 cannot hold is refused as not finite
-        soundfile.write(wav, recording.astype(np.float32), rate, format="WAV", subtype="FLOAT")
-    return load_waveform(wav.getvalue(), recipe.sample_rate)
+    if isinstance(recording, np.ndarray):
+        # NumPy's default integers, which span no known range; the level is normalised anyway.
+        samples = recording.astype(np.float32) if recording.dtype == np.int64 else recording
+        return waveform_of_samples(samples, rate, recipe.sample_rate)
+    return load_waveform(recording, recipe.sample_rate)
 
 
 def _is_sound(array: np.ndarray) -> bool:

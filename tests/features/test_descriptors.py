@@ -1,4 +1,4 @@
-"""What a voice does from moment to moment: true to sounds whose pitch, level and colour are known."""
+"""Descriptors: right for synthetic sounds with known pitch, level and spectrum."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from golden.make import RATE, chords, noise, seconds, tone, voice
 
-from ser.features import descriptors as room
 from ser.features.descriptors import (
+    FLOOR_DB,
     HOP_LENGTH,
     LEVEL,
     N_FFT,
@@ -17,13 +17,14 @@ from ser.features.descriptors import (
     PITCH_NAMES,
     SHAPE_NAMES,
     VOICED,
-    tracks,
+    VOICED_DB,
+    descriptors,
 )
 from ser.features.preprocessing import normalise
 from ser.features.spectral import mel_power, stft_power
 
-REFERENCE_HZ = 55.0  # of pitch in semitones; the track is two octaves less
-FOUND_WITHIN = 0.3  # semitones
+REFERENCE_HZ = 55.0  # 0 semitones; the descriptor is two octaves lower
+TOLERANCE = 0.3  # semitones
 
 
 def buzz(pitch_hz: float, duration_s: float = 1.0) -> np.ndarray:
@@ -33,12 +34,12 @@ def buzz(pitch_hz: float, duration_s: float = 1.0) -> np.ndarray:
 
 
 def named(samples: np.ndarray) -> dict[str, np.ndarray]:
-    return dict(zip(NAMES, tracks(samples).T, strict=True))
+    return dict(zip(NAMES, descriptors(samples).T, strict=True))
 
 
-def within(track: np.ndarray) -> np.ndarray:
-    """Without the frames that reach beyond the ends of the sound."""
-    return track[3:-3]
+def within(values: np.ndarray) -> np.ndarray:
+    """Drop the frames that reach beyond the ends of the samples."""
+    return values[3:-3]
 
 
 # --- Names and shapes ---
@@ -52,8 +53,8 @@ def test_names_are_unique_and_in_blocks():
 
 @pytest.mark.parametrize("length", [1, 255, 256, 257, RATE, 56_000])
 def test_a_frame_every_16_ms(length):
-    found = tracks(tone(4.0)[:length])
-    assert found.shape == (length // HOP_LENGTH + 1, len(NAMES)) and found.dtype == np.float32
+    values = descriptors(tone(4.0)[:length])
+    assert values.shape == (length // HOP_LENGTH + 1, len(NAMES)) and values.dtype == np.float32
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_a_frame_every_16_ms(length):
 )
 def test_hard_sounds_are_finite(samples):
     with np.errstate(divide="raise", invalid="raise", over="raise"):
-        assert np.isfinite(tracks(samples.astype(np.float32))).all()
+        assert np.isfinite(descriptors(samples.astype(np.float32))).all()
 
 
 # --- Pitch and voicing ---
@@ -71,37 +72,37 @@ def test_hard_sounds_are_finite(samples):
 
 @pytest.mark.parametrize("pitch_hz", [70, 100, 140, 200, 300])
 def test_pitch_of_a_buzz(pitch_hz):
-    found = named(buzz(pitch_hz))
-    assert found["voiced"].all() and within(found["voicing"]).min() > 0.9
+    values = named(buzz(pitch_hz))
+    assert values["voiced"].all() and within(values["voicing"]).min() > 0.9
     semitones = 12 * np.log2(pitch_hz / REFERENCE_HZ)
-    assert np.ptp(found["median_pitch"]) == 0
-    assert found["median_pitch"][0] + 24 == pytest.approx(semitones, abs=FOUND_WITHIN)
-    assert np.abs(within(found["pitch_from_median"])).max() < FOUND_WITHIN
+    assert np.ptp(values["median_pitch"]) == 0
+    assert values["median_pitch"][0] + 24 == pytest.approx(semitones, abs=TOLERANCE)
+    assert np.abs(within(values["pitch_from_median"])).max() < TOLERANCE
 
 
 def test_pitch_bends_around_its_median():
-    """The voice's pitch wavers by a tenth, 1.7 times a second."""
-    found = named(normalise(voice(2.0, 140.0)))
-    time = np.arange(len(found["voiced"])) * HOP_LENGTH / RATE
+    """The pitch varies by a tenth, 1.7 times a second."""
+    values = named(normalise(voice(2.0, 140.0)))
+    time = np.arange(len(values["voiced"])) * HOP_LENGTH / RATE
     bend = 12 * np.log2(1 + 0.1 * np.sin(2 * np.pi * 1.7 * time))
-    voiced = found["voiced"] > 0
+    voiced = values["voiced"] > 0
     expected = bend - np.median(bend[voiced])
-    assert voiced.mean() > 0.5 and not found["pitch_from_median"][~voiced].any()
-    assert np.median(np.abs(found["pitch_from_median"] - expected)[voiced]) < FOUND_WITHIN
+    assert voiced.mean() > 0.5 and not values["pitch_from_median"][~voiced].any()
+    assert np.median(np.abs(values["pitch_from_median"] - expected)[voiced]) < TOLERANCE
 
 
 def test_white_noise_is_unvoiced():
-    found = named(normalise(noise(2.0)))
-    assert not found["voiced"].any() and found["voicing"].max() < VOICED
-    assert not found["pitch_from_median"].any()
-    assert found["harmonics_to_noise_db"].max() < 0 < within(named(buzz(150.0))["harmonics_to_noise_db"]).min()
+    values = named(normalise(noise(2.0)))
+    assert not values["voiced"].any() and values["voicing"].max() < VOICED
+    assert not values["pitch_from_median"].any()
+    assert values["harmonics_to_noise_db"].max() < 0 < within(named(buzz(150.0))["harmonics_to_noise_db"]).min()
 
 
-def test_what_is_far_below_the_loudest_is_unvoiced():
-    quiet = 10 ** (-(room.VOICED_DB + 5) / 20)
-    found = named(np.concatenate([buzz(150.0), quiet * buzz(150.0)]).astype(np.float32))
-    half = len(found["voiced"]) // 2
-    assert found["voiced"][: half - 2].all() and not found["voiced"][half + 2 :].any()
+def test_quiet_frames_are_unvoiced():
+    quiet = 10 ** (-(VOICED_DB + 5) / 20)
+    values = named(np.concatenate([buzz(150.0), quiet * buzz(150.0)]).astype(np.float32))
+    half = len(values["voiced"]) // 2
+    assert values["voiced"][: half - 2].all() and not values["voiced"][half + 2 :].any()
 
 
 # --- Level ---
@@ -109,22 +110,22 @@ def test_what_is_far_below_the_loudest_is_unvoiced():
 
 def test_level_follows_amplitude():
     envelope = (1 + 0.8 * np.sin(2 * np.pi * 2 * seconds(2.0))) / 1.8
-    found = named((tone(2.0, 400.0, 1.0) * envelope).astype(np.float32))["level_db"]
-    expected = 20 * np.log10(envelope[::HOP_LENGTH][: len(found)] / np.sqrt(2))
-    assert np.abs(within(found[: len(expected)] - expected)).max() < 0.5
+    values = named((tone(2.0, 400.0, 1.0) * envelope).astype(np.float32))["level_db"]
+    expected = 20 * np.log10(envelope[::HOP_LENGTH][: len(values)] / np.sqrt(2))
+    assert np.abs(within(values[: len(expected)] - expected)).max() < 0.5
 
 
-def test_level_is_sixty_decibels_deep():
-    found = named(np.concatenate([tone(0.5, 400.0, 1.0), np.zeros(RATE // 2, np.float32)]))["level_db"]
-    assert np.ptp(found) == pytest.approx(room.FLOOR_DB, abs=1e-3)
+def test_level_spans_60_db():
+    values = named(np.concatenate([tone(0.5, 400.0, 1.0), np.zeros(RATE // 2, np.float32)]))["level_db"]
+    assert np.ptp(values) == pytest.approx(FLOOR_DB, abs=1e-3)
 
 
 def test_a_louder_second_half_is_louder():
-    found = named(np.concatenate([0.25 * buzz(150.0), buzz(150.0)]))
-    half = len(found["loudness"]) // 2
+    values = named(np.concatenate([0.25 * buzz(150.0), buzz(150.0)]))
+    half = len(values["loudness"]) // 2
     for name in ("loudness", "level_db"):
-        assert found[name][half + 2 :].min() > found[name][: half - 2].max()
-    assert abs(int(found["flux"].argmax()) - half) <= 1
+        assert values[name][half + 2 :].min() > values[name][: half - 2].max()
+    assert abs(int(values["flux"].argmax()) - half) <= 1
 
 
 # --- The spectrum ---
@@ -132,14 +133,14 @@ def test_a_louder_second_half_is_louder():
 
 @pytest.mark.parametrize("pitch_hz", [500, 1000, 2000, 4000, 6000])
 def test_a_tone_has_its_power_at_its_frequency(pitch_hz):
-    found = named(tone(1.0, pitch_hz, 1.0))
+    values = named(tone(1.0, pitch_hz, 1.0))
     for name in ("rolloff_25_khz", "rolloff_50_khz", "rolloff_75_khz"):
-        assert within(found[name]) == pytest.approx(pitch_hz / 1000, abs=RATE / N_FFT / 1000)
-    assert np.median(found["zero_crossing_rate"]) == pytest.approx(2 * pitch_hz / RATE, rel=0.1)
+        assert within(values[name]) == pytest.approx(pitch_hz / 1000, abs=RATE / N_FFT / 1000)
+    assert np.median(values["zero_crossing_rate"]) == pytest.approx(2 * pitch_hz / RATE, rel=0.1)
 
 
 def test_centroid_follows_a_tone():
-    """The floor, 60 dB down in every bin, draws it to the middle of the spectrum, where it is exact."""
+    """The floor of -60 dB in every bin biases it towards the middle of the spectrum, where it is exact."""
     centroids = [np.median(named(tone(1.0, hz, 1.0))["centroid_khz"]) for hz in (500, 1000, 2000, 4000, 6000)]
     assert centroids == sorted(centroids) and centroids[3] == pytest.approx(4, abs=0.01)
     assert all(abs(centroid - khz) < 0.5 for centroid, khz in zip(centroids, (0.5, 1, 2, 4, 6), strict=True))
@@ -153,7 +154,7 @@ def test_noise_is_wide_and_a_tone_is_narrow():
     assert within(wide["entropy"]).mean() == pytest.approx(np.log2(N_FFT / 2 + 1), abs=0.5)  # nearly even
 
 
-def test_low_tones_weigh_low_and_high_ones_high():
+def test_band_ratios_separate_low_and_high_tones():
     low, high = named(tone(1.0, 300.0, 1.0)), named(tone(1.0, 3000.0, 1.0))
     for name in ("alpha_ratio_db", "hammarberg_db"):
         assert within(low[name]).min() > 20 and within(high[name]).max() < -20
@@ -161,15 +162,15 @@ def test_low_tones_weigh_low_and_high_ones_high():
     assert np.abs(np.median(named(normalise(noise(2.0)))["slope_high"])) < 10
 
 
-def test_half_of_a_lines_colour_is_taken_off():
+def test_half_of_the_channel_is_removed():
     samples = normalise(voice())
     power = stft_power(samples, N_FFT, HOP_LENGTH)
     mel = mel_power(np.maximum(power, power.max() * 1e-6), N_MELS)
     mel_db = 10 * np.log10(np.maximum(mel, mel.max() * 1e-6))
-    colour = mel_db.mean(axis=0) - mel_db.mean()
-    found = tracks(samples)[:, :N_MELS]
-    np.testing.assert_allclose(found.mean(axis=0), colour / 2, atol=1e-3)
-    np.testing.assert_allclose(found - found.mean(axis=0), mel_db - mel_db.mean(axis=0), atol=1e-3)
+    channel = mel_db.mean(axis=0) - mel_db.mean()
+    values = descriptors(samples)[:, :N_MELS]
+    np.testing.assert_allclose(values.mean(axis=0), channel / 2, atol=1e-3)
+    np.testing.assert_allclose(values - values.mean(axis=0), mel_db - mel_db.mean(axis=0), atol=1e-3)
 
 
 # --- Gain ---
@@ -178,14 +179,14 @@ def test_half_of_a_lines_colour_is_taken_off():
 @pytest.mark.parametrize("gain", [10 ** (-12 / 20), 10 ** (12 / 20), 0.1])
 @pytest.mark.parametrize("make", [voice, noise, chords], ids=["voice", "noise", "chords"])
 def test_gain_changes_nothing(make, gain):
-    """Sounds are brought to a peak of 1 first; what is left is rounding."""
-    plain = tracks(normalise(make()))
-    louder = tracks(normalise((gain * make()).astype(np.float32)))
+    """Up to rounding, since samples are normalised first."""
+    plain = descriptors(normalise(make()))
+    louder = descriptors(normalise((gain * make()).astype(np.float32)))
     largest = np.maximum(np.abs(plain).max(axis=0), 1)
     assert (np.abs(louder - plain) / largest).max() < 1e-4
 
 
-def test_colour_is_free_of_gain_before_normalisation_too():
-    plain, quiet = tracks(voice()), tracks(0.3 * voice())
+def test_mel_and_mfcc_do_not_depend_on_gain():
+    plain, quiet = descriptors(voice()), descriptors(0.3 * voice())
     np.testing.assert_allclose(quiet[:, : N_MELS + N_MFCC], plain[:, : N_MELS + N_MFCC], atol=1e-3)
     assert (plain - quiet)[:, LEVEL] == pytest.approx(-20 * np.log10(0.3), abs=1e-3)

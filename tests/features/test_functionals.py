@@ -1,4 +1,4 @@
-"""Statistics of a whole window: true to NumPy, to sounds that rise, fade and tremble, and free of gain."""
+"""Functionals: equal to NumPy, right for rising, fading and modulated sounds, and free of gain."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from golden.make import RATE, chords, noise, seconds, tone, voice
 
-from ser.features.descriptors import HOP_LENGTH, NAMES, tracks
+from ser.features.descriptors import HOP_LENGTH, NAMES, descriptors
 from ser.features.functionals import (
+    DESCRIPTOR_NAMES,
     FEATURE_NAMES,
     MODULATION_HZ,
     PITCH_NAMES,
     SLOPE_STATISTICS,
     STATISTICS,
-    TRACK_NAMES,
     functionals,
 )
 from ser.features.preprocessing import normalise
@@ -38,20 +38,20 @@ def named(samples: np.ndarray) -> dict[str, float]:
     return dict(zip(FEATURE_NAMES, functionals(samples).tolist(), strict=True))
 
 
-def smoothed(samples: np.ndarray, track: str) -> np.ndarray:
-    """A track as the statistics see it: a mean over three frames, the ends mirrored."""
-    values = tracks(samples)[:, NAMES.index(track)].astype(np.float64)
+def smoothed(samples: np.ndarray, name: str) -> np.ndarray:
+    """Return a descriptor smoothed as in the functionals: a mean over three frames, the ends mirrored."""
+    values = descriptors(samples)[:, NAMES.index(name)].astype(np.float64)
     return np.convolve(np.pad(values, 1, mode="symmetric"), np.ones(3) / 3, "valid")
 
 
 # --- Names and shapes ---
 
 
-def test_names_are_unique_and_as_many_as_the_numbers():
-    per_track = len(STATISTICS) + len(SLOPE_STATISTICS) + 2
-    assert len(FEATURE_NAMES) == len(set(FEATURE_NAMES)) > per_track * len(TRACK_NAMES)
-    found = functionals(normalise(voice()))
-    assert found.shape == (len(FEATURE_NAMES),) and found.dtype == np.float32
+def test_names_are_unique_and_match_the_values():
+    per_descriptor = len(STATISTICS) + len(SLOPE_STATISTICS) + 2
+    assert len(FEATURE_NAMES) == len(set(FEATURE_NAMES)) > per_descriptor * len(DESCRIPTOR_NAMES)
+    features = functionals(normalise(voice()))
+    assert features.shape == (len(FEATURE_NAMES),) and features.dtype == np.float32
 
 
 @pytest.mark.parametrize(
@@ -61,17 +61,17 @@ def test_names_are_unique_and_as_many_as_the_numbers():
 )
 def test_hard_sounds_are_finite_and_of_sane_size(samples):
     with np.errstate(divide="raise", invalid="raise", over="raise"):
-        found = functionals(samples.astype(np.float32))
-    assert np.isfinite(found).all() and np.abs(found).max() < 1e4
+        features = functionals(samples.astype(np.float32))
+    assert np.isfinite(features).all() and np.abs(features).max() < 1e4
 
 
 # --- Statistics, each against NumPy ---
 
 
-@pytest.mark.parametrize("track", ["level_db", "centroid_khz", "mfcc_1", "voicing"])
-def test_statistics_are_those_of_numpy(track):
+@pytest.mark.parametrize("name", ["level_db", "centroid_khz", "mfcc_1", "voicing"])
+def test_statistics_are_those_of_numpy(name):
     samples = normalise(voice())
-    found, values = named(samples), smoothed(samples, track)
+    features, values = named(samples), smoothed(samples, name)
     time = np.linspace(-0.5, 0.5, len(values))
     steps, third = np.diff(values), len(values) // 3
     low, middle, high = np.percentile(values, [1, 50, 99], method="nearest")
@@ -93,32 +93,32 @@ def test_statistics_are_those_of_numpy(track):
     }.items():
         # Single precision against double: a step of nearly zero may fall on either side of it.
         exact = {"abs": 0.02} if statistic in ("rising", "argmin") else {"rel": 2e-3, "abs": 2e-3}
-        assert found[f"{track}_{statistic}"] == pytest.approx(expected, **exact), statistic
+        assert features[f"{name}_{statistic}"] == pytest.approx(expected, **exact), statistic
 
 
 def test_neighbouring_mel_bands_are_taken_together():
     samples = normalise(voice())
-    mel = tracks(samples)[:, :2].mean(axis=1)
+    mel = descriptors(samples)[:, :2].mean(axis=1)
     assert named(samples)["mel_1-2_mean"] == pytest.approx(mel.mean(), abs=0.05)  # smoothing moves the ends only
 
 
 def test_slopes_of_a_fading_tone():
     """20 dB a second: 0.32 dB a frame."""
-    found = named((tone(2.0, 400.0, 1.0) * 10 ** (-seconds(2.0))).astype(np.float32))
+    features = named((tone(2.0, 400.0, 1.0) * 10 ** (-seconds(2.0))).astype(np.float32))
     per_frame = -20 * HOP_LENGTH / RATE
     for statistic in ("p25", "p75"):
-        assert found[f"level_db_slope_{statistic}"] == pytest.approx(per_frame, rel=0.05)
-    assert found["level_db_slope_absolute"] == pytest.approx(-per_frame, rel=0.1)
-    assert found["level_db_slope"] == pytest.approx(-40, rel=0.05)  # over the window
-    assert found["level_db_first"] > 5 and found["level_db_last"] < -5 and found["level_db_rising"] < 0.1
+        assert features[f"level_db_slope_{statistic}"] == pytest.approx(per_frame, rel=0.05)
+    assert features["level_db_slope_absolute"] == pytest.approx(-per_frame, rel=0.1)
+    assert features["level_db_slope"] == pytest.approx(-40, rel=0.05)  # over the window
+    assert features["level_db_first"] > 5 and features["level_db_last"] < -5 and features["level_db_rising"] < 0.1
 
 
 def test_voiced_means_are_those_of_the_voiced_frames():
     """A loud buzz, then a softer noise."""
     sound = np.concatenate([buzz(150.0, 1.0), 0.1 * normalise(noise(1.0))])
-    alone, found = named(buzz(150.0, 1.0)), named(sound)
-    assert found["level_db_voiced_mean"] == pytest.approx(alone["level_db_mean"], abs=0.5)
-    assert found["level_db_mean"] < found["level_db_voiced_mean"] - 3
+    alone, features = named(buzz(150.0, 1.0)), named(sound)
+    assert features["level_db_voiced_mean"] == pytest.approx(alone["level_db_mean"], abs=0.5)
+    assert features["level_db_mean"] < features["level_db_voiced_mean"] - 3
     assert named(normalise(noise()))["level_db_voiced_mean"] == pytest.approx(
         named(normalise(noise()))["level_db_mean"]
     )
@@ -145,14 +145,16 @@ def test_mean_pitch_counts_semitones_from_two_octaves_above_55_hz(pitch_hz):
     assert named(buzz(pitch_hz))["pitch_mean"] == pytest.approx(12 * np.log2(pitch_hz / 220), abs=0.3)
 
 
-def test_stretches_of_voice_and_the_gaps_between():
+def test_voiced_runs_and_gaps():
     pause = np.zeros(RATE // 2, np.float32)
-    found = named(np.concatenate([buzz(150.0, 0.6), pause, buzz(150.0, 0.4), pause, buzz(150.0, 0.2)]))
-    assert found["pitch_runs"] == pytest.approx(3 / 2.2, rel=0.02)  # a second
-    # A frame of 64 ms hears the buzz before it begins.
-    assert found["pitch_run"] == pytest.approx(0.4, abs=0.07) and found["pitch_run_max"] == pytest.approx(0.6, abs=0.07)
-    assert found["pitch_gap"] == pytest.approx(0.5, abs=0.07)
-    assert found["pitch_voiced"] == pytest.approx(1.2 / 2.2, abs=0.07)
+    features = named(np.concatenate([buzz(150.0, 0.6), pause, buzz(150.0, 0.4), pause, buzz(150.0, 0.2)]))
+    assert features["pitch_runs"] == pytest.approx(3 / 2.2, rel=0.02)  # a second
+    # A frame of 64 ms overlaps the buzz before it begins.
+    assert features["pitch_run"] == pytest.approx(0.4, abs=0.07) and features["pitch_run_max"] == pytest.approx(
+        0.6, abs=0.07
+    )
+    assert features["pitch_gap"] == pytest.approx(0.5, abs=0.07)
+    assert features["pitch_voiced"] == pytest.approx(1.2 / 2.2, abs=0.07)
 
 
 def test_pitch_and_level_that_rise_together():
@@ -161,24 +163,24 @@ def test_pitch_and_level_that_rise_together():
     assert together["pitch_with_level"] > 0.9 and apart["pitch_with_level"] < -0.9
 
 
-def test_without_voice_nothing_is_said_of_pitch():
-    found = named(normalise(noise()))
-    assert [found[f"pitch_{name}"] for name in PITCH_NAMES] == [0.0] * len(PITCH_NAMES)
+def test_without_voice_pitch_statistics_are_zero():
+    features = named(normalise(noise()))
+    assert [features[f"pitch_{name}"] for name in PITCH_NAMES] == [0.0] * len(PITCH_NAMES)
 
 
 # --- Rhythm ---
 
 
 @pytest.mark.parametrize(("rate_hz", "band"), [(2.2, "1.5-3hz"), (4, "3-5hz"), (6.5, "5-8hz"), (10, "8-12hz")])
-def test_trembling_stands_in_its_band(rate_hz, band):
+def test_modulation_is_in_its_band(rate_hz, band):
     envelope = 1 + 0.5 * np.sin(2 * np.pi * rate_hz * seconds(3.0))
-    found = named(normalise((tone(3.0, 400.0) * envelope).astype(np.float32)))
-    assert max(BANDS, key=lambda name: found[f"level_{name}"]) == band
+    features = named(normalise((tone(3.0, 400.0) * envelope).astype(np.float32)))
+    assert max(BANDS, key=lambda name: features[f"level_{name}"]) == band
 
 
-def test_length_is_told():
-    found = named(normalise(voice(2.0)))
-    assert found["log_frames"] == pytest.approx(np.log(2 * RATE // HOP_LENGTH + 1))
+def test_length_is_a_feature():
+    features = named(normalise(voice(2.0)))
+    assert features["log_frames"] == pytest.approx(np.log(2 * RATE // HOP_LENGTH + 1))
 
 
 # --- Gain ---
@@ -187,7 +189,7 @@ def test_length_is_told():
 @pytest.mark.parametrize("gain", [10 ** (-12 / 20), 10 ** (12 / 20), 0.1])
 @pytest.mark.parametrize("make", [voice, noise, chords], ids=["voice", "noise", "chords"])
 def test_gain_changes_nothing(make, gain):
-    """Sounds are brought to a peak of 1 first; what is left is rounding."""
+    """Up to rounding, since samples are normalised first."""
     plain = functionals(normalise(make()))
     louder = functionals(normalise((gain * make()).astype(np.float32)))
     assert (np.abs(louder - plain) / np.maximum(np.abs(plain), 1)).max() < 1e-4

@@ -1,4 +1,4 @@
-"""The recipes of published systems: their names and shapes, what they do to sounds, and that librosa says the same."""
+"""Recipes of published systems: names, shapes, synthetic sounds, and equality with librosa."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STATIC42, STATIC180, FRAMES120, MFCC40 = (
     RECIPES[name] for name in ("static42-v1", "static180-v1", "frames120-v1", "mfcc40-v1")
 )
 PUBLISHED = [STATIC42, STATIC180, FRAMES120, MFCC40]
-NAMES = [made.name for made in PUBLISHED]
+NAMES = [recipe.name for recipe in PUBLISHED]
 SOUNDING = {name: samples for name, samples in clips().items() if name != "silence"}
 
 
@@ -30,7 +30,7 @@ def column(name: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("made", "rate", "count", "shape"),
+    ("recipe", "rate", "count", "shape"),
     [
         (STATIC42, 22_050, 42, (11, 4, 1)),
         (STATIC180, 22_050, 180, (180,)),
@@ -39,9 +39,9 @@ def column(name: str) -> int:
     ],
     ids=NAMES,
 )
-def test_as_published(made, rate, count, shape):
-    assert (made.sample_rate, made.shape) == (rate, shape)
-    assert len(made.feature_names) == len(set(made.feature_names)) == count
+def test_as_published(recipe, rate, count, shape):
+    assert (recipe.sample_rate, recipe.shape) == (rate, shape)
+    assert len(recipe.feature_names) == len(set(recipe.feature_names)) == count
 
 
 def test_the_120_names():
@@ -59,7 +59,7 @@ def test_the_names_of_the_statistics():
     assert [name.split("_")[0] for name in STATIC180.feature_names] == blocks
 
 
-# --- What they do to sounds ---
+# --- Synthetic sounds ---
 
 
 def test_42_numbers_and_two_zeros():
@@ -68,9 +68,9 @@ def test_42_numbers_and_two_zeros():
 
 
 def test_statistics_are_not_padded():
-    for made in (STATIC42, STATIC180):
-        short = made(normalise(voice(1.0)))
-        padded = made(np.pad(normalise(voice(1.0)), (0, 2 * made.sample_rate)))
+    for recipe in (STATIC42, STATIC180):
+        short = recipe(normalise(voice(1.0)))
+        padded = recipe(np.pad(normalise(voice(1.0)), (0, 2 * recipe.sample_rate)))
         assert len(short) == len(padded) == 1 and np.abs(short - padded).max() > 1
 
 
@@ -79,8 +79,8 @@ def test_frames_beyond_the_sound_are_zero():
     n_frames = len(sound) // HOP_LENGTH + 1
     frames = FRAMES120.extract(sound)
     assert frames[:n_frames].any(axis=1).all() and not frames[n_frames:].any()
-    whole = FRAMES120(voice(6.0))
-    assert len(whole) > 1 and whole.shape[1:] == (N_FRAMES, 120) and whole.any(axis=2).all()
+    frames = FRAMES120(voice(6.0))
+    assert len(frames) > 1 and frames.shape[1:] == (N_FRAMES, 120) and frames.any(axis=2).all()
 
 
 def test_three_seconds_end_in_silence():
@@ -107,16 +107,16 @@ def test_deltas_are_slopes():
     np.testing.assert_allclose(frames[:, column("rms_delta")], slopes, rtol=0.1)
 
 
-@pytest.mark.parametrize("made", PUBLISHED, ids=NAMES)
+@pytest.mark.parametrize("recipe", PUBLISHED, ids=NAMES)
 @pytest.mark.parametrize("n_samples", [1, 2, 511, 512, 513, 2047, 5000])
-def test_any_length_gives_numbers(made, n_samples):
-    row = made.extract(voice()[1000 : 1000 + n_samples])
-    assert row.shape == made.shape and row.dtype == np.float32 and np.isfinite(row).all()
+def test_any_length_gives_numbers(recipe, n_samples):
+    row = recipe.extract(voice()[1000 : 1000 + n_samples])
+    assert row.shape == recipe.shape and row.dtype == np.float32 and np.isfinite(row).all()
 
 
-@pytest.mark.parametrize("made", PUBLISHED, ids=NAMES)
-def test_silence_stays_finite(made):
-    assert np.isfinite(made.extract(np.zeros(16_000, np.float32))).all()
+@pytest.mark.parametrize("recipe", PUBLISHED, ids=NAMES)
+def test_silence_stays_finite(recipe):
+    assert np.isfinite(recipe.extract(np.zeros(16_000, np.float32))).all()
 
 
 # --- Equal to librosa ---
@@ -143,15 +143,15 @@ def librosa_frames(y: np.ndarray, sr: int = 22_050) -> dict[str, np.ndarray]:
     return {name: block.T for name, block in {**blocks, **deltas}.items()}
 
 
-def assert_equal(found: np.ndarray, expected: dict[str, np.ndarray], sound: str) -> None:
+def assert_equal(values: np.ndarray, expected: dict[str, np.ndarray], sound: str) -> None:
     """Blocks side by side on the last axis, within the contract's tolerances."""
     first = 0
     for name, block in expected.items():
-        ours = found[..., first : first + block.shape[-1]]
+        ours = values[..., first : first + block.shape[-1]]
         first += block.shape[-1]
         tolerance = 1e-3 if name.endswith("delta") else 1e-4
         assert np.abs(ours - block).max() <= tolerance * np.abs(block).max() + 1e-9, (name, sound)
-    assert first == found.shape[-1]
+    assert first == values.shape[-1]
 
 
 def assert_as_librosa(window: np.ndarray, sound: str) -> None:
@@ -175,7 +175,7 @@ def assert_as_librosa(window: np.ndarray, sound: str) -> None:
 def test_blocks_equal_librosa(name):
     start, end = trim(SOUNDING[name])
     sound = normalise(SOUNDING[name][start:end])[:48_000]
-    # A breath of noise, as in every recording: without it the bandwidth of a tone is the rounding of the transform.
+    # Faint noise, as in every recording: without it the bandwidth of a tone is rounding.
     assert_as_librosa(sound + noise(len(sound) / RATE, 1e-3), name)
 
 

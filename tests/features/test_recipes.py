@@ -1,4 +1,4 @@
-"""The 105 numbers: true to what sounds are, equal to librosa's, and for ever the same."""
+"""`voice105-v1` and its parts: right for synthetic sounds, equal to librosa, and unchanged."""
 
 from __future__ import annotations
 
@@ -102,17 +102,17 @@ def test_the_loudest_mel_band_rises_with_the_pitch():
 
 @pytest.mark.parametrize(("pitch_hz", "name"), [(440.0, "chroma_a"), (261.63, "chroma_c"), (369.99, "chroma_f_sharp")])
 def test_chroma_of_a_tone_is_its_pitch_class(pitch_hz, name):
-    found = {key: value for key, value in named(tone(2.0, pitch_hz)).items() if key.startswith("chroma")}
-    assert max(found, key=found.__getitem__) == name and found[name] > 0.9
+    values = {key: value for key, value in named(tone(2.0, pitch_hz)).items() if key.startswith("chroma")}
+    assert max(values, key=values.__getitem__) == name and values[name] > 0.9
 
 
 def test_silence_has_no_energy_and_no_nan():
-    found = named(np.zeros(RATE, np.float32))
-    assert np.isfinite(list(found.values())).all()
+    values = named(np.zeros(RATE, np.float32))
+    assert np.isfinite(list(values.values())).all()
     assert spectral.stft_power(np.zeros(RATE, np.float32)).sum() == 0
-    silent = [value for name, value in found.items() if name.startswith(("centroid", "rolloff", "zero", "chroma"))]
+    silent = [value for name, value in values.items() if name.startswith(("centroid", "rolloff", "zero", "chroma"))]
     assert silent == [0.0] * 18
-    mel = [value for name, value in found.items() if name.startswith("mel")]
+    mel = [value for name, value in values.items() if name.startswith("mel")]
     assert mel == pytest.approx([-100.0] * 48)  # the floor of a power
 
 
@@ -157,11 +157,11 @@ def test_trim_leaves_out_silence_at_both_ends_only():
     assert trim(pause) == (0, RATE)
 
 
-def test_trim_hears_30_db_and_no_less():
+def test_trim_keeps_30_db():
     loud = tone(1.0, 500.0, 0.9)
-    for level_db, heard in ((-28, True), (-32, False)):
+    for level_db, kept in ((-28, True), (-32, False)):
         start, _ = trim(np.concatenate([loud * np.float32(10 ** (level_db / 20)), loud]))
-        assert (start <= HOP_LENGTH) is heard  # the first frame is half empty
+        assert (start <= HOP_LENGTH) is kept  # the first frame is half empty
 
 
 def test_normalise_brings_the_peak_to_one():
@@ -189,7 +189,7 @@ def test_noise_reduction_leaves_digital_silence_and_files_alone(tmp_path, monkey
     assert np.isfinite(reduce_noise(Waveform(np.tile(voice(2.0), 20), RATE)).samples).all()
 
 
-def test_noise_reduction_says_what_it_needs(monkeypatch):
+def test_noise_reduction_without_its_library(monkeypatch):
     monkeypatch.setitem(sys.modules, "noisereduce", None)
     with pytest.raises(ParameterError, match=f"needs noisereduce, .* {re.escape(advice('denoise'))}"):
         reduce_noise(Waveform(voice(1.0), RATE))
@@ -231,19 +231,19 @@ def test_golden_values():
     sounds = clips()
     assert stored["windows"].keys() == sounds.keys()
     for clip, expected in stored["windows"].items():
-        found, wanted = VOICE105.of(Waveform(sounds[clip], RATE)), np.array(expected)
-        assert found.shape == wanted.shape == (len(expected), 105), clip
+        values, wanted = VOICE105.of(Waveform(sounds[clip], RATE)), np.array(expected)
+        assert values.shape == wanted.shape == (len(expected), 105), clip
         for name, block in BLOCKS.items():
             made_of = BLOCKS["mfcc mean"] if name in DISPERSION else block
             tolerance = 1e-4 * np.abs(wanted[:, made_of]).max() + 1e-6
-            assert np.abs(found[:, block] - wanted[:, block]).max() <= tolerance, (clip, name)
+            assert np.abs(values[:, block] - wanted[:, block]).max() <= tolerance, (clip, name)
 
 
 # --- Equal to librosa ---
 
 
 def librosa_blocks(y: np.ndarray) -> dict[str, np.ndarray]:
-    """Every block by the direct call, as someone writes it who has only librosa; the spectrum is cut off 60 dB down."""
+    """Return every block by direct calls of librosa, with the spectrum floored at -60 dB."""
     import librosa
 
     magnitude = np.abs(librosa.stft(y, n_fft=N_FFT, hop_length=HOP_LENGTH))
@@ -252,10 +252,10 @@ def librosa_blocks(y: np.ndarray) -> dict[str, np.ndarray]:
     magnitude[magnitude <= floor] = 0
     cepstral_mel = librosa.feature.melspectrogram(S=power, sr=RATE, n_mels=128)
     mfcc = librosa.feature.mfcc(S=librosa.power_to_db(cepstral_mel), n_mfcc=13)
-    width = min(9, mfcc.shape[1] - 1 + mfcc.shape[1] % 2)  # librosa's default where it is long enough
+    width = min(9, mfcc.shape[1] - 1 + mfcc.shape[1] % 2)  # librosa's default if there are enough frames
     delta = librosa.feature.delta(mfcc, width=width).mean(axis=1) if width >= 3 else np.zeros(13)
     mel = librosa.power_to_db(librosa.feature.melspectrogram(S=power, sr=RATE, n_mels=48))
-    tracks = {
+    series = {
         "centroid": librosa.feature.spectral_centroid(S=magnitude, sr=RATE),
         "roll-off": librosa.feature.spectral_rolloff(S=magnitude, sr=RATE, roll_percent=0.85),
         "zero crossings": librosa.feature.zero_crossing_rate(
@@ -267,15 +267,15 @@ def librosa_blocks(y: np.ndarray) -> dict[str, np.ndarray]:
         "mfcc std": mfcc.std(axis=1),
         "mfcc delta": delta,
         "mel": mel.mean(axis=1),
-        **{name: np.array([track.mean(), track.std()]) for name, track in tracks.items()},
+        **{name: np.array([frames.mean(), frames.std()]) for name, frames in series.items()},
         "chroma": librosa.feature.chroma_stft(S=power, sr=RATE, tuning=0).mean(axis=1),
     }
 
 
 def assert_as_librosa(window: np.ndarray) -> None:
-    found, expected = VOICE105.extract(window), librosa_blocks(window)
+    values, expected = VOICE105.extract(window), librosa_blocks(window)
     for name, block in BLOCKS.items():
-        difference = np.abs(found[block] - expected[name]).max()
+        difference = np.abs(values[block] - expected[name]).max()
         tolerance = 1e-3 if name == "mfcc delta" else 1e-4
         assert difference <= tolerance * np.abs(expected[name]).max(), (name, len(window))
 
