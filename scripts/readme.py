@@ -1,4 +1,4 @@
-"""Writes the figures of README.md from the manifest of the default model and the reports: python -m scripts.readme."""
+"""Writes the figures of README.md and docs/ from the stored models and the reports: python -m scripts.readme."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 
 from ser.inference.artifact import find
 from ser.inference.manifest import read_manifest
+from ser.metrics import HUMAN
 from ser.reporting.model_card import robustness_table, score_table, sections, seeds_line
 
 ROOT = Path(__file__).resolve().parent.parent
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 CORPORA = {
     "ravdess": "RAVDESS (English)",
     "emodb": "EMO-DB (German)",
@@ -21,55 +23,72 @@ CORPORA = {
 
 
 def figures() -> dict[str, str]:
-    """The text between each pair of markers."""
+    """Return the text between each pair of markers; links lead from the root of the repository."""
     manifest = read_manifest(find("voice"))
-    scores = f"{score_table(manifest)}\n\n{seeds_line(manifest['metrics']['folds'])}".strip()
-    small = f"{score_table(read_manifest(find('dense105')))}"
+    scores = manifest["metrics"]
     return {
-        "scores": f"{scores}\n\n{confidence(manifest)}",
-        "small": small,
-        "others": others(manifest["metrics"]["left_out"]),
-        "answers": answers(manifest["metrics"]),
+        "summary": summary(scores),
+        "scores": f"{score_table(manifest)}\n\n{seeds_line(scores['folds'])}\n{confidence(scores)}",
+        "small": score_table(read_manifest(find("dense105"))),
+        "others": others(scores["left_out"]),
+        "answers": answers(scores),
         "lines": robustness_table(report("robustness")),
-        "speed": speed(),
-        "hour": hour(),
-        "load": load(),
+        "speed": speed(report("predict_benchmark")),
+        "hour": hour(report("timeline_benchmark")),
+        "load": load(report("service_benchmark")),
     }
 
 
 def report(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((ROOT / "reports" / f"{name}.json").read_text(encoding="utf-8"))
-    return found
+    """Return a report of `reports/`."""
+    content: dict[str, Any] = json.loads((ROOT / "reports" / f"{name}.json").read_text(encoding="utf-8"))
+    return content
 
 
-def confidence(manifest: dict[str, Any]) -> str:
-    """How far the confidence can be relied on, in a sentence."""
-    scores = manifest["metrics"]
+def summary(scores: dict[str, Any]) -> str:
+    """Return one table of what to expect: unseen speakers, a random split, unseen corpora, listeners."""
+    folds, random = scores["folds"], scores["random"]
+    low, high = folds["uar_interval"]
+    interval = f"95 % interval over speakers {percent(low)} to {percent(high)}"
+    rows = [
+        "| evaluated on | UAR | accuracy |",
+        "|---|---|---|",
+        f"| **{folds['speakers']} unseen speakers** of RAVDESS (acted, one studio) | **{percent(folds['uar'])}**, "
+        f"{interval} | {percent(folds['accuracy'])} |",
+        f"| a random split of RAVDESS, {random['note']} | {percent(random['uar'])} | {percent(random['accuracy'])} |",
+        *(f"| unseen corpus: {CORPORA.get(corpus, corpus)}, {len(entry['labels'])} emotions | {percent(entry['uar'])} "
+          f"| {percent(entry['accuracy'])} |" for corpus, entry in scores["left_out"].items()),
+        f"| human listeners on RAVDESS, neutral and calm accepted for each other | | {percent(HUMAN)} |",
+    ]  # fmt: skip
+    return "\n".join(rows)
+
+
+def confidence(scores: dict[str, Any]) -> str:
+    """Return how far the confidence can be relied on, in a sentence."""
     return (
-        f"Of the surest half of the answers {100 * scores['accuracy_at_half']:.1f} % are right; the calibration error "
-        f"is {100 * scores['folds']['calibration_error']:.1f} %."
+        f"Of the surest half of the answers {percent(scores['accuracy_at_half'])} are right; the calibration error "
+        f"is {percent(scores['folds']['calibration_error'])}."
     )
 
 
 def others(left_out: dict[str, Any]) -> str:
-    """Each corpus as answered by networks that never heard any of it."""
-    lines = ["| corpus never heard | UAR | accuracy | labels |", "|---|---|---|---|"]
+    """Return the scores on each corpus of networks that were trained without it."""
+    rows = ["| unseen corpus | UAR | accuracy | labels |", "|---|---|---|---|"]
     for corpus, scores in left_out.items():
-        figures = f"{100 * scores['uar']:.1f} % | {100 * scores['accuracy']:.1f} % | {len(scores['labels'])}"
-        lines.append(f"| {CORPORA.get(corpus, corpus)} | {figures} |")
-    return "\n".join(lines)
+        cells = f"{percent(scores['uar'])} | {percent(scores['accuracy'])} | {len(scores['labels'])}"
+        rows.append(f"| {CORPORA.get(corpus, corpus)} | {cells} |")
+    return "\n".join(rows)
 
 
 def answers(scores: dict[str, Any]) -> str:
-    """Sex, intensity, and what a few clips of a voice are worth."""
+    """Return the scores of sex and intensity, and the gain of calibration."""
     parts = sections({key: scores[key] for key in ("sex", "intensity", "calibrated") if key in scores})
     return re.sub(r"^## .*\n\n", "", parts, flags=re.MULTILINE).strip()
 
 
-def speed() -> str:
-    """What `benchmarks/predict.py` found, in four sentences."""
-    found = report("predict_benchmark")
-    warm, fresh, memory, own = found["warm"]["48000"], found["fresh"], found["memory"], found["default"]
+def speed(measured: dict[str, Any]) -> str:
+    """Return the figures of `benchmarks/predict.py`."""
+    warm, fresh, memory, own = measured["warm"]["48000"], measured["fresh"], measured["memory"], measured["default"]
     return (
         f"From bytes, on one thread, `{own['model']}` answers 3.5 s of sound in {own['warm']:.0f} ms, in a fresh "
         f"process of {own['memory']:.0f} MB. `dense105` takes {warm['ours']:.1f} ms at 48 kHz; the plain chain of "
@@ -80,38 +99,43 @@ def speed() -> str:
     )
 
 
-def hour() -> str:
-    """What `benchmarks/timeline.py` found, in a sentence."""
-    found = report("timeline_benchmark")
-    seconds = max(run["seconds"] for run in found["runs"])
-    memory = max(run["megabytes"] for run in (*found["runs"], found["without_pauses"]))
+def hour(measured: dict[str, Any]) -> str:
+    """Return the figures of `benchmarks/timeline.py`, in a sentence."""
+    seconds = max(run["seconds"] for run in measured["runs"])
+    memory = max(run["megabytes"] for run in (*measured["runs"], measured["without_pauses"]))
     return (
-        f"{found['duration_s'] / 60:.0f} minutes of recording take {seconds:.0f} s on {found['machine']['cores']} "
-        f"cores ({found['without_pauses']['seconds']:.0f} s where nobody ever pauses) and {memory:.0f} MB; "
-        f"of the time, {100 * found['accuracy']:.1f} % is rightly called speech or silence "
-        "(`python benchmarks/timeline.py`, [report](reports/timeline_benchmark.md))."
+        f"{measured['duration_s'] / 60:.0f} minutes of recording take {seconds:.0f} s on "
+        f"{measured['machine']['cores']} cores ({measured['without_pauses']['seconds']:.0f} s if there is no pause at "
+        f"all) and {memory:.0f} MB; {percent(measured['accuracy'])} of the time is correctly classified as speech or "
+        "silence (`python benchmarks/timeline.py`, [report](reports/timeline_benchmark.md))."
     )
 
 
-def load() -> str:
-    """What `benchmarks/service.py` found, in a sentence."""
-    found = report("service_benchmark")
+def load(measured: dict[str, Any]) -> str:
+    """Return the figures of `benchmarks/service.py`, in a sentence."""
     return (
-        f"{found['workers']} workers of `{found['model']}` gave {found['answers_per_s']:.0f} answers a second to "
-        f"{found['clients']} clients on {found['machine']['cores']} cores, 99 % within "
-        f"{found['latency_ms']['99']:.0f} ms (`python benchmarks/service.py`, [report](reports/service_benchmark.md))."
+        f"{measured['workers']} workers of `{measured['model']}` gave {measured['answers_per_s']:.0f} answers a second "
+        f"to {measured['clients']} clients on {measured['machine']['cores']} cores, 99 % within "
+        f"{measured['latency_ms']['99']:.0f} ms (`python benchmarks/service.py`, "
+        "[report](reports/service_benchmark.md))."
     )
 
 
-def filled(text: str) -> str:
-    """The README with every marked block written anew."""
+def percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f} %"
+
+
+def filled(page: Path) -> str:
+    """Return a page with every marked block written anew, its links relative to the page's folder."""
+    text = page.read_text(encoding="utf-8")
+    up = "" if page.parent == ROOT else "../"
     for name, block in figures().items():
-        before, rest = text.split(f"<!-- {name} -->\n", 1)
-        _, after = rest.split(f"<!-- /{name} -->", 1)
-        text = f"{before}<!-- {name} -->\n{block}\n<!-- /{name} -->{after}"
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        linked = block.replace("](reports/", f"]({up}reports/")
+        text = pattern.sub(lambda marked, linked=linked: f"{marked[1]}{linked}\n{marked[2]}", text)
     return text
 
 
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    readme.write_text(filled(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    for path in PAGES:
+        path.write_text(filled(path), encoding="utf-8")

@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 
-from ser.inference.artifact import ARTIFACTS, verify
 from scripts import card
+from ser.inference.artifact import ARTIFACTS, verify
 
 SEEDS = {"1": {"uar": 0.5, "accuracy": 0.6}, "2": {"uar": 0.7, "accuracy": 0.6}}
 
