@@ -1,1 +1,1 @@
-"""The command line: one module a command, its options and its output."""
+"""The command line: one module a command, their options and their output."""

@@ -1,4 +1,4 @@
-"""The commands of the history: answers that were kept on request, listed, shown and deleted."""
+"""The commands of `history`: predictions that were kept on request, listed, shown and deleted."""
 
 from __future__ import annotations
 
@@ -9,95 +9,100 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from ser.cli.output import Format, Scores, attended, err, out, print_csv, print_shares, visible
+from ser.cli.options import FormatOption, ReportOption
+from ser.cli.output import NARROW, Name, PlainCommand, PlainGroup, is_attended, out, print_csv, print_prediction, say
 from ser.extras import needs
 from ser.types import EMOJI, EMOTIONS, SILENT, ParameterError
 
 if TYPE_CHECKING:
-    from ser.history import History, Kept
+    from ser.history import Entry, History
 
-commands = typer.Typer(no_args_is_help=True)
+commands = typer.Typer(cls=PlainGroup, no_args_is_help=True, add_completion=False)
 MOST = 2**31 - 1  # the largest number that every database can give
 Number = Annotated[int, typer.Argument(min=1, max=MOST, help="Its number in `ser history list`.")]
 
-KeepOption = Annotated[bool, typer.Option("--keep", help="Add the answer to the history; see `ser history`.")]
-
 
 def open_history() -> History:
-    """The history; `ParameterError` where its libraries are not installed."""
+    """Return the history; `ParameterError` if its libraries are not installed."""
     with needs("history", "history"):
-        from ser.history import History
+        from ser.history import History  # here, since it needs SQLAlchemy, and `predict` only with --keep
     return History()
 
 
 @commands.callback()
 def history() -> None:
-    """Answers that were kept with --keep: when, what, in a file of which name. No sound is kept."""
+    """Predictions that were kept with --keep: time, file name and result. No recordings are stored."""
 
 
-@commands.command("list")
+@commands.command("list", cls=PlainCommand)
 def list_kept(
     most: Annotated[int, typer.Option("--most", min=1, help="How many, the newest first.")] = 20,
-    format: Annotated[Format, typer.Option("--format", "-f")] = Format.table,
+    format: FormatOption = "table",
 ) -> None:
-    """List the newest answers."""
+    """List the newest predictions."""
     kept = open_history().newest(most)
-    rows = [one.to_dict() for one in kept]
-    if format is Format.json:
+    rows = [entry.to_dict() for entry in kept]
+    if format == "json":
         print(json.dumps(rows, indent=1))
-    elif format is Format.csv:
+    elif format == "csv":
         print_csv(rows, EMOTIONS, first=("id", "time"))
-    else:
+    elif kept:
         _print_list(kept)
+    else:
+        say("The history is empty; --keep adds predictions to it.")
 
 
-@commands.command()
-def show(id: Number, format: Annotated[Scores, typer.Option("--format", "-f")] = Scores.table) -> None:
-    """Show one answer with the probability of every emotion."""
+@commands.command(cls=PlainCommand)
+def show(id: Number, format: ReportOption = "table") -> None:
+    """Show one prediction with the probability of every emotion."""
     kept = open_history().find(id)
-    if format is Scores.json:
+    if format == "json":
         print(json.dumps(kept.to_dict(), indent=1))
         return
     _print_list([kept])
-    print_shares(kept.answer)
+    print_prediction(kept.answer)
 
 
-@commands.command("delete")
+@commands.command("delete", cls=PlainCommand)
 def delete_kept(
     ids: Annotated[list[int] | None, typer.Argument(min=1, max=MOST, help="Numbers in `ser history list`.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Delete every answer.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Delete every prediction.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before deleting all.")] = False,
-    format: Annotated[Scores, typer.Option("--format", "-f")] = Scores.table,
+    format: ReportOption = "table",
 ) -> None:
-    """Delete answers for good."""
+    """Delete predictions for good."""
     if bool(ids) == everything:
-        raise ParameterError("Name the answers to delete by their numbers, or all of them with --all.")
-    found = open_history()
+        raise ParameterError("Name the predictions to delete by their numbers, or all of them with --all.")
+    history = open_history()
     if everything and not yes:
         _confirm()
-    n_deleted = found.clear() if everything else found.delete(ids or ())
-    if format is Scores.json:
+    n_deleted = history.clear() if everything else history.delete(ids or ())
+    if format == "json":
         print(json.dumps({"deleted": n_deleted}))
     else:
-        out.print(f"Deleted {n_deleted} answer{'s' * (n_deleted != 1)}.", highlight=False)
+        out.print(f"Deleted {n_deleted} prediction{'s' * (n_deleted != 1)}.")
 
 
 def _confirm() -> None:
-    if not attended():
-        raise ParameterError("To delete every answer without being asked, add --yes.")
-    typer.confirm("Delete every answer in the history?", abort=True, err=True)
+    if not is_attended():
+        raise ParameterError("To delete every prediction without being asked, add --yes.")
+    typer.confirm("Delete every prediction in the history?", abort=True, err=True)
 
 
-def _print_list(kept: list[Kept]) -> None:
-    if not kept:
-        err.print("The history is empty; --keep adds answers to it.", highlight=False)
-        return
-    table = Table("id", "kept (UTC)", "file", "sounds", "sure", "model", box=None, header_style="dim")
-    for one in kept:
-        label, sure = one.answer["label"], f"{one.answer['confidence']:.0%}"
-        sounds = f"{EMOJI.get(label, '')} {label}"
-        if SILENT in one.answer["reasons"]:
-            sounds, sure = "nothing", ""
-        cells = (f"{one.time:%Y-%m-%d %H:%M:%S}", visible(one.answer["file"]), sounds, sure, one.answer["model"])
-        table.add_row(str(one.id), *map(Text, cells))
+def _print_list(kept: list[Entry]) -> None:
+    wide = out.width >= NARROW
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for heading in ("id", "kept (UTC)", "file", "sounds", "sure", *["model"] * wide):
+        table.add_column(heading, no_wrap=True)
+    for entry in kept:
+        answer = entry.answer
+        silent = SILENT in answer["reasons"]
+        table.add_row(
+            str(entry.id),
+            f"{entry.time:%Y-%m-%d %H:%M:%S}",
+            Name(answer["file"]),
+            "nothing" if silent else f"{EMOJI.get(answer['label'], '')} {answer['label']}",
+            "" if silent else f"{answer['confidence']:.0%}",
+            *[Text(answer["model"])] * wide,
+        )
     out.print(table)

@@ -6,87 +6,77 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from itertools import takewhile
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.live import Live
 from rich.panel import Panel
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 
-from ser.cli.output import Format, Scores, err, print_rows
-from ser.cli.record import UNNAMED, DeviceOption
-from ser.cli.workbench import ModelOption
-from ser.types import EMOJI, AudioError
-
-if TYPE_CHECKING:
-    from ser.audio.microphone import Microphone
-    from ser.inference.live import Stream
-    from ser.inference.recognizer import Recognizer
-    from ser.types import Prediction
-
-BAR = 30  # cells of a whole probability
+from ser.audio.microphone import Microphone, interrupted
+from ser.cli.options import DeviceOption, ModelOption
+from ser.cli.output import Report, bars, err, in_words, print_rows, say
+from ser.cli.record import UNNAMED
+from ser.inference.live import Stream
+from ser.inference.recognizer import Recognizer, load
+from ser.types import AudioError, Prediction
 
 
 def live(
     device: DeviceOption = None,
     model: ModelOption = None,
     format: Annotated[
-        Scores, typer.Option("--format", "-f", help="json: one line an answer, the last one about the whole.")
-    ] = Scores.table,
+        Report, typer.Option("--format", "-f", help="json: one line a prediction, the last one of the whole.")
+    ] = "table",
 ) -> None:
-    """Say four times a second how the last 3.5 s sound; Ctrl-C ends it with an answer about the whole."""
-    from ser.audio.microphone import Microphone
-    from ser.inference.live import Stream
-    from ser.inference.recognizer import load
-
+    """Say four times a second how the last 3.5 s sound; Ctrl-C ends it with a prediction of the whole."""
     recognizer, microphone = load(model), Microphone(device)
-    heard = Stream(microphone.rate, 1)
+    stream = Stream(microphone.rate, 1)
     try:
-        _listen(recognizer, microphone, heard, format)
-    except AudioError:  # the microphone is gone, what it gave is not
-        _tell_whole(recognizer, heard, format)
+        _listen(recognizer, microphone, stream, format)
+    except AudioError:  # the microphone is gone, but what it recorded is not
+        print_whole(recognizer, stream, format)
         raise
-    _tell_whole(recognizer, heard, format)
+    print_whole(recognizer, stream, format)
 
 
-def _listen(recognizer: Recognizer, microphone: Microphone, heard: Stream, format: Scores) -> None:
-    """Show the answers until Ctrl-C; `AudioError` where the microphone falls silent for good."""
-    from ser.audio.microphone import interrupted
-
-    with interrupted() as stop, closing(microphone.blocks()) as blocks, _screen(format) as screen:
-        if screen is None and format is Scores.table:
-            err.print(f"Listening with {microphone.name} until Ctrl-C.", markup=False, highlight=False, soft_wrap=True)
-        for t_s, prediction in answers(recognizer, heard, takewhile(lambda _: not stop.is_set(), blocks)):
-            if format is Scores.json:
+def _listen(recognizer: Recognizer, microphone: Microphone, stream: Stream, format: Report) -> None:
+    """Show the predictions until Ctrl-C; `AudioError` if the microphone stops."""
+    with interrupted() as stop, closing(microphone.blocks()) as blocks, _panel(format) as panel:
+        if panel is None and format == "table":
+            say(f"Listening with {microphone.name} until Ctrl-C.")
+        for t_s, prediction in predictions(recognizer, stream, takewhile(lambda _: not stop.is_set(), blocks)):
+            if format == "json":
                 _print_line(t_s, prediction)
-            elif screen is not None:
-                screen.update(_panel(t_s, prediction), refresh=True)
+            elif panel is not None:
+                doubt = in_words(prediction.reasons) or None
+                shown = Panel(bars(prediction.probabilities), title=f"{t_s:.0f} s", subtitle=doubt, expand=False)
+                panel.update(shown, refresh=True)
 
 
-def answers(recognizer: Recognizer, heard: Stream, blocks: Iterable[bytes]) -> Iterator[tuple[float, Prediction]]:
-    """(seconds, answer for the 3.5 s before them) at every quarter of a second of the blocks that `heard` takes up.
+def predictions(recognizer: Recognizer, stream: Stream, blocks: Iterable[bytes]) -> Iterator[tuple[float, Prediction]]:
+    """Yield (seconds, prediction of the 3.5 s before them) at every quarter of a second of the blocks.
 
-    Where blocks come faster than answers, the latest quarter is answered and those before it are not.
+    If blocks come faster than predictions, only the latest quarter is predicted.
     """
     for pcm in blocks:
-        for t_s, wav in [*heard.add(pcm)][-1:]:
+        for t_s, wav in [*stream.add(pcm)][-1:]:
             yield t_s, recognizer.predict(wav)
 
 
-def _tell_whole(recognizer: Recognizer, heard: Stream, format: Scores) -> None:
-    t_s, wav = heard.whole()
+def print_whole(recognizer: Recognizer, stream: Stream, format: Report) -> None:
+    """Print the prediction of all blocks."""
+    t_s, wav = stream.whole()
     if not t_s:
         return
     try:
         prediction = recognizer.predict(wav)
-    except AudioError as error:  # as long as one listens, but an answer about the whole has its limit
-        err.print(f"No answer about the whole: {error}", markup=False, highlight=False, soft_wrap=True)
+    except AudioError as error:  # a stream may be of any length, a prediction has a limit
+        say(f"No prediction of the whole: {error}")
         return
-    if format is Scores.json:
+    if format == "json":
         _print_line(t_s, prediction)
     else:
-        print_rows([{**prediction.to_dict(), "file": UNNAMED}], Format.table, recognizer.labels)
+        print_rows([{**prediction.to_dict(), "file": UNNAMED}], "table", recognizer.labels)
 
 
 def _print_line(t_s: float, prediction: Prediction) -> None:
@@ -94,20 +84,10 @@ def _print_line(t_s: float, prediction: Prediction) -> None:
 
 
 @contextmanager
-def _screen(format: Scores) -> Iterator[Live | None]:
-    """A panel on a terminal that is drawn anew with each answer, and gone in the end."""
-    if format is Scores.json or not err.is_terminal:
+def _panel(format: Report) -> Iterator[Live | None]:
+    """Show a panel on a terminal, redrawn with each prediction and removed in the end; None elsewhere."""
+    if format == "json" or not err.is_terminal:
         yield None
         return
     with Live(Panel("Listening … Ctrl-C ends.", expand=False), console=err, auto_refresh=False, transient=True) as live:
         yield live
-
-
-def _panel(t_s: float, prediction: Prediction) -> Panel:
-    table = Table.grid(padding=(0, 1))
-    for label, share in prediction.probabilities.items():
-        style = "bold" if label == prediction.label else "dim"
-        bar: Any = ProgressBar(total=1.0, completed=share, width=BAR)
-        table.add_row(f"{EMOJI[label]} {label}", bar, f"{share:4.0%}", style=style)
-    doubts = ", ".join(reason.replace("_", " ") for reason in prediction.reasons)
-    return Panel(table, title=f"{t_s:.0f} s", subtitle=doubts or None, expand=False)

@@ -1,42 +1,79 @@
-"""The command line: results on stdout, everything else on stderr; exit code 2 where something was refused."""
+"""The command line: a table of commands, each imported when it is called; an error is a sentence and exit code 2."""
 
 from __future__ import annotations
 
 import errno
 import io
-import json
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
+from typer.main import get_command
 
 import ser
-from ser.cli.batch import batch
-from ser.cli.history import commands as history
-from ser.cli.interactive import interactive
-from ser.cli.live import live
-from ser.cli.monitor import monitor
-from ser.cli.output import REFUSED, Scores, err, out, visible
-from ser.cli.predict import predict
-from ser.cli.record import record
-from ser.cli.samples import samples
-from ser.cli.timeline import timeline
-from ser.cli.workbench import ModelOption, commands
-from ser.extras import needs
-from ser.types import EMOTIONS, NOTICE, ParameterError, SerError
+from ser.cli.output import REFUSED, PlainCommand, PlainGroup, exists, out, say
+from ser.types import NOTICE, ParameterError, SerError
 
+# Command -> module of this package, its function or group, and the line in the list of commands.
+COMMANDS = {
+    "predict": ("predict", "predict", "Say how recordings sound."),
+    "record": ("record", "record", "Record a voice and say how it sounds."),
+    "live": ("live", "live", "Say how the microphone sounds right now."),
+    "timeline": ("timeline", "timeline", "Say how a long recording sounds over time."),
+    "batch": ("batch", "batch", "Predict thousands of recordings into one table."),
+    "monitor": ("monitor", "monitor", "Compare two tables of predictions."),
+    "samples": ("samples", "samples", "Show sentences to read aloud."),
+    "serve": ("serve", "serve", "Answer over HTTP."),
+    "train": ("train", "train", "Train a model."),
+    "evaluate": ("evaluate", "evaluate", "Score a model on recordings."),
+    "leaderboard": ("leaderboard", "leaderboard", "Score published designs and our models side by side."),
+    "export": ("export", "export", "Write a model's graphs for other programs."),
+    "download": ("download", "download", "Download a corpus."),
+    "history": ("history", "commands", "List, show and delete the predictions kept with --keep."),
+    "info": ("info", "info", "List the models, or show one."),
+}
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 a question was answered with no, or nobody reads the output; 2 something was refused, or a "
-    "file could not be answered; 130 stopped with Ctrl-C. Results are on standard output, everything else on standard "
-    "error; --format json is for programs."
+    "Exit codes: 0 done; 1 a limit was exceeded, a question was answered with no, or the reader of the output left; "
+    "2 a request was refused, or a file could not be predicted; 130 stopped with Ctrl-C. Results are on standard "
+    "output, everything else on standard error; --format json is for programs."
 )
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of a disk, a share of it, a file
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a quota, a file
+
+
+class CommandTable(PlainGroup):
+    """The commands of `COMMANDS`, listed by their line in it and imported when one is called or completed."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = {name: TyperCommand(name, help=line) for name, (_, _, line) in COMMANDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Return the command that the first word names; a path that exists is predicted."""
+        if args[0] not in COMMANDS and exists(args[0]):
+            args = ["predict", *args]
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command and import_command(args[0]), rest
+
+
+def import_command(name: str) -> Any:
+    """Import the module of a command and return the command, or the group of commands."""
+    module, attribute, _ = COMMANDS[name]
+    command = getattr(import_module(f"ser.cli.{module}"), attribute)
+    if not isinstance(command, typer.Typer):
+        function, command = command, typer.Typer(add_completion=False)
+        command.command(name, cls=PlainCommand)(function)
+    return get_command(command)
+
+
 app = typer.Typer(
-    help="Hears a voice and says which emotion it carries, how sure it is and why. Without a command it holds a "
-    f"conversation: Enter records, a path is answered.\n\n{NOTICE}",
+    cls=CommandTable,
+    help="Says which emotion a voice carries, how sure the answer is and why. `ser FILE` is short for `ser predict "
+    f"FILE`; without a command a conversation starts, in which Enter records.\n\n{NOTICE}",
     invoke_without_command=True,
     epilog=EXIT_CODES,
     pretty_exceptions_enable=False,
@@ -44,48 +81,9 @@ app = typer.Typer(
 )
 
 
-def main() -> None:
-    """Run the command line; what `ser` refuses is a sentence on stderr and exit code 2."""
-    # Read when NumPy and TensorFlow are first imported: one core answers faster than several that wait on each other.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file's name or an emoji that the terminal cannot show
-    try:
-        with _written():
-            app(prog_name="ser")
-    except SerError as error:
-        err.print(f"ser: {visible(str(error))}", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(REFUSED)
-
-
-@contextmanager
-def _written() -> Iterator[None]:
-    """All of the results on standard output; `ParameterError` where there is no room for them, or for a file."""
-    try:
-        try:
-            yield
-        finally:
-            if sys.stdout is not None:
-                sys.stdout.flush()
-    except OSError as error:
-        if error.errno not in (errno.EPIPE, *FULL):
-            raise
-        if error.filename is not None:
-            raise ParameterError(f"{error.filename} cannot be written ({error.strerror}). Make room.") from error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what cannot be written is not tried again at the end
-        if error.errno == errno.EPIPE:  # nobody reads on
-            sys.exit(1)
-        raise ParameterError(
-            f"Standard output, or a file, cannot be written ({error.strerror}); what stands there is not whole. Make "
-            "room, or write elsewhere."
-        ) from error
-
-
 def _version(wanted: bool) -> None:
     if wanted:
-        out.print(ser.__version__, highlight=False)
+        out.print(ser.__version__)
         raise typer.Exit
 
 
@@ -96,74 +94,45 @@ def common(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
-    """Options before the command; without one, a conversation, or help where nobody says a word."""
-    if context.invoked_subcommand is None and not interactive():
+    """Start a conversation if no command is given, or print the help if there is no input."""
+    if context.invoked_subcommand is None and not import_module("ser.cli.interactive").interactive():
         print(context.get_help())
 
 
-app.command()(predict)
-app.command()(record)
-app.command()(live)
-app.command()(timeline)
-app.command()(batch)
-app.command()(monitor)
-app.command()(samples)
+def main() -> None:
+    """Run the command line; a `SerError` becomes a sentence on stderr and exit code 2."""
+    # Read when NumPy and TensorFlow are first imported: one core answers faster than several that wait on each other.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name or an emoji that the terminal cannot show
+    try:
+        with _flushed():
+            app(prog_name="ser")
+    except SerError as error:
+        say(f"ser: {error}")
+        sys.exit(REFUSED)
 
 
-@app.command()
-def serve(
-    host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one, named in the log.")] = 8000,
-    workers: Annotated[int, typer.Option(min=1, help="Processes; one a core.")] = 1,
-    model: ModelOption = None,
-    format: Annotated[
-        Scores, typer.Option("--format", "-f", help="json: one line on standard output, once it listens.")
-    ] = Scores.table,
-) -> None:
-    """Answer over HTTP until told to stop; /docs describes it. SER_API_KEY sets a key."""
-    with needs("api", "serve"):
-        from ser.service.server import serve as run
-
-    def tell(url: str) -> None:
-        from ser.inference.artifact import find
-
-        print(json.dumps({"url": url, "model": find(model).name, "workers": workers, "pid": os.getpid()}), flush=True)
-
-    run(host, port, workers, model, tell if format is Scores.json else None)
-
-
-app.add_typer(commands)
-app.add_typer(history, name="history")
-
-
-@app.command()
-def info(
-    model: Annotated[str | None, typer.Argument(help="A model's name or folder; without it all are listed.")] = None,
-    format: Annotated[Scores, typer.Option("--format", "-f")] = Scores.table,
-) -> None:
-    """List the models with their scores on unseen speakers, or show one."""
-    from ser.inference.artifact import find, known
-    from ser.inference.manifest import read_manifest
-
-    folders = [find(model)] if model else list(known().values())
-    manifests = [read_manifest(folder) for folder in folders]
-    if format is Scores.json:
-        print(json.dumps({"version": ser.__version__, "models": manifests}, indent=1))
-        return
-    for manifest in manifests:
-        _print_model(manifest, whole=model is not None)
-
-
-def _print_model(manifest: dict[str, Any], *, whole: bool) -> None:
-    from rich.markdown import Markdown
-
-    from ser.reporting.model_card import card
-
-    if whole and {"folds", "random"} <= manifest["metrics"].keys():
-        out.print(Markdown(card(manifest)))
-        return
-    scores = manifest["metrics"].get("folds", {})
-    uar = f"UAR {scores['uar']:.1%} on unseen speakers" if scores else "not scored"
-    missing = [emotion for emotion in EMOTIONS if emotion not in manifest["labels"]]
-    labels = f"{len(manifest['labels'])} emotions" + (f" (without {', '.join(missing)})" if missing else "")
-    out.print(f"{manifest['name']}: {labels}, {uar}", highlight=False)
+@contextmanager
+def _flushed() -> Iterator[None]:
+    """Flush standard output at the end; `ParameterError` if there is no room for it or for a file."""
+    try:
+        try:
+            yield
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, *DISK_FULL):
+            raise
+        if error.filename is not None:
+            raise ParameterError(f"{error.filename} cannot be written ({error.strerror}). Make room.") from error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what cannot be written is not tried again at the end
+        if error.errno == errno.EPIPE:  # the reader has left
+            sys.exit(1)
+        raise ParameterError(
+            f"Standard output, or a file, cannot be written ({error.strerror}); its content is incomplete. Make room, "
+            "or write elsewhere."
+        ) from error

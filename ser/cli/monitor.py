@@ -1,4 +1,4 @@
-"""The command `monitor`: two tables of answers compared."""
+"""The command `monitor`: compares two tables of predictions."""
 
 from __future__ import annotations
 
@@ -8,64 +8,59 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from ser.cli.output import Scores, out
-from ser.drift import FEWEST_ANSWERS
+from ser.cli.options import ReportOption
+from ser.cli.output import out
+from ser.drift import FEWEST_ANSWERS, compare
 from ser.types import EMOJI, ParameterError
 
 DRIFTED = 1
 
 
 def monitor(
-    before: Annotated[str, typer.Argument(help="Answers of then: a folder of batch, or a .csv or .json of predict.")],
-    after: Annotated[str, typer.Argument(help="Answers of now, likewise.")],
+    before: Annotated[
+        str, typer.Argument(help="Earlier predictions: a folder of batch, or a .csv or .json of predict.")
+    ],
+    after: Annotated[str, typer.Argument(help="Later predictions, likewise.")],
     fail_above: Annotated[
         float | None,
         typer.Option(
             "--fail-above",
             min=0.0,
-            help="Exit code 1 where an index is larger; 0.25 is usual. Needs 100 answers in both tables.",
+            help="Exit code 1 if an index is larger; 0.25 is usual. Needs 100 predictions in both tables.",
         ),
     ] = None,
-    format: Annotated[Scores, typer.Option("--format", "-f")] = Scores.table,
+    format: ReportOption = "table",
 ) -> None:
-    """Compare two tables of answers: what is heard, how surely, and how far both have moved."""
-    from ser.drift import compare
-
-    found = compare(before, after)
-    indices = {name: entry["psi"] for name, entry in found["drift"].items()}
-    if format is Scores.json:
-        print(json.dumps(found, indent=1))
+    """Compare two tables of predictions: the shares of emotions, the confidence, and how far both have moved."""
+    report = compare(before, after)
+    indices = {name: entry["psi"] for name, entry in report["drift"].items()}
+    if format == "json":
+        print(json.dumps(report, indent=1))
     else:
-        _print_shares(found["before"], found["after"])
-        _print_drift(found["drift"])
+        _print_shares(report["before"], report["after"])
+        _print_drift(report["drift"])
     if fail_above is not None and None in indices.values():
+        fewest = min(report[name]["answered"] - report[name]["silent"] for name in ("before", "after"))
         raise ParameterError(
-            f"{_fewest(found)} answers that are not silent are too few to judge: --fail-above needs "
-            f"{FEWEST_ANSWERS} in both tables."
+            f"{fewest} predictions that are not silent are too few to compare: --fail-above needs {FEWEST_ANSWERS} in "
+            "both tables."
         )
     if fail_above is not None and max(indices.values()) > fail_above:
         raise typer.Exit(DRIFTED)
 
 
-def _fewest(found: dict[str, Any]) -> int:
-    return min(found[name]["answered"] - found[name]["silent"] for name in ("before", "after"))
-
-
-def _print_shares(before: dict[str, Any], after: dict[str, Any]) -> None:
-    table = Table("", "before", "after", box=None, header_style="dim")
-    table.add_row("models", *(", ".join(one["models"]) for one in (before, after)))
+def _print_shares(*tables: dict[str, Any]) -> None:
+    """Print what the tables before and after hold, in two columns."""
+    shown = Table("", "before", "after", box=None, header_style="dim")
+    shown.add_row("models", *(", ".join(table["models"]) for table in tables))
     for name in ("answered", "failed", "silent"):
-        table.add_row(name, *(f"{one[name]:,}" for one in (before, after)))
+        shown.add_row(name, *(f"{table[name]:,}" for table in tables))
     for name in ("confidence", "uncertain"):
-        table.add_row(name, *(_share(one[name]) for one in (before, after)))
+        shown.add_row(name, *("" if table[name] is None else f"{table[name]:.1%}" for table in tables))
     for label in EMOJI:
-        if label in before["labels"] | after["labels"]:
-            table.add_row(f"{EMOJI[label]} {label}", *(_share(one["labels"].get(label, 0)) for one in (before, after)))
-    out.print(table, highlight=False)
-
-
-def _share(value: float | None) -> str:
-    return "" if value is None else f"{value:.1%}"
+        if any(label in table["labels"] for table in tables):
+            shown.add_row(f"{EMOJI[label]} {label}", *(f"{table['labels'].get(label, 0):.1%}" for table in tables))
+    out.print(shown)
 
 
 def _print_drift(drift: dict[str, Any]) -> None:
@@ -73,4 +68,4 @@ def _print_drift(drift: dict[str, Any]) -> None:
     for name, entry in drift.items():
         figures = ("" if entry[key] is None else f"{entry[key]:.3f}" for key in ("psi", "by_chance"))
         table.add_row(name, *figures, entry["verdict"])
-    out.print(table, highlight=False)
+    out.print(table)

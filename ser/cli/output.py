@@ -6,76 +6,130 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
-from enum import StrEnum
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from rich.console import Console
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperCommand, TyperGroup
 
 from ser.files import unwritable, write_atomically
 from ser.tables import columns, flat
 from ser.types import EMOJI, REASONS, SILENT
 
-out = Console()
-err = Console(stderr=True)
-# What commands a terminal, or turns the order of its text; anybody may put it into a file's name.
+Report = Literal["table", "json"]
+Format = Literal["table", "json", "csv"]
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+# Characters that control a terminal or turn the order of its text; a file's name may hold them.
 UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-REFUSED = 2  # the exit code where something was refused, or a file could not be answered
-WIDE = 100  # characters; on a narrower terminal the second emotion gives its room to the files' names
+REFUSED = 2  # the exit code if a request is refused, or a file cannot be predicted
+WIDE = 100  # characters; a narrower table with sex and intensity leaves out the second emotion
+NARROW = 70  # characters; a narrower table leaves out all three
+NAME_WIDTH = 12  # characters that the shortest form of a file's name has
+BAR_WIDTH = 30  # characters of a probability of 1
 FAILED = Text("no answer", style="red")
+PLAIN_TYPES = ("<bool>", "<str>", "<list[str]>", "<list[int]>")  # which say nothing beside an option's help
 
 
-def attended() -> bool:
-    """Whether somebody can answer a question: standard input is a terminal, and was not closed."""
+class _PlainTypes:
+    """Parameters whose help leaves out the types of `PLAIN_TYPES`."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        params = super().get_params(ctx)  # type: ignore[misc]
+        for param in params:
+            if param.display_type_rich(ctx) in PLAIN_TYPES:
+                param.display_type_rich = lambda ctx: None
+        return params
+
+
+class PlainCommand(_PlainTypes, TyperCommand):
+    """A command with short help."""
+
+
+class PlainGroup(_PlainTypes, TyperGroup):
+    """A group of commands with short help."""
+
+
+class Name:
+    """A file's name in a table, shortened in the middle to the width of its column."""
+
+    def __init__(self, name: str) -> None:
+        self.name = visible(name)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        width = cell_len(self.name)
+        return Measurement(min(width, NAME_WIDTH), width)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text(shorten(self.name, options.max_width), no_wrap=True)
+
+
+def shorten(text: str, width: int) -> str:
+    """Return a text of at most `width` cells: its beginning and, twice as long, its end."""
+    if cell_len(text) <= width:
+        return text
+    head = set_cell_size(text, (width - 1) // 3).rstrip()
+    return f"{head}…{set_cell_size(text[::-1], width - 1 - cell_len(head))[::-1].lstrip()}"
+
+
+def is_attended() -> bool:
+    """Return whether standard input is a terminal, at which a question can be answered."""
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-class Format(StrEnum):
-    """How results are printed."""
-
-    table = "table"
-    json = "json"
-    csv = "csv"
-
-
-class Scores(StrEnum):
-    """How scores are printed."""
-
-    table = "table"
-    json = "json"
+def exists(path: str) -> bool:
+    with suppress(OSError, ValueError):  # too long for a path, or in a folder that may not be searched
+        return Path(path).exists()
+    return False
 
 
 def visible(text: str) -> str:
-    """A name or a sentence with a name in it as one line that cannot command a terminal."""
-    return UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    """Escape the characters of a text that control a terminal, line breaks included."""
+    return UNSEEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def in_words(reasons: Collection[str]) -> str:
+    return ", ".join(reason.replace("_", " ") for reason in reasons)
+
+
+def say(text: str, style: str | None = None) -> None:
+    """Print one line on stderr, however narrow the terminal is."""
+    err.print(visible(text), style=style, markup=False, soft_wrap=True)
 
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[float, float | None], None]]:
-    """A bar on stderr while work goes on, where that is a terminal; gives what is to be told (done, whole) about it."""
+    """Show a bar on stderr if that is a terminal; yield the function that takes (done, total)."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn(title), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("", total=None)
-        yield lambda done, whole: bar.update(task, completed=done, total=whole)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def print_rows(rows: list[dict[str, Any]], format: Format, labels: tuple[str, ...]) -> None:
-    if format is Format.json:
+    """Print predictions and errors; as a table, a single prediction is shown with all its emotions."""
+    if format == "json":
         print(json.dumps(rows, indent=1))
-    elif format is Format.csv:
+    elif format == "csv":
         print_csv(rows, labels)
+    elif len(rows) == 1 and "error" not in rows[0]:
+        print_prediction(rows[0])
     else:
-        _print_table(rows)
+        print_table(rows)
 
 
 def print_csv(rows: list[dict[str, Any]], labels: tuple[str, ...], first: tuple[str, ...] = ()) -> None:
-    """Answers, and errors, as CSV; `first` names what stands before them."""
+    """Print predictions and errors as CSV; `first` names the columns before theirs."""
     fields = [*first, *columns(labels)]
     fields += ["text"] if any("text" in row for row in rows) else []
     writer = csv.DictWriter(sys.stdout, fields, extrasaction="ignore")
@@ -83,99 +137,94 @@ def print_csv(rows: list[dict[str, Any]], labels: tuple[str, ...], first: tuple[
     writer.writerows(map(flat, rows))
 
 
-def _print_table(rows: list[dict[str, Any]]) -> None:
-    """One line a recording; the sentence behind each doubt stands once, on stderr."""
-    table = Table(box=None, header_style="dim", pad_edge=False)
-    table.add_column("file", overflow="fold")
-    more = [heading for heading in ("sex", "intensity") if any(row.get(heading) is not None for row in rows)]
-    more = more if more and out.width < WIDE else ["next", *more]
-    for heading in ("sounds", "sure", *more, "doubt"):
+def print_prediction(row: dict[str, Any]) -> None:
+    """Print one prediction: a bar for every emotion, the likeliest first, then sex, intensity and doubt."""
+    out.print(Name(row["file"]))
+    if SILENT in row["reasons"]:  # all emotions are alike
+        out.print("nothing")
+    else:
+        out.print(bars(dict(sorted(row["probabilities"].items(), key=lambda item: -item[1]))))
+    heads = [f"{head} {_head(row, head)}" for head in ("sex", "intensity") if row.get(head) is not None]
+    if heads:
+        out.print(", ".join(heads))
+    if row["reasons"]:
+        out.print(f"in doubt: {in_words(row['reasons'])}", style="yellow")
+    if "text" in row:
+        out.print(_text(row))
+    print_reasons(row["reasons"])
+
+
+def bars(probabilities: Mapping[str, float]) -> Table:
+    """Return a bar for each emotion in the given order, the likeliest in bold."""
+    table = Table.grid(padding=(0, 1))
+    for label, share in probabilities.items():
+        style = "bold" if share == max(probabilities.values()) else "dim"
+        bar: Any = ProgressBar(total=1.0, completed=share, width=BAR_WIDTH)
+        table.add_row(f"{EMOJI[label]} {label}", bar, f"{share:4.0%}", style=style)
+    return table
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """Print one line a recording, then errors and texts, which are wider than a column, then the reasons for doubt."""
+    heads = [head for head in ("sex", "intensity") if any(row.get(head) is not None for row in rows)]
+    heads = [] if out.width < NARROW else heads if heads and out.width < WIDE else ["next", *heads]
+    table = Table("file", box=None, header_style="dim", pad_edge=False)
+    for heading in ("sounds", "sure", *heads, "doubt"):
         table.add_column(heading, no_wrap=heading != "doubt")
     for row in rows:
-        table.add_row(Text(visible(row["file"])), *([FAILED] if "error" in row else _cells(row, more)))
+        table.add_row(Name(row["file"]), *([FAILED] if "error" in row else _cells(row, heads)))
     out.print(table)
-    for row in rows:  # what is longer than a column is wide
+    for row in rows:
         if "error" in row:
-            out.print(Text(visible(row["error"]), style="red"))
+            out.print(Text(visible(_error(row)), style="red"))
         if "text" in row:
-            name = visible(row["file"])
-            out.print(Text.assemble((f"{name}: ", "dim"), row["text"] or ("no words were heard", "dim")))
-    print_doubts({reason for row in rows for reason in row.get("reasons", ())})
+            out.print(Text.assemble((f"{visible(row['file'])}: ", "dim"), _text(row)))
+    print_reasons({reason for row in rows for reason in row.get("reasons", ())})
 
 
-def print_doubts(reasons: Collection[str]) -> None:
-    """The sentence behind each reason for doubt, once, in the order of `REASONS`."""
+def print_reasons(reasons: Collection[str]) -> None:
+    """Print the sentence of each reason for doubt on stderr, in the order of `REASONS`."""
     for reason, sentence in REASONS.items():
         if reason in reasons:
-            err.print(f"{in_words(reason)}: {sentence}", style="dim", highlight=False, soft_wrap=True)
+            say(f"{in_words([reason])}: {sentence}", style="dim")
 
 
-def print_shares(answer: dict[str, Any]) -> None:
-    """The probability of every emotion of one answer, the likeliest first, and why it may be in doubt."""
-    table = Table.grid(padding=(0, 2))
-    for label, share in sorted(answer["probabilities"].items(), key=lambda item: -item[1]):
-        table.add_row(f"{EMOJI[label]} {label}", f"{share:.1%}")
-    out.print(table, highlight=False)
-    print_doubts(answer["reasons"])
+def _error(row: dict[str, Any]) -> str:
+    """Return an error with the folder of its file, as the file was named."""
+    name = Path(row["file"]).name
+    return f"{row['file']}{row['error'].removeprefix(name)}" if row["error"].startswith(f"{name}:") else row["error"]
 
 
-def _cells(row: dict[str, Any], more: list[str]) -> tuple[Any, ...]:
-    """Cells of one answer; `more` names the columns between the answer and the doubt."""
-    ranked = sorted(row["probabilities"].items(), key=lambda item: -item[1])
-    label, confidence = ranked[0]
-    doubt = Text(", ".join(map(in_words, row["reasons"])), style="yellow")
-    heads = [_next(row, ranked) if heading == "next" else _head(row, heading) for heading in more]
-    if SILENT in row["reasons"]:  # all emotions are alike then
-        return "nothing", "", *heads, doubt
-    return f"{EMOJI[label]} {label}", f"{confidence:.0%}", *heads, doubt
+def _text(row: dict[str, Any]) -> Text:
+    return Text(row["text"]) if row["text"] else Text("no words were recognised", style="dim")
 
 
-def _next(row: dict[str, Any], ranked: list[tuple[str, float]]) -> str:
-    return "" if SILENT in row["reasons"] else f"{ranked[1][0]} {ranked[1][1]:.0%}"
+def _cells(row: dict[str, Any], heads: list[str]) -> tuple[Any, ...]:
+    """Return the cells of one prediction; `heads` names the columns between the confidence and the doubt."""
+    doubt = Text(in_words(row["reasons"]), style="yellow")
+    more = [_head(row, head) for head in heads]
+    if SILENT in row["reasons"]:
+        return "nothing", "", *more, doubt
+    return f"{EMOJI[row['label']]} {row['label']}", f"{row['confidence']:.0%}", *more, doubt
 
 
-def _head(row: dict[str, Any], heading: str) -> str:
-    if row[heading] is None:
+def _head(row: dict[str, Any], head: str) -> str:
+    """Return the cell of the second emotion, the sex or the intensity; empty if the model does not give it."""
+    if head == "next":
+        label, share = sorted(row["probabilities"].items(), key=lambda item: -item[1])[1]
+        return "" if SILENT in row["reasons"] else f"{label} {share:.0%}"
+    if row[head] is None:
         return ""
-    if heading == "intensity":
-        return f"{row['intensity']:.0%}"
-    sex, likely = max(row["sex"].items(), key=lambda item: item[1])
-    return f"{sex} {likely:.0%}"
-
-
-def in_words(reason: str) -> str:
-    return reason.replace("_", " ")
-
-
-def print_report(report: dict[str, Any]) -> None:
-    low, high = report["uar_interval"]
-    merged = report["neutral_calm_merged"]
-    summary = Table.grid(padding=(0, 2))
-    for name, value in (
-        ("model, corpus", f"{report['model']} on {report['corpus']}"),
-        ("protocol", f"{report['protocol']}: {report['note']}"),
-        ("clips", f"{report['clips']} of {report['speakers']} speakers"),
-        ("UAR", f"{report['uar']:.1%}  (95 % interval over speakers {low:.1%} to {high:.1%})"),
-        ("accuracy", f"{report['accuracy']:.1%}"),
-        ("macro F1", f"{report['macro_f1']:.1%}"),
-        ("calibration error", f"{report['calibration_error']:.1%}"),
-        ("neutral = calm", f"accuracy {merged['accuracy']:.1%}, UAR {merged['uar']:.1%}  (as listeners were scored)"),
-        ("left out", ", ".join(f"{count} {label}" for label, count in report["excluded"].items()) or "nothing"),
-        ("errors", str(len(report["errors"]))),
-    ):
-        summary.add_row(name, value)
-    out.print(summary, highlight=False)
-    table = Table("meant \\ answered", *report["labels"], "recall", box=None, header_style="dim")
-    for label, counts in zip(report["labels"], report["confusion"], strict=True):
-        recall = report["recall"][label]
-        table.add_row(label, *map(str, counts), "no clips" if recall is None else f"{recall:.0%}")
-    out.print(table, highlight=False)
+    if head == "intensity":
+        return f"{row[head]:.0%}"
+    sex, share = max(row["sex"].items(), key=lambda item: item[1])
+    return f"{sex} {share:.0%}"
 
 
 def save(content: bytes, path: Path) -> None:
-    """Write a result to a file, whole or not at all, and say so on stderr."""
+    """Write a result to a file atomically, and say so on stderr."""
     try:
         write_atomically(path, content)
     except OSError as error:
         raise unwritable(path, error) from error
-    err.print(f"Written to {visible(str(path))}", markup=False, highlight=False, soft_wrap=True)
+    say(f"Written to {path}")

@@ -1,4 +1,4 @@
-"""The command `predict`: how recordings sound, each answered or with the reason why not."""
+"""The command `predict`: recordings, each with its prediction or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -6,25 +6,34 @@ import io
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from ser.cli.history import KeepOption, open_history
-from ser.cli.output import REFUSED, Format, print_rows, progress_bar
-from ser.cli.words import AgreedOption, GoogleOption, LanguageOption, SpeechModelOption, WordsOption, recogniser
-from ser.cli.workbench import ModelOption
+from ser.audio.files import SOUND_ENDINGS, sound_files
+from ser.cli.history import open_history
+from ser.cli.options import (
+    FormatOption,
+    GoogleOption,
+    KeepOption,
+    LanguageOption,
+    ModelOption,
+    SendOption,
+    SpeechModelOption,
+    WordsOption,
+    speech_engine,
+)
+from ser.cli.output import REFUSED, print_rows, progress_bar
+from ser.inference.recognizer import Recognizer, load
+from ser.transcript.engines import Recogniser
+from ser.transcript.transcript import transcribe
 from ser.types import ParameterError, SerError
-
-if TYPE_CHECKING:
-    from ser.inference.recognizer import Recognizer
-    from ser.transcript.engines import Recogniser
 
 
 def predict(
     files: Annotated[list[str], typer.Argument(help="Recordings, folders to walk, or - for standard input.")],
     model: ModelOption = None,
-    format: Annotated[Format, typer.Option("--format", "-f")] = Format.table,
+    format: FormatOption = "table",
     voice: Annotated[
         list[str] | None,
         typer.Option(help="A recording of the same speaker to calibrate with; may be repeated, five do well."),
@@ -33,27 +42,27 @@ def predict(
     speech_model: SpeechModelOption = None,
     language: LanguageOption = None,
     google: GoogleOption = False,
-    agreed: AgreedOption = False,
+    yes_send_audio: SendOption = False,
     keep: KeepOption = False,
 ) -> None:
     """Say how recordings sound. A file that fails stays in the list; the exit code is then 2."""
-    from ser.inference.recognizer import load
-
-    hears = recogniser(words, speech_model, language, google, agreed)
-    kept = open_history().open() if keep else None
+    engine = speech_engine(words, speech_model, language, google, yes_send_audio)
+    history = open_history().open() if keep else None
     recognizer = load(model)
     if voice:
         recognizer = recognizer.calibrated(voice)
-    rows = list(answered(recognizer, files, hears))
+    rows = list(predictions(recognizer, files, engine))
     print_rows(rows, format, recognizer.labels)
-    if kept:
-        kept.keep(_unspoken(row) for row in rows if "error" not in row)
+    if history:
+        history.keep(_without_words(row) for row in rows if "error" not in row)
     if any("error" in row for row in rows):
         raise typer.Exit(REFUSED)
 
 
-def answered(recognizer: Recognizer, files: Iterable[str], hears: Recogniser | None = None) -> Iterator[dict[str, Any]]:
-    """One answer, with what was said if something `hears` it, or `{"file", "error"}`, for every recording named."""
+def predictions(
+    recognizer: Recognizer, files: Iterable[str], engine: Recogniser | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield a prediction, with its words if there is an `engine`, or `{"file", "error"}` for every recording."""
     for file in files:
         unlisted: dict[Path, OSError] = {}
         try:
@@ -67,7 +76,7 @@ def answered(recognizer: Recognizer, files: Iterable[str], hears: Recogniser | N
         answers = recognizer.predict_many((source for source, _ in sources), on_error="return")
         for answer, (source, name) in zip(answers, sources, strict=True):
             row = {**answer.to_dict(), "file": name}
-            yield row if hears is None or "error" in row else _with_words(row, source, hears)
+            yield row if engine is None or "error" in row else _with_words(row, source, engine)
         yield from (_unopened(str(folder), error) for folder, error in unlisted.items())
 
 
@@ -75,34 +84,30 @@ def _unopened(name: str, error: OSError) -> dict[str, Any]:
     return {"file": name, "error": f"{name}: {error.strerror}. Check its name and rights."}
 
 
-def _with_words(row: dict[str, Any], source: Any, hears: Recogniser) -> dict[str, Any]:
-    from ser.transcript.transcript import transcribe
-
+def _with_words(row: dict[str, Any], source: Any, engine: Recogniser) -> dict[str, Any]:
     try:
-        with progress_bar("Writing down") as progress:
-            return {**row, **transcribe(source, hears, progress=progress).to_dict()}
+        with progress_bar("Transcribing") as progress:
+            return {**row, **transcribe(source, engine, progress=progress).to_dict()}
     except SerError as error:
         return {"file": row["file"], "error": str(error)}
 
 
-def _unspoken(row: dict[str, Any]) -> dict[str, Any]:
-    """An answer without what was said, which nobody asked to keep."""
+def _without_words(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a prediction without its transcript, which the history does not keep."""
     return {key: value for key, value in row.items() if key not in ("text", "words")}
 
 
 def _sources(file: str, unlisted: dict[Path, OSError]) -> Iterator[tuple[Any, str]]:
-    """What a word of the command line stands for: standard input, the sound files of a folder, or the file itself.
+    """Yield (source, name) of a file, of standard input, or of each recording in a folder.
 
-    Folders that may not be listed are put into `unlisted`, each with the reason.
+    Folders that cannot be listed are put into `unlisted`, each with its error.
     """
-    from ser.audio.files import SOUND_ENDINGS, sound_files
-
     if file == "-":
-        yield io.BytesIO(sys.stdin.buffer.read() if sys.stdin else b""), "-"  # none where it was closed
+        yield io.BytesIO(sys.stdin.buffer.read() if sys.stdin else b""), "-"  # None if it was closed
     elif file and Path(file).is_dir():
-        found = sorted(sound_files(Path(file), unlisted=unlisted))
-        yield from ((str(path), str(path)) for path in found)
-        if not found and not unlisted:
+        paths = sorted(sound_files(Path(file), unlisted=unlisted))
+        yield from ((str(path), str(path)) for path in paths)
+        if not paths and not unlisted:
             endings = ", ".join(sorted(SOUND_ENDINGS))
             raise ParameterError(f"{file}: this folder holds no recordings. It was searched for {endings}.")
     else:

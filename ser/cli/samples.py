@@ -1,4 +1,4 @@
-"""The command `samples`: what to read aloud, and how."""
+"""The command `samples`: sentences to read aloud, and how to say them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from ser.cli.output import Scores, out
+from ser.cli.options import ReportOption
+from ser.cli.output import out
 from ser.sentences import HINTS, SENTENCES
-from ser.types import EMOJI, ParameterError
+from ser.types import EMOJI, lookup
 
 
 def samples(
@@ -24,13 +25,11 @@ def samples(
             autocompletion=lambda: [*SENTENCES],
         ),
     ] = None,
-    format: Annotated[Scores, typer.Option("--format", "-f")] = Scores.table,
+    format: ReportOption = "table",
 ) -> None:
-    """Sentences to read aloud, whose words carry no emotion, and how to say them with one."""
-    if language is not None and language not in SENTENCES:
-        raise ParameterError(f"No sentences in {language!r}; there are some in {', '.join(SENTENCES)}.")
-    chosen = {language: SENTENCES[language]} if language else SENTENCES
-    if format is Scores.json:
+    """Show sentences to read aloud, whose words carry no emotion, and how to say them with one."""
+    chosen = {language: lookup(language, SENTENCES, "language")} if language else SENTENCES
+    if format == "json":
         print(json.dumps({"sentences": chosen, "hints": HINTS}, indent=1))
     else:
         print_samples(chosen)
@@ -44,4 +43,4 @@ def print_samples(chosen: Mapping[str, tuple[str, ...]]) -> None:
     table.add_row()
     for emotion, hint in HINTS.items():
         table.add_row(f"{EMOJI[emotion]} {emotion}", hint)
-    out.print(table, highlight=False)
+    out.print(table)

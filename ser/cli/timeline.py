@@ -1,35 +1,34 @@
-"""The command `timeline`: how a recording of any length sounds over time, on the screen or as a file for others."""
+"""The command `timeline`: how a recording of any length sounds over time, on the screen or as a file."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from ser.cli.output import in_words, out, print_doubts, progress_bar, save
-from ser.cli.words import AgreedOption, GoogleOption, LanguageOption, SpeechModelOption, WordsOption, recogniser
-from ser.cli.workbench import ModelOption
+from ser.cli.options import (
+    ForceOption,
+    GoogleOption,
+    LanguageOption,
+    ModelOption,
+    SendOption,
+    SpeechModelOption,
+    WordsOption,
+    speech_engine,
+)
+from ser.cli.output import in_words, out, print_reasons, progress_bar, save
 from ser.files import check_writable
+from ser.inference.recognizer import load
+from ser.timeline.formats import WRITERS, write
+from ser.timeline.segments import timeline as find_segments
+from ser.transcript.transcript import transcribe, with_words
 from ser.types import EMOJI, ParameterError, Segment, Timeline
 
-if TYPE_CHECKING:
-    from ser.transcript.engines import Recogniser
-
-
-class Format(StrEnum):
-    """How a timeline is printed: a table for people, or one of `ser.timeline.formats.WRITERS`."""
-
-    table = "table"
-    json = "json"
-    csv = "csv"
-    srt = "srt"
-    vtt = "vtt"
-    audacity = "audacity"
-    textgrid = "textgrid"
+HOUR_S = 3600
+Format = Literal["table", "json", "csv", "srt", "vtt", "audacity", "textgrid"]  # a table for the screen, and `WRITERS`
 
 
 def timeline(
@@ -38,84 +37,71 @@ def timeline(
     format: Annotated[
         Format | None, typer.Option("--format", "-f", help="Default: what --out ends in, else table.")
     ] = None,
-    place: Annotated[Path | None, typer.Option("--out", help="A file to write instead of standard output.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file of this name.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="A file to write instead of standard output.")] = None,
+    force: ForceOption = False,
     words: WordsOption = False,
     speech_model: SpeechModelOption = None,
     language: LanguageOption = None,
     google: GoogleOption = False,
-    agreed: AgreedOption = False,
+    yes_send_audio: SendOption = False,
 ) -> None:
     """Say how a long recording sounds over time: its speech in segments, and the share of each emotion."""
-    from ser.timeline.formats import write
-
-    chosen = _format(format, place)
-    if place is not None:
-        check_writable(place, force=force, source=file)
-    hears = recogniser(words, speech_model, language, google, agreed)
-    found = _with_progress(file, model)
-    found = _with_words(found, file, hears) if hears else found
-    if chosen is Format.table:
-        _print_table(found)
-    elif place is None:
-        print(write(found, chosen), end="")
+    chosen = _format(format, out)
+    if out is not None:
+        check_writable(out, force=force, source=file)
+    engine = speech_engine(words, speech_model, language, google, yes_send_audio)
+    recognizer = load(model)
+    with progress_bar("Predicting") as progress:
+        segments = find_segments(file, recognizer, progress=progress)
+    if engine:
+        with progress_bar("Transcribing") as progress:
+            segments = with_words(segments, transcribe(file, engine, progress=progress))
+    if chosen == "table":
+        print_table(segments)
+    elif out is None:
+        print(write(segments, chosen), end="")
     else:
-        save(write(found, chosen).encode(), place)
-    _print_doubts(found)
+        save(write(segments, chosen).encode(), out)
+    reasons = {reason for segment in segments.segments for reason in segment.reasons}
+    print_reasons(reasons | ({"cut_off"} if segments.cut_off else set()))
 
 
-def _format(format: Format | None, place: Path | None) -> Format:
-    """The format asked for, or the one that a file's name ends in."""
-    from ser.timeline.formats import WRITERS
-
-    endings = {writer.ending.lower(): Format(name) for name, writer in WRITERS.items()}
-    if format is None and place is not None and place.suffix.lower() not in endings:
-        raise ParameterError(f"{place.name}: which --format? Known endings: {', '.join(endings)}.")
-    chosen = format or (endings[place.suffix.lower()] if place else Format.table)
-    if chosen is Format.table and place is not None:
+def _format(format: str | None, path: Path | None) -> str:
+    """Return the format asked for, or the one that a file's name ends in."""
+    endings = {writer.ending.lower(): name for name, writer in WRITERS.items()}
+    if format is None and path is not None and path.suffix.lower() not in endings:
+        raise ParameterError(f"{path.name}: which --format? Known endings: {', '.join(endings)}.")
+    chosen = format or (endings[path.suffix.lower()] if path else "table")
+    if chosen == "table" and path is not None:
         raise ParameterError(f"A table is for the screen; for a file choose --format {', '.join(WRITERS)}.")
     return chosen
 
 
-def _with_progress(file: str, model: str | None) -> Timeline:
-    from ser.inference.recognizer import load
-    from ser.timeline.segments import timeline as find
-
-    recognizer = load(model)
-    with progress_bar("Listening") as progress:
-        return find(file, recognizer, progress=progress)
-
-
-def _with_words(found: Timeline, file: str, hears: Recogniser) -> Timeline:
-    from ser.transcript.transcript import transcribe, with_words
-
-    with progress_bar("Writing down") as progress:
-        return with_words(found, transcribe(file, hears, progress=progress))
-
-
-def _print_table(found: Timeline) -> None:
-    from ser.timeline.formats import clock
-
-    said = ["said"] if found.text is not None else []
-    table = Table("from", "to", "sounds", "sure", "doubt", *said, box=None, header_style="dim")
-    for segment in found.segments:
-        table.add_row(*_cells(segment), *(Text(segment.text) for _ in said))
-    if found.segments:
+def print_table(timeline: Timeline) -> None:
+    """Print the segments of a timeline and the share of each emotion."""
+    said = ["said"] if timeline.text is not None else []
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for heading in ("from", "to", "sounds", "sure", "doubt", *said):
+        table.add_column(heading, no_wrap=heading not in ("doubt", "said"))
+    hours = timeline.duration_s >= HOUR_S
+    for segment in timeline.segments:
+        table.add_row(*_cells(segment, hours), *(Text(segment.text) for _ in said))
+    if timeline.segments:
         out.print(table)
-    shares = sorted(((share, label) for label, share in found.share.items() if share), reverse=True)
-    told = ", ".join(f"{label} {share:.0%}" for share, label in shares)
-    spoken = f"{clock(found.speech_s)} of speech in {clock(found.duration_s)}"
-    out.print(f"{spoken}: {told}" if told else f"No speech was found in {clock(found.duration_s)}.", highlight=False)
+    shares = sorted(((share, label) for label, share in timeline.share.items() if share), reverse=True)
+    emotions = ", ".join(f"{label} {share:.0%}" for share, label in shares)
+    speech, total = clock(timeline.speech_s, hours), clock(timeline.duration_s, hours)
+    out.print(f"{speech} of speech in {total}: {emotions}" if emotions else f"No speech was found in {total}.")
 
 
-def _cells(segment: Segment) -> tuple[str | Text, ...]:
-    from ser.timeline.formats import clock
-
-    doubt = Text(", ".join(map(in_words, segment.reasons)), style="yellow")
+def _cells(segment: Segment, hours: bool) -> tuple[str | Text, ...]:
+    doubt = Text(in_words(segment.reasons), style="yellow")
     sounds = f"{EMOJI[segment.label]} {segment.label}"
-    return clock(segment.start_s), clock(segment.end_s), sounds, f"{segment.confidence:.0%}", doubt
+    return clock(segment.start_s, hours), clock(segment.end_s, hours), sounds, f"{segment.confidence:.0%}", doubt
 
 
-def _print_doubts(found: Timeline) -> None:
-    reasons = {reason for segment in found.segments for reason in segment.reasons}
-    print_doubts(reasons | ({"cut_off"} if found.cut_off else set()))
+def clock(time_s: float, hours: bool) -> str:
+    """Return minutes, seconds and tenths, with or without hours: 0:22.3, 1:00:22.3."""
+    seconds, tenth = divmod(round(10 * time_s), 10)
+    minutes, second = divmod(seconds, 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{second:02d}.{tenth}" if hours else f"{minutes}:{second:02d}.{tenth}"

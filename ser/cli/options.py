@@ -1,0 +1,82 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+from rich.prompt import Confirm
+
+from ser.cli.output import Format, Report, err, is_attended
+from ser.inference.artifact import known
+from ser.transcript.engines import Google, Recogniser, Whisper
+from ser.types import ParameterError
+
+LabelSet = Literal["eight", "seven", "six", "four"]  # the keys of `ser.types.LABEL_SETS`
+WORDS_PANEL = "Words"
+SEND_QUESTION = "The recording will be sent to Google, which transcribes it. Send it?"
+
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model", "-m", help="A model's name or folder; default: the best.", autocompletion=lambda: [*known()]
+    ),
+]
+FormatOption = Annotated[Format, typer.Option("--format", "-f")]
+ReportOption = Annotated[Report, typer.Option("--format", "-f")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace a file of this name.")]
+KeepOption = Annotated[bool, typer.Option("--keep", help="Add the prediction to the history; see `ser history`.")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Resume an interrupted run after its finished fits.")]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", "-d", help="A microphone's name, a part of it, or its number.")
+]
+WordsOption = Annotated[
+    bool, typer.Option("--words", help="Also transcribe what is said, with times.", rich_help_panel=WORDS_PANEL)
+]
+SpeechModelOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="A Whisper model for faster-whisper; default: SER_SPEECH_MODEL.",
+        rich_help_panel=WORDS_PANEL,
+    ),
+]
+LanguageOption = Annotated[
+    str | None,
+    typer.Option(
+        help="The spoken language, as de; default: detected. For Google as de-DE; default: en-US.",
+        rich_help_panel=WORDS_PANEL,
+    ),
+]
+GoogleOption = Annotated[
+    bool,
+    typer.Option("--google", help="Transcribe by Google: the recording is sent there.", rich_help_panel=WORDS_PANEL),
+]
+SendOption = Annotated[
+    bool, typer.Option("--yes-send-audio", help="Agree to that without being asked.", rich_help_panel=WORDS_PANEL)
+]
+
+
+def speech_engine(words: bool, folder: str | None, language: str | None, google: bool, send: bool) -> Recogniser | None:
+    """Return the engine that transcribes, or None if no words are wanted; raise before the work if it cannot."""
+    if google and folder is not None:
+        raise ParameterError("Choose either --google or --speech-model FOLDER, not both.")
+    if send and not google:
+        raise ParameterError("--yes-send-audio belongs to --google, which is not given.")
+    if google:
+        return Google(send_audio=send or _agreed(), language=language or "en-US")
+    if words or folder is not None:
+        return Whisper(folder, language)
+    if language is not None:
+        raise ParameterError("--language is about what is said: add --words.")
+    return None
+
+
+def _agreed() -> bool:
+    """Ask on a terminal whether to send the recording; elsewhere the answer is no."""
+    if not (is_attended() and err.is_terminal):
+        return False
+    try:
+        return Confirm.ask(SEND_QUESTION, console=err, default=False)
+    except EOFError:  # the input was closed without an answer
+        return False
