@@ -1,4 +1,4 @@
-"""The networks of published systems, as functions that return a Keras model without its feature scaler."""
+"""Networks of published systems: functions that return a Keras model without the feature scaler."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Shape = tuple[int, ...]
 def dense(
     input_shape: Shape, n_classes: int, dropout: tuple[float, float, float, float] = (0.3, 0.3, 0.2, 0.2)
 ) -> keras.Model:
-    """Four dense layers of 512, 256, 128 and 64 units; 230,856 parameters from 105 features to 8 emotions.
+    """Build four dense layers of 512, 256, 128 and 64 units; 230,856 parameters for 105 features and 8 emotions.
 
-    `dropout` gives the share of units dropped after each of the four while training.
+    `dropout` is the rate after each layer.
     """
     from keras import Model, layers
 
@@ -34,7 +34,7 @@ def dense(
 
 
 def dense180(input_shape: Shape, n_classes: int, dropout: tuple[float, float, float] = (0.3, 0.3, 0.2)) -> keras.Model:
-    """Three dense layers of 256, 128 and 64 units; 87,748 parameters from 180 features to 4 emotions."""
+    """Build three dense layers of 256, 128 and 64 units; 87,748 parameters for 180 features and 4 emotions."""
     from keras import Model, layers
 
     _check_shape("dense180", input_shape, (1,))
@@ -47,9 +47,9 @@ def dense180(input_shape: Shape, n_classes: int, dropout: tuple[float, float, fl
 def cnn_lstm(
     input_shape: Shape, n_classes: int, dropout: tuple[float, float, float] = (0.25, 0.25, 0.3)
 ) -> keras.Model:
-    """Features laid out as an image (11, 4, 1), two convolutions, two recurrent layers over the two rows that are left.
+    """Build two convolutions over features as an image (11, 4, 1), then two LSTMs over the two remaining rows.
 
-    69,480 parameters to 8 emotions.
+    69,480 parameters for 8 emotions.
     """
     from keras import Model, layers
 
@@ -60,9 +60,9 @@ def cnn_lstm(
         x = layers.MaxPooling2D(2)(layers.BatchNormalization()(x))
         x = layers.Dropout(rate)(x)
     x = layers.Reshape((x.shape[1], x.shape[2] * x.shape[3]))(x)
-    for units, whole in ((64, True), (32, False)):
-        # Unrolled: the few steps are quicker without a loop, and every export format can hold them.
-        x = layers.LSTM(units, return_sequences=whole, unroll=True)(x)
+    for units, sequences in ((64, True), (32, False)):
+        # Unrolled: the two steps are faster without a loop, and TFLite needs it.
+        x = layers.LSTM(units, return_sequences=sequences, unroll=True)(x)
         x = layers.BatchNormalization()(x)
     x = layers.Dropout(dropout[2])(layers.Dense(64, activation="relu")(x))
     x = layers.Dense(32, activation="relu")(x)
@@ -70,24 +70,24 @@ def cnn_lstm(
 
 
 def cnn_bilstm_attention(input_shape: Shape, n_classes: int, dropout: tuple[float, float] = (0.3, 0.4)) -> keras.Model:
-    """Convolutions over time of 64, 128 and 256 filters, each halving the frames, two bidirectional recurrent layers
-    of 128 and 64 units, attention with four heads, dense layers of 256 and 128 units.
+    """Build convolutions over time (64, 128, 256 filters, each followed by pooling by 2), two bidirectional LSTMs (128,
+    64 units), attention with four heads, and dense layers (256, 128 units).
 
-    Takes (n_frames, n_features); frames that are all zero are padding, and their number changes no answer.
-    `dropout` is that of the convolutions and of the dense layers.
+    Input (n_frames, n_features); frames of zeros are padding and do not change the output. `dropout` is the rate of
+    the convolutions and of the dense layers.
     """
     from keras import Model, layers
 
     _check_shape("cnn_bilstm_attention", input_shape, (8, 1))
     features = x = layers.Input(input_shape, name="features")
-    heard = sound_mask(features)
+    mask = sound_mask(features)
     for filters in (64, 128, 256):
         x = layers.Conv1D(filters, 5, padding="same")(x)
-        x = layers.BatchNormalization()(x, mask=heard[..., 0] > 0)
-        x = layers.MaxPooling1D(2, padding="same")(layers.Activation("relu")(x) * heard)
-        heard = layers.MaxPooling1D(2, padding="same")(heard)
+        x = layers.BatchNormalization()(x, mask=mask[..., 0] > 0)
+        x = layers.MaxPooling1D(2, padding="same")(layers.Activation("relu")(x) * mask)
+        mask = layers.MaxPooling1D(2, padding="same")(mask)
         x = layers.Dropout(dropout[0])(x)
-    mask = heard[..., 0] > 0
+    mask = mask[..., 0] > 0
     for units in (128, 64):
         x = layers.Bidirectional(layers.LSTM(units, return_sequences=True))(x, mask=mask)
     attended = layers.MultiHeadAttention(num_heads=4, key_dim=32)(x, x, attention_mask=mask[:, None, :])
@@ -100,9 +100,9 @@ def cnn_bilstm_attention(input_shape: Shape, n_classes: int, dropout: tuple[floa
 
 
 def cnn(input_shape: Shape, n_classes: int, dropout: tuple[float, float, float] = (0.3, 0.3, 0.4)) -> keras.Model:
-    """An image of frames and features, three convolutions of 64, 128 and 256 filters, two dense layers.
+    """Build three convolutions (64, 128, 256 filters) over frames and features as an image, and two dense layers.
 
-    Takes (n_frames, n_features), or an image with one channel; 2,603,144 trainable parameters to 8 emotions.
+    Input (n_frames, n_features) or with one channel; 2,603,144 trainable parameters for 8 emotions.
     """
     from keras import Model, layers
 
@@ -120,8 +120,8 @@ def cnn(input_shape: Shape, n_classes: int, dropout: tuple[float, float, float] 
     return Model(features, softmax_output(x, n_classes), name="cnn")
 
 
-def _check_shape(name: str, found: Shape, least: Shape) -> None:
-    """As many axes as `least`, and each as long at least."""
-    if len(found) != len(least) or not all(n is not None and n >= m for n, m in zip(found, least, strict=True)):
+def _check_shape(name: str, shape: Shape, least: Shape) -> None:
+    """Raise `ParameterError` if the shape has another number of axes than `least`, or a shorter one."""
+    if len(shape) != len(least) or not all(n is not None and n >= m for n, m in zip(shape, least, strict=True)):
         axes = f"{len(least)} axes of at least {least}" if len(least) > 1 else "one axis"
-        raise ParameterError(f"The architecture {name!r} takes features with {axes}, got the shape {found}.")
+        raise ParameterError(f"The architecture {name!r} needs features with {axes}, got the shape {shape}.")

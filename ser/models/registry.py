@@ -1,4 +1,4 @@
-"""The registry of architectures: networks as Keras models, by name, without their feature scaler."""
+"""The registry of architectures: Keras models by name, without the feature scaler."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ ARCHITECTURES: dict[str, Callable[..., Any]] = {
 
 
 def build(name: str, input_shape: tuple[int | None, ...], n_classes: int, **options: Any) -> keras.Model:
-    """An untrained network from features of `input_shape` to `n_classes` probabilities.
+    """Build an untrained network from features of `input_shape` to `n_classes` probabilities.
 
-    `options` are those of the architecture, e.g. `dropout`. `ParameterError` for an unknown name, or shapes or
-    classes that cannot be: it lists what is known.
+    `options` are the architecture's, e.g. `dropout`. Raises `ParameterError` if the name is unknown, or the shape or
+    number of classes is invalid.
     """
     architecture = lookup(name, ARCHITECTURES, "architecture")
     if n_classes < 2:

@@ -1,20 +1,20 @@
-"""The networks of our own model: one that follows a voice over time, one that weighs statistics of the whole.
+"""The two networks of the model `voice`: one over frames, one over statistics.
 
-Each answers the emotion and, from the same embedding, two more things: the speaker's sex and the intensity.
+Each predicts the emotion and, from the same embedding, the speaker's sex and the intensity.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ser.models.layers import sound_mask
+from ser.models.layers import softmax_output, sound_mask
 
 if TYPE_CHECKING:
     import keras
 
 N_MELS = 64  # the first columns of the frames
-N_HEADS = 2  # probability of a woman's voice, intensity
-LIMIT = 5.0  # standard deviations beyond which a statistic tells no more
+N_HEADS = 2  # probability of a female voice, intensity
+LIMIT = 5.0  # standard deviations at which statistics are clipped
 
 
 def sequence(
@@ -23,20 +23,20 @@ def sequence(
     channels: tuple[int, ...] = (64, 96, 128),
     dropout: tuple[float, float, float] = (0.1, 0.2, 0.4),
 ) -> keras.Model:
-    """Residual convolutions over time on all tracks, each block halving the frames, then attentive statistics.
+    """Build residual convolutions over time, each block with stride 2, then attentive statistics pooling.
 
-    Takes (n_frames, n_features); frames that are all zero are padding. `dropout` is that of the tracks, within the
-    blocks and of the embedding.
+    Input (n_frames, n_features); frames of zeros are padding. `dropout` is the rate of the input, within the blocks
+    and of the embedding.
     """
     from keras import Model, layers
 
     frames = layers.Input(input_shape, name="features")
-    heard = sound_mask(frames)
+    mask = sound_mask(frames)
     x = layers.Dropout(dropout[0])(frames)
     x = _relu(_convolution(x, channels[0], 5))
     for n in channels:
-        x, heard = _block(x, heard, n, 5, 2, dropout[1])
-    return Model(frames, _answers(_pooled(x, heard), n_classes, dropout[2]), name="sequence")
+        x, mask = _block(x, mask, n, 5, 2, dropout[1])
+    return Model(frames, _outputs(_pooled(x, mask), n_classes, dropout[2]), name="sequence")
 
 
 def statistics(
@@ -45,14 +45,14 @@ def statistics(
     units: tuple[int, ...] = (128, 128),
     dropout: tuple[float, float] = (0.5, 0.5),
 ) -> keras.Model:
-    """Two dense layers on many statistics, half of which are dropped at every step; outliers are clipped."""
+    """Build two dense layers on statistics, with strong dropout of the input; outliers are clipped."""
     from keras import Model, layers, ops
 
     features = layers.Input(input_shape, name="features")
     x = layers.Dropout(dropout[0])(ops.clip(features, -LIMIT, LIMIT))
     for n in units:
         x = layers.Dropout(dropout[1])(_relu(layers.Dense(n, use_bias=False)(x)))
-    return Model(features, _answers(x, n_classes, 0.0), name="statistics")
+    return Model(features, _outputs(x, n_classes, 0.0), name="statistics")
 
 
 def _convolution(x: Any, channels: int, size: int, stride: int = 1) -> Any:
@@ -68,8 +68,8 @@ def _relu(x: Any) -> Any:
     return layers.Activation("relu")(layers.BatchNormalization()(x))
 
 
-def _block(x: Any, heard: Any, channels: int, size: int, stride: int, dropout: float) -> tuple[Any, Any]:
-    """Two convolutions beside a shortcut; with stride 2 half the frames are left."""
+def _block(x: Any, mask: Any, channels: int, size: int, stride: int, dropout: float) -> tuple[Any, Any]:
+    """Add a residual block of two convolutions; return its output and the mask, both at the stride."""
     from keras import layers
 
     inner = layers.Dropout(dropout)(_relu(_convolution(x, channels, size, stride)))
@@ -77,28 +77,28 @@ def _block(x: Any, heard: Any, channels: int, size: int, stride: int, dropout: f
     if stride > 1 or x.shape[-1] != channels:
         x = layers.BatchNormalization()(_convolution(x, channels, 1, stride))
     if stride > 1:
-        heard = layers.MaxPooling1D(stride, padding="same")(heard)
-    return layers.Activation("relu")(inner + x), heard
+        mask = layers.MaxPooling1D(stride, padding="same")(mask)
+    return layers.Activation("relu")(inner + x), mask
 
 
-def _pooled(x: Any, heard: Any) -> Any:
-    """Mean and standard deviation over time, weighted for each channel by attention [Okabe et al. 2018]."""
+def _pooled(x: Any, mask: Any) -> Any:
+    """Return attention-weighted mean and standard deviation over time of each channel [Okabe et al. 2018]."""
     from keras import layers, ops
 
-    # Convolutions of width 1 rather than dense layers, which ONNX Runtime refuses over a free time axis.
+    # Convolutions of width 1: ONNX Runtime refuses dense layers over a free time axis.
     attention = layers.Conv1D(64, 1, activation="tanh")(x)
-    attention = layers.Conv1D(x.shape[-1], 1)(attention) + (heard - 1) * 1e9
+    attention = layers.Conv1D(x.shape[-1], 1)(attention) + (mask - 1) * 1e9
     weights = layers.Softmax(axis=1)(attention)
     mean = ops.sum(weights * x, axis=1)
     variance = ops.sum(weights * x * x, axis=1) - mean * mean
     return layers.Concatenate()([mean, ops.sqrt(ops.maximum(variance, 1e-4))])
 
 
-def _answers(embedding: Any, n_classes: int, dropout: float) -> Any:
-    """Probabilities of the emotions, then those of a woman's voice and of strong intensity, side by side."""
+def _outputs(embedding: Any, n_classes: int, dropout: float) -> Any:
+    """Add the outputs: probabilities of the emotions, then of a female voice and of strong intensity."""
     from keras import layers
 
     x = layers.Dropout(dropout)(embedding)
-    emotions = layers.Activation("softmax", name="probabilities")(layers.Dense(n_classes, name="logits")(x))
+    emotions = softmax_output(x, n_classes)
     heads = layers.Dense(N_HEADS, activation="sigmoid", name="heads")(x)
     return layers.Concatenate(name="answers")([emotions, heads])

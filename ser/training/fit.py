@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ser.models.layers import WHOLE_FRAMES
+from ser.models.layers import FRAME_MULTIPLE
 from ser.models.registry import build
 from ser.models.voice import N_HEADS
 from ser.training.augment import mask_frames, shift_frames
@@ -254,7 +254,7 @@ def _outputs(network: keras.Model, rows: np.ndarray) -> np.ndarray:
     from keras import ops
 
     if rows.ndim == 3 and network.input_shape[1] is None:
-        rows = np.pad(rows, ((0, 0), (0, WHOLE_FRAMES - 1), (0, 0)))  # as the exported graph does
+        rows = np.pad(rows, ((0, 0), (0, FRAME_MULTIPLE - 1), (0, 0)))  # as the exported graph does
     at_once = 1024 if rows.ndim == 2 else 128  # frames and images take a thousand times the memory
     parts = [rows[start : start + at_once] for start in range(0, len(rows), at_once)]
     return np.concatenate([ops.convert_to_numpy(network(part, training=False)) for part in parts])

@@ -1,4 +1,4 @@
-"""The networks: their published sizes, and that scaler + network, one Keras graph and ONNX answer alike."""
+"""Networks: published sizes, and that scaler + network, one Keras graph and ONNX agree."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from golden.make import voice
 from ser.features.recipes import recipe
 from ser.inference.artifact import ARTIFACTS, open_graph, read_manifest, run_graph, verify
 from ser.models import registry as models
+from ser.models.layers import with_scaler
 from ser.models.registry import ARCHITECTURES
 from ser.training.configs import CONFIGS
 from ser.training.fit import Scaler
@@ -36,14 +37,14 @@ DESIGNS = [name for name in CONFIGS if name.startswith("design_")]
 
 @pytest.fixture(scope="module")
 def rows() -> np.ndarray:
-    """Features of real recordings."""
+    """Return features of real recordings."""
     with np.load(SHIPPED / "golden.npz", allow_pickle=False) as golden:
         return golden["input_0"]
 
 
 @pytest.fixture(scope="module")
 def network():
-    """An untrained network whose normalisations have seen something, so that their constants matter."""
+    """Return an untrained network whose normalisations have non-trivial constants."""
     import keras
 
     keras.utils.set_random_seed(1)
@@ -96,22 +97,22 @@ def test_every_architecture_gives_probabilities(name, n_classes):
     ],
 )
 def test_a_shape_that_does_not_fit_is_refused(name, shape):
-    with pytest.raises(ParameterError, match=rf"'{name}' takes features with .*axis|{name}.*axes.*got the shape"):
+    with pytest.raises(ParameterError, match=rf"'{name}' needs features with .*axis|{name}.*axes.*got the shape"):
         models.build(name, shape, 8)
 
 
 def test_padding_changes_no_answer():
-    """The same sound in a longer input, whose other frames are zero."""
+    """The same frames in a longer input, padded with zeros."""
     long, short = (models.build("cnn_bilstm_attention", (n_frames, 12), 3) for n_frames in (174, 64))
     rng = np.random.default_rng(2)
     long.set_weights([w + 0.2 * rng.random(w.shape, np.float32) * (w.ndim == 1) for w in long.get_weights()])
     short.set_weights(long.get_weights())
     frames = rng.standard_normal((4, 64, 12)).astype(np.float32)
     padded = np.pad(frames, ((0, 0), (0, 110), (0, 0)))
-    found = np.asarray(long(padded))
-    np.testing.assert_allclose(found, np.asarray(short(frames)), atol=1e-5)
-    assert np.ptp(found, axis=0).max() > 1e-3
-    assert np.abs(np.asarray(long(padded + 1e-3)) - found).max() > 1e-3  # frames that do count
+    outputs = np.asarray(long(padded))
+    np.testing.assert_allclose(outputs, np.asarray(short(frames)), atol=1e-5)
+    assert np.ptp(outputs, axis=0).max() > 1e-3
+    assert np.abs(np.asarray(long(padded + 1e-3)) - outputs).max() > 1e-3  # frames that do count
 
 
 def test_adaptive_pooling_is_that_of_the_definition():
@@ -153,7 +154,7 @@ def test_too_few_classes_are_refused(n_classes):
 
 def test_scaler_inside_equals_scaler_outside(network, rows):
     mean, variance = rows.mean(axis=0), rows.var(axis=0) + 1e-3
-    graph = models.with_scaler(network, mean, variance)
+    graph = with_scaler(network, mean, variance)
     assert graph.count_params() == network.count_params() + 2 * 105  # scaling is constants, and not the network's
     inside = np.asarray(graph(rows, training=False))
     outside = np.log(np.asarray(network((rows - mean) / np.sqrt(variance), training=False)))
@@ -170,9 +171,9 @@ def test_export_equals_keras(network, rows, tmp_path):
     fitted = Fitted(network, Scaler(rows.mean(axis=0), rows.var(axis=0) + 1e-3), {}, 1)
     export_onnx(fitted, tmp_path / "model.onnx")
     session = ort.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
-    found = run_graph(session, rows)
-    np.testing.assert_allclose(np.exp(found), np.exp(fitted.log_probabilities(rows)), atol=1e-5)
-    for row, together in zip(rows, found, strict=True):  # one by one as in a batch
+    outputs = run_graph(session, rows)
+    np.testing.assert_allclose(np.exp(outputs), np.exp(fitted.log_probabilities(rows)), atol=1e-5)
+    for row, together in zip(rows, outputs, strict=True):  # one by one as in a batch
         np.testing.assert_allclose(run_graph(session, row[None]), together[None], atol=1e-5)
 
 
@@ -212,8 +213,8 @@ def test_shipped_keras_and_scaler_equal_the_shipped_graph(rows):
     assert network.count_params() == 230_856
     probabilities = np.asarray(network(scaled.astype(np.float32), training=False))
     artifact = verify(SHIPPED)
-    found = np.exp(run_graph(open_graph(artifact, "model.onnx"), rows))
-    np.testing.assert_allclose(found, probabilities, atol=1e-5)
+    outputs = np.exp(run_graph(open_graph(artifact, "model.onnx"), rows))
+    np.testing.assert_allclose(outputs, probabilities, atol=1e-5)
 
 
 def test_shipped_scaler_is_fitted_and_not_part_of_the_network():

@@ -1,4 +1,4 @@
-"""Our own networks: what they answer, what padding does to it, and that every way to run them answers alike."""
+"""The networks of `voice`: outputs, padding, and that every runtime agrees."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from ser.features.recipes import RECIPES
 from ser.models import registry as models
 from ser.models.voice import LIMIT, N_HEADS
 from ser.training.configs import CONFIGS
-from ser.training.fit import Fitted, rounded
-from ser.training.scaler import Scaler
+from ser.training.fit import Fitted, Scaler, rounded
 from ser.training.train import export_onnx
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -28,11 +27,11 @@ WIDE: dict[str, dict[str, Any]] = {  # enough for kernels that are rounded
 OVER_TIME = ("sequence",)
 N_STATISTICS = 300
 N_LABELS = 3
-HEARD = 100  # frames of sound, the others are padding
+SOUNDING = 100  # frames; the others are padding
 
 
 def build(name: str, **options: Any) -> Any:
-    """A small network whose normalisations have seen something, so that their constants matter."""
+    """Return a small network whose normalisations have non-trivial constants."""
     import keras
 
     keras.utils.set_random_seed(1)
@@ -49,12 +48,12 @@ def networks() -> dict[str, Any]:
 
 
 def rows(name: str, n: int = 4, n_frames: int = N_FRAMES, seed: int = 0) -> np.ndarray:
-    """Standardised features; frames beyond `HEARD` are padding."""
+    """Standardised features; frames beyond `SOUNDING` are padding."""
     rng = np.random.default_rng(seed)
     if name not in OVER_TIME:
         return rng.standard_normal((n, N_STATISTICS), np.float32)
     frames = np.zeros((n, n_frames, len(NAMES)), np.float32)
-    frames[:, :HEARD] = rng.standard_normal((n, HEARD, len(NAMES)), np.float32)
+    frames[:, :SOUNDING] = rng.standard_normal((n, SOUNDING, len(NAMES)), np.float32)
     return frames
 
 
@@ -62,18 +61,18 @@ def answers(network: Any, given: np.ndarray) -> np.ndarray:
     return np.asarray(network(given, training=False))
 
 
-# --- What they answer ---
+# --- Outputs ---
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_emotions_sum_to_one_and_heads_are_probabilities(networks, name):
     for given in (rows(name), 100 * rows(name), 0 * rows(name)):
-        found = answers(networks[name], given)
-        assert found.shape == (4, N_LABELS + N_HEADS) and np.isfinite(found).all()
-        np.testing.assert_allclose(found[:, :N_LABELS].sum(axis=1), 1, atol=1e-5)
-        assert (found >= 0).all() and (found <= 1).all()
-    assert np.ptp(answers(networks[name], rows(name)), axis=0).min() > 1e-4  # of what is heard
+        outputs = answers(networks[name], given)
+        assert outputs.shape == (4, N_LABELS + N_HEADS) and np.isfinite(outputs).all()
+        np.testing.assert_allclose(outputs[:, :N_LABELS].sum(axis=1), 1, atol=1e-5)
+        assert (outputs >= 0).all() and (outputs <= 1).all()
+    assert np.ptp(answers(networks[name], rows(name)), axis=0).min() > 1e-4  # the outputs depend on the input
 
 
 @pytest.mark.slow
@@ -118,19 +117,19 @@ def starts(n_frames: int) -> list[int]:
 @pytest.mark.parametrize("n_frames", [(160, 208, 400), (N_FRAMES, 401, 801)], ids=["even", "odd"])
 @pytest.mark.parametrize("name", OVER_TIME)
 def test_more_padding_changes_no_answer(networks, name, n_frames):
-    """Where halvings start alike and the sound ends well before the border, which convolutions see."""
+    """If halvings start alike and the input ends well before the border, which convolutions see."""
     assert len({tuple(starts(n)) for n in n_frames}) == 1
     expected, *others = (answers(networks[name], rows(name, n_frames=n)) for n in n_frames)
-    for found in others:
-        np.testing.assert_allclose(found, expected, atol=1e-5)
+    for outputs in others:
+        np.testing.assert_allclose(outputs, expected, atol=1e-5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OVER_TIME)
-def test_the_border_is_heard_a_little(networks, name):
-    """Sound up to the last frame: behind it a convolution finds zeros, in padding what is made of them."""
-    whole, padded = (answers(networks[name], rows(name, n_frames=n)) for n in (HEARD + 4, 200))
-    assert np.abs(whole - padded).max() < 0.05
+def test_the_border_matters_little(networks, name):
+    """Frames up to the end: beyond it a convolution reads zeros, within padding the activations of zeros."""
+    unpadded, padded = (answers(networks[name], rows(name, n_frames=n)) for n in (SOUNDING + 4, 200))
+    assert np.abs(unpadded - padded).max() < 0.05
 
 
 @pytest.mark.xfail(reason="cut to 112 frames in training, asked with 201: halvings start elsewhere", strict=True)
@@ -141,14 +140,14 @@ def test_halvings_start_alike_in_training_and_answering(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OVER_TIME)
-def test_frames_that_are_heard_count(networks, name):
+def test_frames_that_are_not_padding_matter(networks, name):
     given = rows(name)
     other = given.copy()
-    other[:, HEARD : HEARD + 20] = 1  # no longer padding
+    other[:, SOUNDING : SOUNDING + 20] = 1  # no longer padding
     assert np.abs(answers(networks[name], other) - answers(networks[name], given)).max() > 1e-3
 
 
-# --- Every way to run them ---
+# --- Runtimes ---
 
 
 def fitted(name: str, network: Any) -> Fitted:
@@ -179,9 +178,9 @@ def test_the_graph_answers_as_the_network_does(networks, name, tmp_path):
         np.testing.assert_allclose(scores, made.log_probabilities(given), atol=1e-4)
         np.testing.assert_allclose(heads, made.heads(given), atol=1e-4)
         for row, score, head in zip(given, scores, heads, strict=True):  # one by one as in a batch
-            one, other = graph_answers(tmp_path / "model.onnx", row[None])
-            np.testing.assert_allclose(one[0], score, atol=1e-4)
-            np.testing.assert_allclose(other[0], head, atol=1e-4)
+            alone, alone_heads = graph_answers(tmp_path / "model.onnx", row[None])
+            np.testing.assert_allclose(alone[0], score, atol=1e-4)
+            np.testing.assert_allclose(alone_heads[0], head, atol=1e-4)
 
 
 @pytest.mark.slow
