@@ -1,10 +1,10 @@
-"""Libraries that only some installations have, and the sentence that says how to get them."""
+"""Optional libraries, and the sentence that says how to install them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 
 from ser.types import ParameterError
 
@@ -13,10 +13,7 @@ PACKAGE = "voice-ser"
 
 @contextmanager
 def needs(extra: str, what: str) -> Iterator[None]:
-    """Code that needs the libraries of an extra of the package; `what` is what cannot be done without them.
-
-    A library that is missing is refused with a `ParameterError` that names it and the extra.
-    """
+    """Turn a missing library of an extra into a `ParameterError` that says what needs it and how to install it."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -28,9 +25,10 @@ def needs(extra: str, what: str) -> Iterator[None]:
 
 
 def advice(extra: str) -> str:
-    """How to get an extra here: by the package's name only where it is installed, else it might be anybody's."""
-    try:
-        version(PACKAGE)
-    except PackageNotFoundError:
-        return f"pip install '.[{extra}]' in the repository"
-    return f"pip install '{PACKAGE}[{extra}]'"
+    """Return the command that installs an extra: by the distribution's name only if it is installed under it.
+
+    An egg-info, which builds leave in a clone, is no installation: that has a dist-info, which holds METADATA.
+    """
+    if any(distribution.read_text("METADATA") for distribution in distributions(name=PACKAGE)):
+        return f"pip install '{PACKAGE}[{extra}]'"
+    return f"pip install '.[{extra}]' in the repository"

@@ -1,11 +1,11 @@
-"""Sentences to read aloud into a microphone: words that carry no emotion, so that only the voice does."""
+"""Sentences to read aloud, whose words carry no emotion, and how to say them with one."""
 
 from __future__ import annotations
 
-# How to say any of them, by emotion: what the voice does, as actors are told.
+# How to say any of them, by emotion: what the voice does, as actors are instructed.
 HINTS = {
     "neutral": "As you would read out a shopping list: even, at your usual pace.",
-    "calm": "Slowly and softly, breathing out, as if to somebody who is falling asleep.",
+    "calm": "Slowly and softly, breathing out, as if to a child who is falling asleep.",
     "happy": "With a smile that can be heard: higher, lively, ending upwards.",
     "sad": "Low and slow, with little breath, letting the ends of words fall.",
     "angry": "Loud and hard, with short stressed words, as if said for the third time.",

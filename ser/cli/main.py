@@ -101,9 +101,6 @@ def common(
 
 def main() -> None:
     """Run the command line; a `SerError` becomes a sentence on stderr and exit code 2."""
-    # Read when NumPy and TensorFlow are first imported: one core answers faster than several that wait on each other.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name or an emoji that the terminal cannot show

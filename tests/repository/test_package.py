@@ -12,16 +12,13 @@ import tarfile
 import tomllib
 import zipfile
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
 import ser
-from ser.extras import advice, needs
-from ser.inference.artifact import ARTIFACTS, home, known
+from ser.inference.artifact import ARTIFACTS, known, new_folder
 from ser.inference.manifest import needed, read_manifest
-from ser.types import ParameterError
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ("dense105", "voice")
@@ -178,9 +175,9 @@ def test_scores_by_folds_say_that_their_graphs_are_in_the_repository(run, ser_da
 
 @pytest.mark.service
 def test_a_new_model_goes_into_the_working_folder(run, tmp_path):
-    found = run("python", "-c", "from ser.inference.artifact import home; print(home('mine'))")
+    found = run("python", "-c", "from ser.inference.artifact import new_folder; print(new_folder('mine'))")
     assert found.stdout == f"{Path('artifacts', 'mine')}\n"
-    assert home("mine") == ROOT / "artifacts" / "mine"
+    assert new_folder("mine") == ROOT / "artifacts" / "mine"
 
 
 @pytest.mark.service
@@ -201,31 +198,3 @@ def test_types_reach_the_user(bare, tmp_path):
     )
     assert lines[2] == 'note: Revealed type is "ser.types.Prediction | ser.types.Failure"', found.stdout
     assert len(lines) == 4 and "Incompatible types in assignment" in lines[3], found.stdout
-
-
-# --- The sentence for what is missing ---
-
-
-def test_a_missing_library_is_a_sentence():
-    says = f"flying needs jetpack, which this installation lacks; {re.escape(advice('air'))}."
-    with pytest.raises(ParameterError, match=says) as raised, needs("air", "flying"):
-        import jetpack.engine  # noqa: F401
-    assert isinstance(raised.value.__cause__, ModuleNotFoundError)
-
-
-def test_a_package_that_is_not_installed_is_not_asked_for_by_name(monkeypatch):
-    """Somebody else might have taken the name; installed, pip does not look for it."""
-    for found, says in (({"Name": "voice-ser"}, "pip install 'voice-ser[air]'"), (None, "pip install '.[air]' in the")):
-
-        def version(name: str, found: dict[str, str] | None = found) -> str:
-            if found is None:
-                raise PackageNotFoundError(name)
-            return found["Name"]
-
-        monkeypatch.setattr("ser.extras.version", version)
-        assert advice("air").startswith(says)
-
-
-def test_a_mistake_of_our_own_is_not_called_a_missing_library():
-    with pytest.raises(ModuleNotFoundError, match=r"ser\.nowhere"), needs("air", "flying"):
-        import ser.nowhere  # noqa: F401
