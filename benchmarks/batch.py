@@ -1,8 +1,8 @@
-"""How much faster two processes hear thousands of clips than one, from the start of the command to its end.
+"""Times `ser batch` on one process and on two, over thousands of recordings, from its start to its end.
 
 `python benchmarks/batch.py DATA` on an otherwise idle machine links the clips of RAVDESS often enough for `--clips`
-names and runs `ser batch` on one process and on two, in turn, each into a fresh folder. It prints a table; `--write`
-also puts it into `reports/`. The figure that counts is the ratio of the medians; the rows must be the same.
+names and runs the command on one process and on two, in turn, each into a fresh folder. It prints a table; `--write`
+also writes it into `reports/`. The target is the ratio of the medians; the rows must be the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any
 
 import pyarrow.parquet as pq
-from reporting import ROOT, add_write, tell, this_machine
+from reporting import ROOT, add_write, publish, this_machine
 
 REPORT = "batch_benchmark"
 JOBS = (1, 2)
@@ -29,7 +29,7 @@ TARGET = 1.8
 def main() -> None:
     options = _options()
     report = measure(options.data, options.model, options.clips, options.runs)
-    tell(report, table(report), options.write, REPORT)
+    publish(report, table(report), options.write, REPORT)
 
 
 def _options() -> argparse.Namespace:
@@ -43,22 +43,20 @@ def _options() -> argparse.Namespace:
 
 
 def measure(data: Path, model: str, clips: int, runs: int) -> dict[str, Any]:
-    """Everything the report holds."""
+    """Return the report."""
     load_before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as work:
-        folder, places = Path(work, "calls"), {}
+        folder = Path(work, "calls")
         link(data, folder, clips)
-        found = []
-        for run, jobs in product(range(runs), JOBS):
-            places[run, jobs] = Path(work, f"{jobs}-{run}.parquet")
-            found.append(_run(folder, places[run, jobs], model, jobs))
-        first, *others = [pq.read_table(place) for place in places.values()]
-    seconds = {str(jobs): median(one["seconds"] for one in found if one["jobs"] == jobs) for jobs in JOBS}
+        paths = {(run, jobs): Path(work, f"{jobs}-{run}.parquet") for run, jobs in product(range(runs), JOBS)}
+        timed = [_run(folder, path, model, jobs) for (_, jobs), path in paths.items()]
+        first, *others = [pq.read_table(path) for path in paths.values()]
+    seconds = {str(jobs): median(run["seconds"] for run in timed if run["jobs"] == jobs) for jobs in JOBS}
     return {
         "machine": this_machine(load_before),
         "model": model,
         "clips": clips,
-        "runs": found,
+        "runs": timed,
         "seconds": seconds,
         "ratio": seconds["1"] / seconds["2"],
         "same": len(first) == clips and all(first.equals(other) for other in others),
@@ -66,7 +64,7 @@ def measure(data: Path, model: str, clips: int, runs: int) -> dict[str, Any]:
 
 
 def link(data: Path, folder: Path, clips: int) -> None:
-    """So many names for the clips of RAVDESS, each read once, so that no run waits for a disk alone."""
+    """Link the clips of RAVDESS under `clips` names, and read each once, so that all runs find it in the disk cache."""
     files = sorted(data.glob("ravdess/*/*.flac"))
     if not files:
         raise SystemExit(f"{data} holds no ravdess/*/*.flac.")
@@ -77,10 +75,10 @@ def link(data: Path, folder: Path, clips: int) -> None:
         (folder / f"{number:06d}.flac").symlink_to(path.resolve())
 
 
-def _run(folder: Path, place: Path, model: str, jobs: int) -> dict[str, Any]:
-    """One run of the command, and how busy the machine was before."""
+def _run(folder: Path, path: Path, model: str, jobs: int) -> dict[str, Any]:
+    """Time one run of the command; note the load before it."""
     print(f"{jobs} process{'es' * (jobs > 1)} ...", file=sys.stderr)
-    command = [sys.executable, "-m", "ser", "batch", folder, "--out", place, "--model", model, "--jobs", jobs]
+    command = [sys.executable, "-m", "ser", "batch", folder, "--out", path, "--model", model, "--jobs", jobs]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     load, began = os.getloadavg()[0], time.perf_counter()
     subprocess.run([*map(str, command)], env=environment, check=True, stdout=subprocess.DEVNULL)
@@ -88,11 +86,11 @@ def _run(folder: Path, place: Path, model: str, jobs: int) -> dict[str, Any]:
 
 
 def table(report: dict[str, Any]) -> str:
-    """The report as Markdown."""
+    """Return the report as Markdown."""
     machine = report["machine"]
     rows = [
-        f"| {one['jobs']} | {one['seconds']:.1f} | {_rate(report, one)} | {one['load_before']} |"
-        for one in report["runs"]
+        f"| {run['jobs']} | {run['seconds']:.1f} | {_rate(report, run)} | {run['load_before']} |"
+        for run in report["runs"]
     ]
     verdict = "pass" if report["ratio"] >= TARGET and report["same"] else "**fail**"
     return "\n".join(

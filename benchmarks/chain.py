@@ -1,6 +1,6 @@
-"""The plain chain: how a project of this kind is usually written, with librosa, joblib and Keras.
+"""The plain chain: the usual implementation with librosa, joblib and Keras.
 
-It is the baseline of `benchmarks/predict.py`, computes the same features and asks the same weights. As a program,
+It is the baseline of `benchmarks/predict.py`, computes the same features and uses the same weights. As a program,
 `python benchmarks/chain.py MODEL_FOLDER CLIP` prints the emotion, then its own peak memory.
 """
 
@@ -19,7 +19,7 @@ SAMPLE_RATE = 16_000
 
 
 class Chain:
-    """A network and its scaler as training wrote them: `predict` gives probabilities before any calibration."""
+    """A network and its scaler as training wrote them; `predict` returns probabilities before calibration."""
 
     def __init__(self, folder: Path) -> None:
         self.labels = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["labels"]
@@ -27,27 +27,27 @@ class Chain:
         self.model = keras.saving.load_model(folder / "model.keras")
 
     def predict(self, data: bytes) -> np.ndarray:
-        """Bytes of a recording of one window to probabilities, shape (n_labels,)."""
+        """Return the probabilities (n_labels,) of a recording of one window."""
         features = self.scaler.transform([extract(read(data))])
         return self.model.predict(features, verbose=0)[0]
 
 
 def read(data: bytes) -> np.ndarray:
-    """Sound at 16 kHz, trimmed, peak 1."""
+    """Return the waveform at 16 kHz, trimmed, with peak 1."""
     samples, _ = librosa.load(io.BytesIO(data), sr=SAMPLE_RATE)
     samples, _ = librosa.effects.trim(samples, top_db=30)
     return librosa.util.normalize(samples)
 
 
 def spectrum(samples: np.ndarray, *, gated: bool = False) -> np.ndarray:
-    """Short-time power, raised to 60 dB below its loudest cell; or magnitude, with nothing below that (`gated`)."""
+    """Return the power spectrogram, at least 60 dB below its peak; with `gated` the magnitude, zero below that."""
     magnitude = np.abs(librosa.stft(samples))
     floor = 1e-3 * magnitude.max()
     return np.where(magnitude > floor, magnitude, 0) if gated else np.maximum(magnitude, floor) ** 2
 
 
 def extract(samples: np.ndarray) -> np.ndarray:
-    """The 105 features, one call of librosa for each block, each with its own spectrum as librosa makes it from `y`."""
+    """Return the 105 features: one call of librosa for each block, each with its own spectrum, as from `y`."""
     cepstral_mel = librosa.feature.melspectrogram(S=spectrum(samples), sr=SAMPLE_RATE, n_mels=128)
     mfcc = librosa.feature.mfcc(S=librosa.power_to_db(cepstral_mel), n_mfcc=13)
     delta = librosa.feature.delta(mfcc)

@@ -1,8 +1,8 @@
-"""Times an answer, warm and from a fresh process, against the plain chain of `benchmarks/chain.py`, in one run.
+"""Times a prediction, warm and from a fresh process, against the plain chain of `benchmarks/chain.py`.
 
-`python benchmarks/predict.py` on an idle machine prints a table; `--write` also puts it into `reports/`. Every figure
-comes from a process of its own. Ours gets one thread, the chain the threads that its libraries choose. The chain can
-hold only a model like `dense105`; beside that, the default model is timed alone.
+`python benchmarks/predict.py` on an idle machine prints a table; `--write` also writes it into `reports/`. Every figure
+comes from its own process. `ser` gets one thread, the chain the threads that its libraries choose. The chain supports
+only a model like `dense105`; the default model is also timed alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import soundfile as sf
-from reporting import ROOT, add_write, tell, this_machine
+from reporting import ROOT, add_write, publish, this_machine
 
 REPORT = "predict_benchmark"
 SIDES = ("ours", "chain")
@@ -31,7 +31,7 @@ CLIP_S = 3.5
 WARM_UP = 5
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
-# Name in the table, where the figure stands, its limit, and the unit; "x" figures must reach it, others stay below.
+# Name in the table, keys of the figure, its limit and unit; "x" figures must reach the limit, others stay below.
 TARGETS = (
     ("warm, times faster than the chain", ("warm", "48000", "ratio"), 15, "x"),
     ("warm", ("warm", "48000", "ours"), 4, "ms"),
@@ -63,7 +63,7 @@ def main() -> None:
         print(json.dumps(child(options.child, options.model, options.clips, options.runs)))
         return
     report = measure(options.model, options.default, options.runs, options.starts)
-    tell(report, table(report), options.write, REPORT)
+    publish(report, table(report), options.write, REPORT)
 
 
 def _options() -> argparse.Namespace:
@@ -79,7 +79,7 @@ def _options() -> argparse.Namespace:
 
 
 def speech_like(sample_rate: int) -> bytes:
-    """A 16-bit WAV of 3.5 s: a gliding voice and breath in syllables, loud from the first sample to the last."""
+    """Return a 16-bit WAV of 3.5 s: gliding harmonics and noise in syllables, without silence."""
     rng = np.random.default_rng(0)
     time_s = np.arange(round(CLIP_S * sample_rate)) / sample_rate
     phase = 2 * np.pi * (140 * time_s + 3 * np.sin(2 * np.pi * 0.7 * time_s))
@@ -91,11 +91,11 @@ def speech_like(sample_rate: int) -> bytes:
     return file.getvalue()
 
 
-# --- In the parent: one process a figure ---
+# --- In the parent: one process for each figure ---
 
 
 def measure(model: str, default: str | None, runs: int, starts: int) -> dict[str, Any]:
-    """Everything the report holds."""
+    """Return the report."""
     sys.path.insert(0, str(ROOT))
     from ser.inference.artifact import find
 
@@ -120,17 +120,17 @@ def measure(model: str, default: str | None, runs: int, starts: int) -> dict[str
         "agreement": agreement(warm["ours"], warm["chain"]),
         "default": alone,
     }
-    return {**report, "targets": [_judged(report, *target) for target in TARGETS]}
+    return {**report, "targets": [_checked(report, *target) for target in TARGETS]}
 
 
 def _pair(values: dict[str, list[float]]) -> dict[str, float]:
-    """Medians of both sides and how many times faster ours is."""
+    """Return the medians of both sides and their ratio."""
     medians = {side: median(values[side]) for side in SIDES}
     return {**medians, "ratio": medians["chain"] / medians["ours"]}
 
 
 def _alone(folder: Path, clip: Path, runs: int, starts: int, work: str) -> dict[str, Any]:
-    """What an answer of one model takes: ms warm, seconds and peak MB of a fresh process; and the MB of its graphs."""
+    """Measure one model: ms warm, seconds and peak MB of a fresh process, MB of its graphs."""
     from ser.inference.manifest import read_manifest
 
     manifest = read_manifest(folder)
@@ -146,29 +146,29 @@ def _alone(folder: Path, clip: Path, runs: int, starts: int, work: str) -> dict[
 
 
 def _environment(side: str, caches: str) -> dict[str, str]:
-    """The chain gets the threads that its libraries choose, ours one; numba keeps what it compiles in `caches`."""
+    """Return the environment: one thread for `ser`, the default for the chain; numba compiles into `caches`."""
     inherited = {name: value for name, value in os.environ.items() if name not in THREADS}
     threads = {} if side == "chain" else dict.fromkeys(THREADS, "1")
     return {**inherited, **threads, "NUMBA_CACHE_DIR": caches, "PYTHONPATH": str(ROOT)}
 
 
 def _warm(side: str, folder: str, clips: list[Path], runs: int, caches: str) -> dict[str, Any]:
-    """What `child` gives in a process of its own. It also fills numba's caches and the disk's for the fresh starts."""
+    """Run `child` in its own process. This also fills numba's and the disk's caches for the fresh starts."""
     command = [sys.executable, __file__, "--child", side, "--model", folder, "--runs", str(runs), "--clips"]
     return json.loads(_run([*command, *map(str, clips)], _environment(side, caches))[1][-1])
 
 
 def _start(side: str, folder: str, clip: Path, caches: str) -> tuple[float, float]:
-    """Seconds from the start of a process to its first answer, and its peak memory in MB."""
+    """Return the seconds from the start of a process to its first prediction, and its peak memory in MB."""
     program = ["-c", OURS] if side == "ours" else [str(ROOT / "benchmarks" / "chain.py")]
     seconds, lines = _run([sys.executable, *program, folder, str(clip)], _environment(side, caches))
     return seconds, int(lines[-1]) / 1024
 
 
 def _run(command: list[str], environment: dict[str, str]) -> tuple[float, list[str]]:
-    """Seconds until the first line of a program's output, and all its lines. `SystemExit` with its errors if it fails.
+    """Return the seconds until the first line of a program's output, and all lines. `SystemExit` if it fails.
 
-    The parent stays small on purpose: Linux counts its memory in the child's peak.
+    The parent imports little: Linux counts its memory in the child's peak.
     """
     with tempfile.TemporaryFile("w+") as errors:
         began = time.perf_counter()
@@ -184,37 +184,37 @@ def _run(command: list[str], environment: dict[str, str]) -> tuple[float, list[s
 
 
 def agreement(ours: dict[str, Any], chain: dict[str, Any]) -> dict[str, float]:
-    """Whether both sides compute the same.
+    """Compare the results of both sides.
 
     `features`: the largest difference of a block over its largest value, as a share of the tolerance.
-    `probabilities`: the largest difference once our temperature is taken back.
+    `probabilities`: the largest difference after our temperature is undone.
     """
-    found, expected = np.array(ours["features"]), np.array(chain["features"])
+    actual, expected = np.array(ours["features"]), np.array(chain["features"])
     shares = []
     for block, tolerance in TOLERANCES.items():
         rows = [row for row, name in enumerate(ours["names"]) if name.startswith(block)]
-        shares.append(np.abs(found - expected)[rows].max() / np.abs(expected[rows]).max() / tolerance)
+        shares.append(np.abs(actual - expected)[rows].max() / np.abs(expected[rows]).max() / tolerance)
     uncalibrated = np.array(ours["probabilities"]) ** ours["temperature"]
     difference = np.abs(uncalibrated / uncalibrated.sum() - chain["probabilities"]).max()
     return {"features": float(max(shares)), "probabilities": float(difference), "temperature": ours["temperature"]}
 
 
-def _judged(report: dict[str, Any], name: str, where: tuple[str, ...], limit: float, unit: str) -> dict[str, Any]:
-    found: Any = report
-    for key in where:
-        found = found[key]
-    passed = found >= limit if unit == "x" else found <= limit
-    return {"name": name, "found": found, "limit": limit, "unit": unit, "passed": bool(passed)}
+def _checked(report: dict[str, Any], name: str, keys: tuple[str, ...], limit: float, unit: str) -> dict[str, Any]:
+    value: Any = report
+    for key in keys:
+        value = value[key]
+    passed = value >= limit if unit == "x" else value <= limit
+    return {"name": name, "found": value, "limit": limit, "unit": unit, "passed": bool(passed)}
 
 
-# --- In a child: warm answers of one side ---
+# --- In a child: warm predictions of one side ---
 
 
 def child(side: str, model: str, clips: list[Path], runs: int) -> dict[str, Any]:
-    """Milliseconds of warm answers to each clip, and what was computed for the first one."""
+    """Return the milliseconds of warm predictions of each clip, and the values computed for the first one."""
     data = [clip.read_bytes() for clip in clips]
     answer, computed = {"ours": _ours, "chain": _chain, "alone": _just_ours}[side](model)
-    return {"ms": [_times(answer, one, runs) for one in data], **computed(data[0])}
+    return {"ms": [_times(answer, clip, runs) for clip in data], **computed(data[0])}
 
 
 def _ours(model: str) -> tuple[Callable[[bytes], Any], Callable[[bytes], dict[str, Any]]]:
@@ -223,12 +223,12 @@ def _ours(model: str) -> tuple[Callable[[bytes], Any], Callable[[bytes], dict[st
     from ser.features.recipes import recipe
 
     recognizer = ser.load(model)
-    made = recipe(recognizer.artifact.branches[0].recipe)
+    features = recipe(recognizer.artifact.branches[0].recipe)
 
     def computed(data: bytes) -> dict[str, Any]:
         return {
-            "names": made.feature_names,
-            "features": made.of(load_waveform(data)).mean(axis=0).tolist(),
+            "names": features.feature_names,
+            "features": features.of(load_waveform(data)).mean(axis=0).tolist(),
             "probabilities": list(recognizer.predict(data).probabilities.values()),
             "temperature": recognizer.artifact.manifest["temperature"],
         }
@@ -268,7 +268,7 @@ def _times(answer: Callable[[bytes], Any], data: bytes, runs: int) -> list[float
 
 
 def table(report: dict[str, Any]) -> str:
-    """The report as Markdown."""
+    """Return the report as Markdown."""
     machine = report["machine"]
     rows = [(f"warm, {int(rate) // 1000} kHz", "ms", pair) for rate, pair in report["warm"].items()]
     rows += [
@@ -306,7 +306,7 @@ def _target(target: dict[str, Any]) -> str:
 
 
 def _three(value: float) -> str:
-    """Three significant digits."""
+    """Return a number with three significant digits."""
     return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 

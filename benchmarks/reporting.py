@@ -1,4 +1,4 @@
-"""What all timings share: the option that keeps a report, the report's two files, and the machine that it is of."""
+"""Shared by all benchmarks: the option --write, the two files of a report, and the description of the machine."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def add_write(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--write", type=Path, nargs="?", const=ROOT / "reports", help="folder; default: reports/")
 
 
-def tell(report: dict[str, Any], table: str, folder: Path | None, name: str) -> None:
-    """Print the table; where a folder is given, keep the report there as JSON and the table as Markdown."""
+def publish(report: dict[str, Any], table: str, folder: Path | None, name: str) -> None:
+    """Print the table; if a folder is given, write the report there as JSON and the table as Markdown."""
     print(table)
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
@@ -26,7 +26,7 @@ def tell(report: dict[str, Any], table: str, folder: Path | None, name: str) -> 
 
 
 def this_machine(load_before: float) -> dict[str, Any]:
-    """The processor, Python, and how busy the machine was before and is now."""
+    """Return processor, cores, Python, and the load before and after."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

@@ -1,8 +1,8 @@
-"""Loads the service: two workers, 32 clients that ask without a pause, 3.5 s of sound at 16 kHz each time.
+"""Loads the service: two workers, 32 clients that send requests without a pause, 3.5 s at 16 kHz each.
 
-`python benchmarks/service.py` on an idle machine of two cores prints a table; `--write` also puts it into `reports/`.
-The load comes from wrk (Debian: apt-get install wrk), whose own share of the processor is measured and reported, as
-is that of everything else that runs.
+`python benchmarks/service.py` on an idle machine of two cores prints a table; `--write` also writes it into `reports/`.
+The load comes from wrk (Debian: apt-get install wrk); its share of the processor is reported, as is that of all other
+processes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 
 import psutil
 from predict import speech_like
-from reporting import ROOT, add_write, tell
+from reporting import ROOT, add_write, publish
 
 REPORT = "service_benchmark"
 RATE = 16_000  # Hz
@@ -32,7 +32,7 @@ RUN = "import sys; from ser.service.server import serve; serve('127.0.0.1', 0, i
 PERCENTILES = (50, 90, 99, 99.9)
 WARM_UP_S = 5
 
-# Name in the table, where the figure stands, its limit, its unit; "answers/s" must reach it, others stay below.
+# Name in the table, keys of the figure, its limit and unit; "answers/s" must reach the limit, others stay below.
 TARGETS = (
     ("answers", ("answers_per_s",), 150, "answers/s"),
     ("99 % of the answers", ("latency_ms", "99"), 250, "ms"),
@@ -40,7 +40,7 @@ TARGETS = (
     ("growth of the workers' memory", ("memory_mb", "growth"), 10, "MB"),
 )
 
-# wrk counts; this has it print what it counted.
+# Makes wrk print its counts as JSON.
 SCRIPT = """
 local file = io.open("{clip}", "rb")
 wrk.method, wrk.body = "POST", file:read("*all")
@@ -59,7 +59,7 @@ end
 def main() -> None:
     options = _options()
     report = measure(options.model, options.workers, options.clients, options.seconds)
-    tell(report, table(report), options.write, REPORT)
+    publish(report, table(report), options.write, REPORT)
 
 
 def _options() -> argparse.Namespace:
@@ -73,7 +73,7 @@ def _options() -> argparse.Namespace:
 
 
 def measure(model: str, workers: int, clients: int, seconds: int) -> dict[str, Any]:
-    """Everything the report holds."""
+    """Return the report."""
     if shutil.which("wrk") is None:
         raise SystemExit("The load comes from wrk, which is not installed (Debian: apt-get install wrk).")
     load_before = os.getloadavg()[0]
@@ -83,7 +83,7 @@ def measure(model: str, workers: int, clients: int, seconds: int) -> dict[str, A
         load(clip, url, clients, WARM_UP_S)
         alone = load(clip, url, 1, WARM_UP_S)
         with watched(process) as seen:
-            found = load(clip, url, clients, seconds)
+            result = load(clip, url, clients, seconds)
         version = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout.splitlines()[0]
     report = {
         "model": model,
@@ -93,18 +93,18 @@ def measure(model: str, workers: int, clients: int, seconds: int) -> dict[str, A
         "load_program": version.split(" Copyright")[0].split(" [")[0],
         "machine": {"cores": os.cpu_count(), "load_before": load_before, "load_after": os.getloadavg()[0]},
         "alone_ms": alone["latency_ms"],
-        **found,
-        "processor": _shares(seen, found["load_cpu_s"]),
+        **result,
+        "processor": _shares(seen, result["load_cpu_s"]),
         "memory_mb": _memory(seen),
     }
-    report["service_ms_per_answer"] = 1000 * report["processor"]["service_s"] / max(found["answers"], 1)
-    report["targets"] = [_judged(report, *target) for target in TARGETS]
+    report["service_ms_per_answer"] = 1000 * report["processor"]["service_s"] / max(result["answers"], 1)
+    report["targets"] = [_checked(report, *target) for target in TARGETS]
     return report
 
 
 @contextmanager
 def service(work: Path, workers: int, model: str) -> Iterator[tuple[psutil.Process, str]]:
-    """A service of its own on a free port: its first process and its address."""
+    """Run a service on a free port; yield its first process and its address."""
     log = work / "log"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     with log.open("wb") as errors:
@@ -122,32 +122,32 @@ def service(work: Path, workers: int, model: str) -> Iterator[tuple[psutil.Proce
 
 
 def load(clip: Path, url: str, clients: int, seconds: int) -> dict[str, Any]:
-    """What wrk counts when so many clients ask for so long, and the processor time it takes itself."""
+    """Run wrk; return its counts and its processor time."""
     script = clip.with_name("post.lua")
     script.write_text(SCRIPT.format(clip=clip, percentiles=", ".join(map(str, PERCENTILES))))
     command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout=10s", "-s", str(script), f"{url}/predict"]
     before = _children_s()
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
-    told = json.loads(next(line for line in ran.stdout.splitlines() if line.startswith("{")))
-    errors = {kind: told[kind] for kind in ("connect", "read", "write", "status", "timeout")}
+    counts = json.loads(next(line for line in ran.stdout.splitlines() if line.startswith("{")))
+    errors = {kind: counts[kind] for kind in ("connect", "read", "write", "status", "timeout")}
     return {
-        "answers": told["answers"],
-        "answers_per_s": told["answers"] / told["us"] * 1e6,
-        "latency_ms": {name: told[name] / 1000 for name in (*(f"{p:g}" for p in PERCENTILES), "max")},
+        "answers": counts["answers"],
+        "answers_per_s": counts["answers"] / counts["us"] * 1e6,
+        "latency_ms": {name: counts[name] / 1000 for name in (*(f"{p:g}" for p in PERCENTILES), "max")},
         "errors": {**errors, "all": sum(errors.values())},
         "load_cpu_s": _children_s() - before,
     }
 
 
 def _children_s() -> float:
-    """Processor time of processes that have ended: of wrk, since the service goes on."""
+    """Return the processor time of ended child processes: of wrk, since the service still runs."""
     times = os.times()
     return times.children_user + times.children_system
 
 
 @contextmanager
 def watched(process: psutil.Process) -> Iterator[list[dict[str, Any]]]:
-    """A list that grows by the workers' memory and everyone's processor time, once a second."""
+    """Yield a list that grows by the service's memory and all processor times, once a second."""
     seen: list[dict[str, Any]] = [_look(process)]
     ended = threading.Event()
 
@@ -166,18 +166,18 @@ def watched(process: psutil.Process) -> Iterator[list[dict[str, Any]]]:
 
 
 def _look(process: psutil.Process) -> dict[str, Any]:
-    everyone = [process, *process.children()]
+    processes = [process, *process.children()]
     machine = psutil.cpu_times()
     return {
-        "mb": [one.memory_full_info().uss / 2**20 for one in everyone],
-        "service_s": sum(sum(one.cpu_times()[:2]) for one in everyone),
+        "mb": [process.memory_full_info().uss / 2**20 for process in processes],
+        "service_s": sum(sum(process.cpu_times()[:2]) for process in processes),
         "idle_s": machine.idle + machine.iowait,
         "all_s": sum(machine[:8]),
     }
 
 
 def _shares(seen: list[dict[str, Any]], load_s: float) -> dict[str, float]:
-    """Who had the processor: the service, the load program, nobody, and everything else."""
+    """Return the shares of processor time: the service, the load program, idle, other processes."""
     spent = {key: seen[-1][key] - seen[0][key] for key in ("service_s", "idle_s", "all_s")}
     total = spent["all_s"]
     shares = {"service": spent["service_s"] / total, "load": load_s / total, "idle": spent["idle_s"] / total}
@@ -185,26 +185,26 @@ def _shares(seen: list[dict[str, Any]], load_s: float) -> dict[str, float]:
 
 
 def _memory(seen: list[dict[str, Any]]) -> dict[str, float]:
-    """Memory of its own processes alone: after the first tenth of the load, at its end, and the growth."""
+    """Return the memory of the service's processes after the first tenth of the load, at its end, and the growth."""
     totals = [sum(look["mb"]) for look in seen]
     tenth = max(1, len(totals) // 10)
     first, last = median(totals[tenth : 2 * tenth]), median(totals[-tenth:])
     return {"first": first, "last": last, "growth": last - first}
 
 
-def _judged(report: dict[str, Any], name: str, where: tuple[str, ...], limit: float, unit: str) -> dict[str, Any]:
-    found: Any = report
-    for key in where:
-        found = found[key]
-    passed = found >= limit if unit == "answers/s" else found <= limit
-    return {"name": name, "found": found, "limit": limit, "unit": unit, "passed": bool(passed)}
+def _checked(report: dict[str, Any], name: str, keys: tuple[str, ...], limit: float, unit: str) -> dict[str, Any]:
+    value: Any = report
+    for key in keys:
+        value = value[key]
+    passed = value >= limit if unit == "answers/s" else value <= limit
+    return {"name": name, "found": value, "limit": limit, "unit": unit, "passed": bool(passed)}
 
 
 # --- The table ---
 
 
 def table(report: dict[str, Any]) -> str:
-    """The report as Markdown."""
+    """Return the report as Markdown."""
     machine, shares, memory = report["machine"], report["processor"], report["memory_mb"]
     latency = ", ".join(f"{name} % {ms:.0f} ms" for name, ms in report["latency_ms"].items() if name != "max")
     lines = [

@@ -1,8 +1,8 @@
-"""How long an hour takes, how much memory, and how much of its speech and silence is found.
+"""Measures the timeline of an hour: time, memory, and the accuracy of its speech detection.
 
-`python benchmarks/timeline.py` (SER_DATA set) joins clips of three corpora, trimmed at 30 dB, with 1 to 3 s of room
+`python benchmarks/timeline.py` (SER_DATA set) joins clips of three corpora, trimmed at 30 dB, with 1 to 3 s of
 noise at -60 dBFS to one hour, and once without a pause; each timeline is made by a fresh process on at most two cores.
-It prints a table; `--write` also puts it into `reports/`.
+It prints a table; `--write` also writes it into `reports/`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from typing import Any
 
 import numpy as np
 import soundfile as sf
-from reporting import ROOT, add_write, tell, this_machine
+from reporting import ROOT, add_write, publish, this_machine
 
 REPORT = "timeline_benchmark"
 RATE = 16_000
 PATTERNS = ("ravdess/*/*.flac", "emodb/wav/*.ogg", "nemo/**/*.ogg")
-ROOM_DB = -60.0
+NOISE_DB = -60.0
 PAUSES_S = (1.0, 3.0)
 GUARD_S = 0.25  # around each joint nothing is counted
 BLOCKS_S = (1.0, 10.0, 60.0)
@@ -40,7 +40,7 @@ def main() -> None:
         print(json.dumps(child(options.child, options.model, options.block)))
         return
     report = measure(Path(os.environ["SER_DATA"]), options.model, options.minutes)
-    tell(report, table(report), options.write, REPORT)
+    publish(report, table(report), options.write, REPORT)
 
 
 def _options() -> argparse.Namespace:
@@ -56,11 +56,11 @@ def _options() -> argparse.Namespace:
 # --- The recordings ---
 
 
-def record(place: Path, data: Path, duration_s: float, *, pauses: bool) -> list[tuple[int, bool]]:
-    """Write a FLAC; the length in samples of each of its parts, and whether it is speech."""
+def record(path: Path, data: Path, duration_s: float, *, pauses: bool) -> list[tuple[int, bool]]:
+    """Write a FLAC; return the length in samples of each of its parts, and whether it is speech."""
     sys.path.insert(0, str(ROOT))
     parts, n_samples = [], 0
-    with sf.SoundFile(place, "w", RATE, 1, "PCM_16") as file:
+    with sf.SoundFile(path, "w", RATE, 1, "PCM_16") as file:
         for samples, speech in _parts(data, pauses=pauses):
             file.write(samples)
             parts.append((len(samples), speech))
@@ -80,25 +80,25 @@ def _parts(data: Path, *, pauses: bool) -> Iterator[tuple[np.ndarray, bool]]:
     random.Random(0).shuffle(shuffled)
     for path in shuffled:
         if pauses:
-            yield room(rng.uniform(*PAUSES_S), rng), False
+            yield quiet_noise(rng.uniform(*PAUSES_S), rng), False
         samples = load_waveform(path).samples
         start, end = trim(samples)
         yield samples[start:end], True
 
 
-def room(duration_s: float, rng: np.random.Generator) -> np.ndarray:
-    """Noise that falls by 3 dB an octave, as in a quiet room."""
+def quiet_noise(duration_s: float, rng: np.random.Generator) -> np.ndarray:
+    """Return noise that falls by 3 dB an octave, as in a quiet room."""
     n = round(duration_s * RATE)
     spectrum = np.fft.rfft(rng.standard_normal(n)) / np.sqrt(np.maximum(np.fft.rfftfreq(n, 1 / RATE), 20))
     samples = np.fft.irfft(spectrum, n)
-    return (10 ** (ROOM_DB / 20) * samples / samples.std()).astype(np.float32)
+    return (10 ** (NOISE_DB / 20) * samples / samples.std()).astype(np.float32)
 
 
 # --- The figures ---
 
 
 def measure(data: Path, model: str | None, minutes: float) -> dict[str, Any]:
-    """Everything the report holds."""
+    """Return the report."""
     load_before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as work:
         paused, endless = Path(work, "paused.flac"), Path(work, "endless.flac")
@@ -106,23 +106,23 @@ def measure(data: Path, model: str | None, minutes: float) -> dict[str, Any]:
         record(endless, data, 60 * minutes, pauses=False)
         runs = [_run(paused, model, block_s) for block_s in BLOCKS_S]
         without = _run(endless, model, 5.0)
-    found = runs[0]["timeline"]
+    first = runs[0]["timeline"]
     report = {
         "machine": {**this_machine(load_before), "cores": min(CORES, os.cpu_count() or CORES)},
-        "model": found["model"],
-        "duration_s": found["duration_s"],
+        "model": first["model"],
+        "duration_s": first["duration_s"],
         "clips": sum(speech for _, speech in parts),
-        "segments": len(found["segments"]),
-        "identical": all(one["timeline"] == {**found, "file": one["timeline"]["file"]} for one in runs),
-        "runs": [{key: one[key] for key in ("block_s", "seconds", "cpu_s", "megabytes")} for one in runs],
+        "segments": len(first["segments"]),
+        "identical": all(run["timeline"] == {**first, "file": run["timeline"]["file"]} for run in runs),
+        "runs": [{key: run[key] for key in ("block_s", "seconds", "cpu_s", "megabytes")} for run in runs],
         "without_pauses": {key: without[key] for key in ("seconds", "cpu_s", "megabytes")},
-        **accuracy(parts, found["segments"]),
+        **accuracy(parts, first["segments"]),
     }
-    return {**report, "targets": _judged(report)}
+    return {**report, "targets": _checked(report)}
 
 
 def _run(recording: Path, model: str | None, block_s: float) -> dict[str, Any]:
-    """One timeline in a process of its own, from its start to its end."""
+    """Time one timeline in its own process, from its start to its end."""
     command = [
         sys.executable,
         __file__,
@@ -139,18 +139,18 @@ def _run(recording: Path, model: str | None, block_s: float) -> dict[str, Any]:
 
 
 def child(recording: Path, model: str | None, block_s: float) -> dict[str, Any]:
-    """The timeline, the processor's seconds and the most memory that this process ever held, in MB."""
+    """Return the timeline, the processor time in seconds and the peak memory of this process in MB."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     from ser.inference.recognizer import load
     from ser.timeline.segments import timeline
 
-    found = timeline(recording, load(model), block_s=block_s)
-    return {"timeline": found.to_dict(), "cpu_s": time.process_time(), "megabytes": _peak_mb()}
+    result = timeline(recording, load(model), block_s=block_s)
+    return {"timeline": result.to_dict(), "cpu_s": time.process_time(), "megabytes": _peak_mb()}
 
 
 def _peak_mb() -> float:
-    """Linux hands a parent's peak on to `ru_maxrss`; the high-water mark is the process' own."""
+    """Return the peak memory in MB: of `VmHWM`, since Linux hands a parent's peak on to `ru_maxrss`."""
     status = Path("/proc/self/status")
     if status.exists():
         fields = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
@@ -161,7 +161,7 @@ def _peak_mb() -> float:
 
 
 def accuracy(parts: list[tuple[int, bool]], segments: list[dict[str, Any]]) -> dict[str, float]:
-    """Share of the time that is called right, `GUARD_S` around each joint aside; of speech and of silence alone."""
+    """Return the share of the time that is classified correctly, without `GUARD_S` around each joint."""
     lengths = [length for length, _ in parts]
     truth = np.repeat([speech for _, speech in parts], lengths)
     answer, counted = np.zeros(len(truth), bool), np.ones(len(truth), bool)
@@ -176,21 +176,21 @@ def accuracy(parts: list[tuple[int, bool]], segments: list[dict[str, Any]]) -> d
     }
 
 
-def _judged(report: dict[str, Any]) -> list[dict[str, Any]]:
+def _checked(report: dict[str, Any]) -> list[dict[str, Any]]:
     every = [*report["runs"], report["without_pauses"]]
-    slowest, largest = (max(one[key] for one in every) for key in ("seconds", "megabytes"))
+    slowest, largest = (max(run[key] for run in every) for key in ("seconds", "megabytes"))
     return [
         {"name": "seconds, start of the process included", "limit": LIMITS["seconds"], "found": slowest},
         {"name": "peak memory, MB", "limit": LIMITS["megabytes"], "found": largest},
-        {"name": "speech and silence called right", "limit": LIMITS["accuracy"], "found": report["accuracy"]},
+        {"name": "speech and silence classified correctly", "limit": LIMITS["accuracy"], "found": report["accuracy"]},
         {"name": "the same for blocks of 1, 10 and 60 s", "limit": 1, "found": int(report["identical"])},
     ]
 
 
 def table(report: dict[str, Any]) -> str:
-    """The report as Markdown."""
+    """Return the report as Markdown."""
     machine, without = report["machine"], report["without_pauses"]
-    rows = [(f"decoded in blocks of {one['block_s']:g} s", one) for one in report["runs"]]
+    rows = [(f"decoded in blocks of {run['block_s']:g} s", run) for run in report["runs"]]
     lines = [
         f"# {report['duration_s'] / 60:.0f} minutes to a timeline, `{report['model']}`",
         "",
@@ -199,9 +199,9 @@ def table(report: dict[str, Any]) -> str:
         "",
         "| a fresh process | seconds | processor seconds | peak MB |",
         "|---|---:|---:|---:|",
-        *(f"| {name} | {_cells(one)} |" for name, one in [*rows, ("speech without a pause", without)]),
+        *(f"| {name} | {_cells(run)} |" for name, run in [*rows, ("speech without a pause", without)]),
         "",
-        f"{report['accuracy']:.1%} of the time is called right: {report['speech_found']:.1%} of the speech, "
+        f"{report['accuracy']:.1%} of the time is classified correctly: {report['speech_found']:.1%} of the speech, "
         f"{report['silence_found']:.1%} of the silence, {1000 * GUARD_S:.0f} ms around each joint not counted.",
         "",
         "| target | limit | found | |",

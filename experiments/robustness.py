@@ -62,7 +62,7 @@ def page(report: dict[str, Any]) -> str:
 
 {report["clips"]} clips of {report["speakers"]} speakers of {report["corpus"]}, each answered by the stored network that
 never heard the speaker; seed {report["seed"]}. Every distorted recording is given to the recogniser as the bytes of a
-file; `ser/distort.py` says how each is made.
+file; `ser/evaluation/distortions.py` says how each is made.
 
 {robustness_table(report)}
 

@@ -1,4 +1,4 @@
-"""Makes every sound in this repository: the page's samples and, for the tests, clips that are not speech.
+"""Makes the page's samples and, for the tests, recordings that are not speech.
 
 The voices are those of the synthesisers flite and espeak-ng, shaped with sox (Debian: `apt-get install flite
 espeak-ng sox`). Run it as `python samples/make.py`; the same versions give the same samples.
@@ -19,7 +19,7 @@ CLIPS = ROOT / "tests" / "clips"
 RATE = 16_000
 
 FLITE, ESPEAK = "flite -voice {} -o", "espeak-ng -v {} -w"
-# Name: synthesiser with its voice, its options, what it says, what sox does to the sound.
+# Name: synthesiser with its voice, its options, the sentence, the effects of sox.
 VOICES = {
     "even": (FLITE.format("slt"), "", "I left the parcel for you on the kitchen table.", ""),
     "slow-and-soft": (
@@ -61,7 +61,7 @@ def seconds(duration_s: float) -> np.ndarray:
 
 
 def music(duration_s: float = 4.0) -> np.ndarray:
-    """A plucked melody over four chords."""
+    """Return a plucked melody over four chords."""
     time = seconds(duration_s)
 
     def note(pitch_hz: float, start_s: float, decay: float) -> np.ndarray:
@@ -75,7 +75,7 @@ def music(duration_s: float = 4.0) -> np.ndarray:
 
 
 def not_speech() -> dict[str, np.ndarray]:
-    """What a microphone may hear when nobody speaks."""
+    """Return recordings without speech, by name."""
     time = seconds(2.0)
     noise = np.random.default_rng(1).standard_normal(len(time))
     return {

@@ -1,8 +1,8 @@
-"""Brings what is measured after training into a model's card and metrics: python -m scripts.card NAME [--formats].
+"""Adds scores measured after training to a model's card and metrics: python -m scripts.card NAME [--formats].
 
-That is the score on worse lines, with a few clips of the speaker and with other seeds, from reports/robustness.json,
-reports/own_voice.json and reports/seeds.json where they are about this model, and with --formats what the graphs weigh
-and take in other formats. The folder is written anew beside and then renamed.
+These are the scores on worse lines, with a few clips of the speaker and with other seeds, from reports/robustness.json,
+reports/own_voice.json and reports/seeds.json if they are about this model, and with --formats the size and time of the
+graphs in other formats. The folder is written beside the old one and then renamed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def complete(name: str, *, formats: bool = False) -> Path:
-    """Write the artifact's card, metrics and manifest anew; every other file stays as it is."""
+    """Rewrite the artifact's card, metrics and manifest; every other file stays as it is."""
     folder = artifact.find(name)
     manifest = artifact.verify(folder).manifest
     for key, report in (("robustness", _report("robustness")), ("calibrated", _report("own_voice"))):
@@ -42,7 +42,7 @@ def _report(name: str) -> dict[str, Any]:
 
 
 def _add_seeds(folds: dict[str, Any], others: Iterable[dict[str, float]]) -> None:
-    """The scores of other seeds beside that of the one that ships, and the mean of all."""
+    """Add the scores of other seeds to that of the shipped one, and the mean of all."""
     folds["seeds"] = [{key: seed[key] for key in ("uar", "accuracy")} for seed in (folds, *others)]
     folds["uar_mean_of_seeds"] = mean(seed["uar"] for seed in folds["seeds"])
 

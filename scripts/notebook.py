@@ -1,7 +1,7 @@
-"""Executes notebooks/train.ipynb on the recordings that SER_DATA points to, and keeps its pictures and results in it.
+"""Executes notebooks/train.ipynb on the recordings of SER_DATA and stores its pictures and results in it.
 
-Run it as `python scripts/notebook.py` after a change of the notebook or of the shipped model. What libraries say on
-stderr is left out, since it names this machine's folders.
+Run it as `python -m scripts.notebook` after a change of the notebook or of the shipped model. Output on stderr is left
+out, since it names folders of this machine.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ N_COLOURS = 256  # of a picture, which makes it less than half as large
 
 
 def executed(path: Path, timeout_s: int = 3600) -> Any:
-    """The notebook after all its cells have run in a kernel of its own."""
+    """Run all cells in a kernel; return the notebook."""
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=timeout_s, resources={"metadata": {"path": str(path.parent)}}).execute()
     return notebook
 
 
 def tidied(notebook: Any) -> Any:
-    """Without stderr and times, and with smaller pictures."""
+    """Remove stderr and times, and shrink the pictures."""
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
@@ -42,7 +42,7 @@ def tidied(notebook: Any) -> Any:
 
 
 def smaller(picture: str) -> str:
-    """A PNG, as base64, with a palette."""
+    """Return a PNG, as base64, with a palette."""
     file = io.BytesIO()
     image = Image.open(io.BytesIO(b64decode(picture))).convert("RGB")
     image.quantize(N_COLOURS, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)

@@ -1,6 +1,6 @@
 """Renews the picture of the page in README.md: python -m scripts.picture (needs Chromium, requirements-dev.txt).
 
-It shows what the default model answers to a sample, so take it again whenever that model changes.
+It shows the default model's answer to a sample, so renew it whenever that model changes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WAIT_MS = 60_000
 
 
 def main() -> None:
-    """Serve the page, ask about a sample, and keep what a browser shows."""
+    """Serve the page, choose a sample, and store a screenshot."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -48,7 +48,7 @@ def _ask(page: Page, address: str) -> None:
     page.get_by_role("tab", name="Samples").click()
     page.get_by_role("button", name=SAMPLE).click()
     expect(page.get_by_text("The sound")).to_be_visible(timeout=WAIT_MS)
-    page.wait_for_timeout(3000)  # the drawings move into place
+    page.wait_for_timeout(3000)  # animations of the drawings
     page.evaluate("document.querySelector('[data-testid=stMain]').scrollTo(0, 0)")
     page.wait_for_timeout(500)
 
