@@ -1,4 +1,4 @@
-"""The service's application factory under its short name, `ser.api:create_app`."""
+"""The application factory under its short name, `ser.api:create_app`."""
 
 from ser.service.app import create_app
 

@@ -1,7 +1,4 @@
-"""Who may come in: bounds on the requests and bytes in hand, of all clients together and of each one.
-
-A client that is slow, or opens many connections, fills its own share and leaves the others theirs.
-"""
+"""Limits on requests and bytes in progress, in total and per client, so that no client can take all of them."""
 
 from __future__ import annotations
 
@@ -9,12 +6,12 @@ from collections import Counter
 from dataclasses import dataclass
 from types import TracebackType
 
-from ser.service.errors import Refusal
+from ser.service.errors import ServiceError
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one process. A request is in hand from its headers to its answer, a stream for as long as it is open."""
+    """Limits of one process. A request counts from its headers to its answer, a stream as long as it is open."""
 
     requests: int = 256
     client_requests: int = 64
@@ -22,74 +19,72 @@ class Limits:
     client_bytes: int = 128 * 2**20
 
 
-class Gate:
-    """Counts what is in hand. For one event loop: nothing here waits, so nothing is locked."""
+class Limiter:
+    """Count requests and bytes in progress. For one event loop: no method awaits, so no lock is needed."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._requests: Counter[str] = Counter()
         self._bytes: Counter[str] = Counter()
-        self._n_requests = self._n_bytes = 0
-
-    @property
-    def n_requests(self) -> int:
-        return self._n_requests
 
     @property
     def is_full(self) -> bool:
-        return self._n_requests >= self.limits.requests or self._n_bytes >= self.limits.held_bytes
+        return self._requests.total() >= self.limits.requests or self._bytes.total() >= self.limits.held_bytes
 
-    def enter(self, client: str) -> Visit:
-        """A place for one request of a client; `Refusal` where there is none."""
+    def enter(self, client: str) -> Slot:
+        """Count one more request of a client. Raises `ServiceError` at a limit."""
         if self._requests[client] >= self.limits.client_requests:
             raise _too_many(f"{self.limits.client_requests} requests")
         if self.is_full:
             raise _busy()
-        self._add(client, 1, 0)
-        return Visit(self, client)
+        _add(self._requests, client, 1)
+        return Slot(self, client)
 
-    def _hold(self, client: str, n_bytes: int) -> None:
+    def _reserve(self, client: str, n_bytes: int) -> None:
         if self._bytes[client] + n_bytes > self.limits.client_bytes:
             raise _too_many(f"{self.limits.client_bytes / 2**20:.0f} MB")
-        if self._n_bytes + n_bytes > self.limits.held_bytes:
+        if self._bytes.total() + n_bytes > self.limits.held_bytes:
             raise _busy()
-        self._add(client, 0, n_bytes)
+        _add(self._bytes, client, n_bytes)
 
-    def _add(self, client: str, n_requests: int, n_bytes: int) -> None:
-        self._n_requests += n_requests
-        self._n_bytes += n_bytes
-        for counter, change in ((self._requests, n_requests), (self._bytes, n_bytes)):
-            counter[client] += change
-            if not counter[client]:  # else every address ever seen would stay
-                del counter[client]
+    def _release(self, client: str, n_requests: int, n_bytes: int) -> None:
+        _add(self._requests, client, -n_requests)
+        _add(self._bytes, client, -n_bytes)
 
 
-class Visit:
-    """One request in hand; left with `with`."""
+class Slot:
+    """One request in progress and its bytes, released at the end of `with`."""
 
-    def __init__(self, gate: Gate, client: str) -> None:
-        self._gate, self._client, self._n_bytes = gate, client, 0
+    def __init__(self, limiter: Limiter, client: str) -> None:
+        self._limiter, self._client, self._n_bytes = limiter, client, 0
 
-    def hold(self, n_bytes: int) -> None:
-        """Keep so many more bytes until the end; `Refusal` where that is too much."""
-        self._gate._hold(self._client, n_bytes)
+    def reserve(self, n_bytes: int) -> None:
+        """Count so many more bytes. Raises `ServiceError` at a limit."""
+        self._limiter._reserve(self._client, n_bytes)
         self._n_bytes += n_bytes
 
-    def drop(self) -> None:
-        """Let go of all bytes, and stay."""
-        self._gate._add(self._client, 0, -self._n_bytes)
+    def release_bytes(self) -> None:
+        self._limiter._release(self._client, 0, self._n_bytes)
         self._n_bytes = 0
 
-    def __enter__(self) -> Visit:
+    def __enter__(self) -> Slot:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._gate._add(self._client, -1, -self._n_bytes)
+        self._limiter._release(self._client, 1, self._n_bytes)
 
 
-def _too_many(found: str) -> Refusal:
-    return Refusal("too_many", f"This client has {found} in hand, the most for one. Wait for an answer.", close=True)
+def _add(counter: Counter[str], client: str, change: int) -> None:
+    counter[client] += change
+    if not counter[client]:  # otherwise every address ever seen would stay in memory
+        del counter[client]
 
 
-def _busy() -> Refusal:
-    return Refusal("busy", "The service has as much in hand as it takes. Try again in a second.", close=True)
+def _too_many(amount: str) -> ServiceError:
+    message = f"This client has {amount} in progress, the limit of one client. Wait for an answer, then try again."
+    return ServiceError("too_many", message, close=True)
+
+
+def _busy() -> ServiceError:
+    message = "The service is at the limit of what it processes at once. Try again in a second."
+    return ServiceError("busy", message, close=True)

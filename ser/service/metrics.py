@@ -1,6 +1,6 @@
-"""What the service counts for Prometheus; it adds up over worker processes where they share a folder for it.
+"""Metrics for Prometheus, summed over the worker processes that share the folder PROMETHEUS_MULTIPROC_DIR.
 
-The folder is named by PROMETHEUS_MULTIPROC_DIR, which `ser serve` sets. It holds counts and nothing else.
+`ser serve` sets the folder. It holds counts only.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,36 +29,31 @@ from ser.drift import bins, expected, stability_index
 from ser.timeline.segments import Timeline
 from ser.types import SILENT, Prediction
 
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 TENTHS = tuple(i / 10 for i in range(1, 11))
 
-disable_created_metrics()  # a second series for every first one, which nobody asks
+disable_created_metrics()  # else every counter has a second series with its start time
 REGISTRY = CollectorRegistry()
-REQUESTS = Counter("ser_requests", "Answered requests.", ("route", "method", "status"), registry=REGISTRY)
-REQUEST_SECONDS = Histogram(
-    "ser_request_seconds", "From headers to answer.", ("route",), buckets=SECONDS, registry=REGISTRY
+_counter, _histogram = partial(Counter, registry=REGISTRY), partial(Histogram, registry=REGISTRY)
+REQUESTS = _counter("ser_requests", "Requests by route, method and status.", ("route", "method", "status"))
+REQUEST_SECONDS = _histogram("ser_request_seconds", "Seconds from headers to answer.", ("route",), buckets=SECONDS)
+IN_PROGRESS = Gauge(
+    "ser_in_hand", "Requests and streams in progress.", ("route",), registry=REGISTRY, multiprocess_mode="livesum"
 )
-IN_HAND = Gauge(
-    "ser_in_hand", "Requests and streams in hand now.", ("route",), registry=REGISTRY, multiprocess_mode="livesum"
-)
-REFUSALS = Counter("ser_refusals", "Refusals by their code.", ("code",), registry=REGISTRY)
-ANSWERS = Counter("ser_answers", "Answers given.", ("model", "label", "uncertain"), registry=REGISTRY)
-REASONS = Counter("ser_reasons", "Reasons of doubt, any number an answer.", ("model", "reason"), registry=REGISTRY)
-CONFIDENCE = Histogram(
-    "ser_confidence", "Probability of the answered label.", ("model",), buckets=TENTHS, registry=REGISTRY
-)
-SEGMENTS = Counter("ser_segments", "Segments of timelines.", ("model", "label", "uncertain"), registry=REGISTRY)
-SOUND_SECONDS = Counter("ser_sound_seconds", "Seconds of sound answered.", ("model",), registry=REGISTRY)
-OBSERVED = Counter(
-    "ser_observed", "Answers by the bins that drift is measured in.", ("model", "quantity", "bin"), registry=REGISTRY
-)
+ERRORS = _counter("ser_refusals", "Errors by code.", ("code",))
+ANSWERS = _counter("ser_answers", "Predictions by label.", ("model", "label", "uncertain"))
+REASONS = _counter("ser_reasons", "Reasons of uncertain predictions, any number each.", ("model", "reason"))
+CONFIDENCE = _histogram("ser_confidence", "Probability of the predicted label.", ("model",), buckets=TENTHS)
+SEGMENTS = _counter("ser_segments", "Segments of timelines by label.", ("model", "label", "uncertain"))
+SOUND_SECONDS = _counter("ser_sound_seconds", "Seconds of sound answered.", ("model",))
+OBSERVED = _counter("ser_observed", "Predictions by the bins of the drift index.", ("model", "quantity", "bin"))
 
 
-def count_answer(prediction: Prediction, manifest: dict[str, Any]) -> None:
-    """Count one answer of a model to a recording; neither its sound nor its name goes in."""
+def count_prediction(prediction: Prediction, manifest: dict[str, Any]) -> None:
+    """Count one prediction; neither sound nor file name is stored."""
     model, reasons = prediction.model, prediction.reasons
-    silent = SILENT in reasons  # no emotion is likelier than another then, though the answer has a label
+    silent = SILENT in reasons  # its label says nothing: all emotions are equally likely
     ANSWERS.labels(model, SILENT if silent else prediction.label, str(prediction.uncertain).lower()).inc()
     if not silent:
         CONFIDENCE.labels(model).observe(prediction.confidence)
@@ -69,21 +65,21 @@ def count_answer(prediction: Prediction, manifest: dict[str, Any]) -> None:
 
 
 def count_timeline(timeline: Timeline) -> None:
-    """Count the segments of a timeline. They are no answers to recordings, and drift knows nothing of them."""
+    """Count the segments of a timeline, apart from predictions and from drift."""
     SOUND_SECONDS.labels(timeline.model).inc(timeline.duration_s)
     for segment in timeline.segments:
         SEGMENTS.labels(timeline.model, segment.label, str(segment.uncertain).lower()).inc()
 
 
 def exposition(manifests: Iterable[dict[str, Any]]) -> bytes:
-    """All counts of all workers in Prometheus' text format, with the drift of the given models."""
+    """Return all metrics of all workers in Prometheus' text format, with the drift of the given models."""
     registry = CollectorRegistry()
-    registry.register(_Everything(list(manifests)))
+    registry.register(_ScrapeCollector(list(manifests)))
     return generate_latest(registry)
 
 
-class _Everything:
-    """A collector for one scrape: what was counted, and what follows from it."""
+class _ScrapeCollector:
+    """Collect stored metrics and the drift computed from them, for one scrape."""
 
     def __init__(self, manifests: list[dict[str, Any]]) -> None:
         self._expected = {manifest["name"]: expected(manifest) for manifest in manifests}
@@ -97,7 +93,7 @@ class _Everything:
     def _expected_shares(self) -> Metric:
         family = GaugeMetricFamily(
             "ser_expected_share",
-            "Share of ser_observed_total that a bin had on unseen speakers at training.",
+            "Share of a bin of ser_observed_total on held-out speakers at training.",
             labels=("model", "quantity", "bin"),
         )
         for model, quantities in self._expected.items():
@@ -109,7 +105,7 @@ class _Everything:
     def _drift(self, counted: list[Metric]) -> Metric:
         family = GaugeMetricFamily(
             "ser_drift",
-            "Population stability index of all answers since the start against training; from 100 answers on.",
+            "Population stability index of all predictions since the start against training; from 100 predictions on.",
             labels=("model", "quantity"),
         )
         counts = _observed(counted)
@@ -122,19 +118,19 @@ class _Everything:
 
 
 def _counted() -> Iterable[Metric]:
-    folder = os.environ.get(FOLDER)
+    folder = os.environ.get(FOLDER_VARIABLE)
     if folder is None:
         return REGISTRY.collect()
-    _forget_dead(Path(folder))
+    _drop_dead_workers(Path(folder))
     return MultiProcessCollector(None, folder).collect()
 
 
-def _forget_dead(folder: Path) -> None:
-    """Drop what killed workers had in hand; what they counted stays."""
+def _drop_dead_workers(folder: Path) -> None:
+    """Remove killed workers' requests in progress; their counts stay."""
     for path in folder.glob("gauge_live*.db"):
-        found = re.search(r"_(\d+)\.db$", path.name)
-        if found and not _is_alive(int(found[1])):
-            mark_process_dead(int(found[1]), str(folder))
+        pid = re.search(r"_(\d+)\.db$", path.name)
+        if pid and not _is_alive(int(pid[1])):
+            mark_process_dead(int(pid[1]), str(folder))
 
 
 def _is_alive(pid: int) -> bool:
@@ -148,10 +144,10 @@ def _is_alive(pid: int) -> bool:
 
 
 def _observed(counted: Iterable[Metric]) -> defaultdict[tuple[str, str], dict[str, float]]:
-    """`ser_observed_total` by model and quantity."""
-    found: defaultdict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    """Return `ser_observed_total` as {(model, quantity): {bin: count}}."""
+    counts: defaultdict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for metric in counted:
         for sample in metric.samples:
             if sample.name == "ser_observed_total":
-                found[sample.labels["model"], sample.labels["quantity"]][sample.labels["bin"]] = sample.value
-    return found
+                counts[sample.labels["model"], sample.labels["quantity"]][sample.labels["bin"]] = sample.value
+    return counts

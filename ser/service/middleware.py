@@ -1,7 +1,7 @@
-"""Around every request: its id, one line in the log, its counts, and an answer in JSON whatever goes wrong.
+"""ASGI middleware: request id, access log, metrics, JSON errors, a proxy's path prefix.
 
-The log holds no sound, no file names, no addresses and no queries; of a fault its kind and place, not its message.
-It is one JSON object a line, but for notes that the decoder of MP3 (libmpg123) writes past it about damaged files.
+The log holds one JSON object a line, without sound, file names, addresses and queries; of a fault its type and
+location, not its message. libmpg123, the MP3 decoder, writes its own notes on damaged files between the lines.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ser.service.errors import Refusal
-from ser.service.metrics import IN_HAND, REFUSALS, REQUEST_SECONDS, REQUESTS
+from ser.service.errors import ServiceError
+from ser.service.metrics import ERRORS, IN_PROGRESS, REQUEST_SECONDS, REQUESTS
 
 ID_HEADER = "X-Request-ID"
-GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-REQUESTS_A_CONNECTION = 100  # on average; then its client connects anew, to whichever worker has least to do
-GONE = 499  # as nginx calls a client that left before its answer
+CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+REQUESTS_A_CONNECTION = 100  # on average; then its client reconnects, to the least busy worker
+DISCONNECTED = 499  # nginx's status for a client that left before its answer
+METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "WS")
 ROUTES = ("/predict", "/batch", "/timeline", "/stream", "/models", "/health", "/metrics", "/docs", "/openapi.json")
 log = logging.getLogger("ser.service")
 
 
-class Access:
-    """The outermost layer of the application."""
+class RequestMiddleware:
+    """The outermost middleware. Closes connections at random, `requests_a_connection` apart on average."""
 
     def __init__(self, app: ASGIApp, requests_a_connection: int = REQUESTS_A_CONNECTION) -> None:
         self.app = app
@@ -41,93 +42,102 @@ class Access:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
-            await _Visitor(scope, send, random() < self._closing).serve(self.app, receive)
+            await _Exchange(scope, send, random() < self._closing).run(self.app, receive)
         else:
             await self.app(scope, receive, send)
 
 
-class _Visitor:
-    """One request on its way through."""
+class _Exchange:
+    """One request and its response."""
 
     def __init__(self, scope: Scope, send: Send, closing: bool) -> None:
-        given = Headers(scope=scope).get(ID_HEADER, "")
-        self.id = given if GIVEN_ID.fullmatch(given) else uuid.uuid4().hex
-        self.scope, self._send = scope, send
-        self.route = route(scope["path"])
-        self.closing = closing and scope["type"] == "http"
+        client_id = Headers(scope=scope).get(ID_HEADER, "")
+        self.id = client_id if CLIENT_ID.fullmatch(client_id) else uuid.uuid4().hex
+        self.method = scope.get("method", "WS")
+        root_path = scope.get("root_path", "")
+        path = without_prefix(scope["path"], root_path)
+        self.route = route(path)
+        self._is_http = scope["type"] == "http"
+        self.scope = {**scope, "root_path": root_path, "path": root_path + path}
+        if self.method == "HEAD":  # answered as GET; the server drops the body
+            self.scope["method"] = "GET"
+        self._send = send
+        self._closing = closing and self._is_http
         self.status = 0
-        self.began = time.perf_counter()
+        self._began = time.perf_counter()
 
-    async def serve(self, app: ASGIApp, receive: Receive) -> None:
-        IN_HAND.labels(self.route).inc()
+    async def run(self, app: ASGIApp, receive: Receive) -> None:
+        IN_PROGRESS.labels(self.route).inc()
         try:
             await app(self.scope, receive, self.send)
         except ClientDisconnect:
-            self.status = self.status or GONE
+            self.status = self.status or DISCONNECTED
         except CancelledError:
-            await self._refuse(Refusal("busy", "The service is stopping. Try again in a second."), receive)
+            await self._fail(ServiceError("busy", "The service is stopping. Try again in a second."), receive)
             raise
         except Exception as error:
-            await self._fault(error, receive)
+            self._log_fault(error)
+            message = f"The service failed on this request; its log has the details under the id {self.id}."
+            await self._fail(ServiceError("internal", message), receive)
         finally:
-            IN_HAND.labels(self.route).dec()
-            self._note()
+            IN_PROGRESS.labels(self.route).dec()
+            self._count()
 
     async def send(self, message: Message) -> None:
         if message["type"] in ("http.response.start", "websocket.accept", "websocket.http.response.start"):
             self.status = message.get("status", 101)
             headers = MutableHeaders(raw=message.setdefault("headers", []))
             headers[ID_HEADER] = self.id
-            if self.closing:
+            if self._closing:
                 headers["Connection"] = "close"
         await self._send(message)
 
-    async def _fault(self, error: Exception, receive: Receive) -> None:
-        """A fault of ours: its place goes to the log, a sentence to the client, if it has had no answer yet."""
-        place = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-        log.error("fault", extra={"fields": {"id": self.id, "kind": type(error).__name__, "place": place}})
-        refusal = Refusal("internal", f"The service failed on this request. Its log knows it as {self.id}.")
-        await self._refuse(refusal, receive)
+    async def _fail(self, error: ServiceError, receive: Receive) -> None:
+        """Send an error, unless the response has begun or is a WebSocket's."""
+        if not self.status and self._is_http:
+            await error_response(error)(self.scope, receive, self.send)
 
-    async def _refuse(self, refusal: Refusal, receive: Receive) -> None:
-        """Unless there has been an answer already, or nobody waits for one."""
-        if not self.status and self.scope["type"] == "http":
-            await respond(refusal)(self.scope, receive, self.send)
+    def _log_fault(self, error: Exception) -> None:
+        frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+        log.error("fault", extra={"fields": {"id": self.id, "kind": type(error).__name__, "place": frames}})
 
-    def _note(self) -> None:
-        seconds = time.perf_counter() - self.began
-        method = self.scope.get("method", "WS")
-        status = self.status or GONE
-        REQUESTS.labels(self.route, method if method in METHODS else "other", status).inc()
-        if self.scope["type"] == "http":  # how long streams stay open is up to their clients
+    def _count(self) -> None:
+        seconds = time.perf_counter() - self._began
+        status = self.status or DISCONNECTED
+        REQUESTS.labels(self.route, self.method if self.method in METHODS else "other", status).inc()
+        if self._is_http:  # a stream's duration is its client's choice
             REQUEST_SECONDS.labels(self.route).observe(seconds)
-        fields = {"id": self.id, "route": self.route, "method": method, "status": status}
+        fields = {"id": self.id, "route": self.route, "method": self.method, "status": status}
         log.info("request", extra={"fields": {**fields, "ms": round(1000 * seconds, 1)}})
 
 
-METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "WS")
+def without_prefix(path: str, root_path: str) -> str:
+    """Remove a proxy's prefix from a path: uvicorn prepends it, also if the proxy has not stripped it."""
+    while root_path and (path == root_path or path.startswith(f"{root_path}/")):
+        path = path.removeprefix(root_path)
+    return path
 
 
 def route(path: str) -> str:
-    """The address as it is counted and logged: what a client made up is no address."""
+    """Return a path as metrics and log name it; unknown paths are `other`, to bound the number of labels."""
     return next((known for known in ROUTES if path == known or path.startswith(f"{known}/")), "other")
 
 
-def respond(refusal: Refusal) -> Response:
-    """A refusal as it goes out, counted."""
-    REFUSALS.labels(refusal.code).inc()
-    return JSONResponse(refusal.to_dict(), refusal.status, refusal.headers())
+def error_response(error: ServiceError) -> Response:
+    """Return the JSON response of an error, and count it."""
+    ERRORS.labels(error.code).inc()
+    return JSONResponse(error.to_dict(), error.status, error.headers())
 
 
-class Unnamed(logging.Filter):
-    """Drops what the server says of streams itself, which names their clients and queries; our line stands for it."""
+class WebSocketFilter(logging.Filter):
+    """Drop uvicorn's lines on WebSockets, which name clients and queries; the access log has its own line."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return '"WebSocket %s"' not in str(record.msg)
 
 
-class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, event, and the fields of the event."""
+class JsonFormatter(logging.Formatter):
+    """Format a record as one JSON object: time, level, event and the event's fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The shapes of everything that the service answers, as `/docs` shows them and clients are made from them."""
+"""Schemas of the service's answers, as `/docs` shows them, with examples."""
 
 from __future__ import annotations
 
@@ -7,138 +7,145 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 import ser
-from ser.service.errors import CODES, Refusal
+from ser.service.errors import CODES, ServiceError
 from ser.timeline.segments import Segment, Timeline
 from ser.types import EMOTIONS, REASONS, Prediction
 
 Emotion = Annotated[str, Field(json_schema_extra={"enum": list(EMOTIONS)})]
 Reason = Annotated[str, Field(json_schema_extra={"enum": list(REASONS)})]
 Code = Annotated[str, Field(json_schema_extra={"enum": list(CODES)})]
-Fraction = Field(ge=0, le=1)
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Confidence = Annotated[float, Field(ge=0, le=1, description="Probability of `label`.")]
+Probabilities = Annotated[
+    dict[str, float], Field(description="Probability of every emotion, in a fixed order; they sum to 1.")
+]
+FileName = Annotated[str | None, Field(description="File name as sent, without folders.")]
 
 
-# --- From the core's values to what goes out ---
+# --- Answers as dictionaries ---
 
 
 def answer_dict(prediction: Prediction) -> dict[str, Any]:
-    """`Answer` of a prediction."""
-    told = prediction.to_dict()
-    return {**told, "emotion": told["label"], "all_emotions": told["probabilities"], "filename": told["file"]}
+    """Return a prediction as `Answer`."""
+    answer = prediction.to_dict()
+    return {**answer, "emotion": answer["label"], "all_emotions": answer["probabilities"], "filename": answer["file"]}
 
 
-def failed_dict(file: str | None, refusal: Refusal) -> dict[str, Any]:
-    """`Failed` of a recording's name and why it was refused."""
-    return {"file": file, "filename": file, "code": refusal.code, "error": refusal.message}
+def failed_dict(file: str | None, error: ServiceError) -> dict[str, Any]:
+    """Return a recording's error as `Failed`."""
+    return {"file": file, "filename": file, "code": error.code, "error": error.message}
 
 
 # --- Examples ---
 
 SHARES = dict(zip(EMOTIONS, (0.04, 0.02, 0.75, 0.01, 0.05, 0.04, 0.02, 0.07), strict=True))
-HEARD = Prediction(
+PREDICTION = Prediction(
     "happy", SHARES, (), 3.5, "voice", sex={"male": 0.03, "female": 0.97}, intensity=0.64, file="clip.wav"
 )
 SEGMENT = Segment(0.5, 9.75, "happy", SHARES)
-TOLD = Timeline("talk.flac", 12.5, (SEGMENT,), EMOTIONS, "voice")
-REFUSED = Refusal("audio", "notes.txt: this is text, not sound. Give one recording: WAV, FLAC, OGG, MP3 or M4A.")
+TIMELINE = Timeline("talk.flac", 12.5, (SEGMENT,), EMOTIONS, "voice")
+ERROR = ServiceError("audio", "notes.txt: this is text, not sound. Give one recording: WAV, FLAC, OGG, MP3 or M4A.")
 
 
-def _example(shown: dict[str, Any]) -> dict[str, Any]:
-    return {"examples": [shown]}
+def _example(value: dict[str, Any]) -> dict[str, Any]:
+    return {"examples": [value]}
 
 
-# --- Shapes ---
+# --- Schemas ---
 
 
-class _Shape(BaseModel):
+class _Schema(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Sex(_Shape, json_schema_extra=_example({"male": 0.03, "female": 0.97})):
-    """How male and how female the voice sounds; the two sum to 1."""
+class Sex(_Schema, json_schema_extra=_example({"male": 0.03, "female": 0.97})):
+    """Probability that the speaker is male or female; the two sum to 1."""
 
-    male: float = Fraction
-    female: float = Fraction
+    male: Fraction
+    female: Fraction
 
 
-class Answer(_Shape, json_schema_extra=_example(answer_dict(HEARD))):
-    """What a recording sounds like to the model, how sure that is, and why it may be in doubt."""
+class Answer(_Schema, json_schema_extra=_example(answer_dict(PREDICTION))):
+    """Prediction for one recording: its emotion, its probabilities, and whether to trust it."""
 
-    label: Emotion = Field(description="The likeliest emotion.")
-    confidence: float = Field(ge=0, le=1, description="Probability of `label`.")
-    probabilities: dict[str, float] = Field(description="Of every emotion, in a fixed order; they sum to 1.")
-    uncertain: bool = Field(description="Whether there is any reason for doubt.")
-    reasons: list[Reason] = Field(description="Why the answer may be in doubt.")
-    sex: Sex | None = Field(description="How the speaker's sex sounds, from models that say it.")
-    intensity: float | None = Field(ge=0, le=1, description="How strongly it is spoken, from models that say it.")
-    duration_s: float = Field(ge=0, description="Seconds of sound.")
-    model: str = Field(description="The model that answered.")
-    file: str | None = Field(description="The recording's name as sent, without folders.")
+    label: Emotion = Field(description="The most probable emotion.")
+    confidence: Confidence
+    probabilities: Probabilities
+    uncertain: bool = Field(description="Whether the answer should not be trusted; `reasons` says why.")
+    reasons: list[Reason] = Field(description="Why the answer is uncertain; empty if it is not.")
+    sex: Sex | None = Field(description="Sex of the speaker; null if the model does not estimate it.")
+    intensity: float | None = Field(
+        ge=0, le=1, description="Strength of the emotion; null if the model does not estimate it."
+    )
+    duration_s: float = Field(ge=0, description="Duration of the sound in seconds.")
+    model: str = Field(description="Name of the model.")
+    file: FileName
     emotion: Emotion = Field(description="The same as `label`.")
     all_emotions: dict[str, float] = Field(description="The same as `probabilities`.")
     filename: str | None = Field(description="The same as `file`.")
 
 
-class TimelineSegment(_Shape, json_schema_extra=_example(SEGMENT.to_dict())):
-    """A stretch of speech that sounds the same throughout."""
+class TimelineSegment(_Schema, json_schema_extra=_example(SEGMENT.to_dict())):
+    """A segment of speech with one emotion."""
 
     start_s: float = Field(ge=0, description="Seconds from the start of the recording.")
     end_s: float = Field(ge=0, description="Seconds from the start of the recording.")
-    label: Emotion = Field(description="The likeliest emotion.")
-    confidence: float = Field(ge=0, le=1, description="Probability of `label`.")
-    probabilities: dict[str, float] = Field(description="Of every emotion, in a fixed order; they sum to 1.")
-    uncertain: bool = Field(description="Whether there is any reason for doubt.")
-    reasons: list[Reason] = Field(description="Why the label may be in doubt.")
+    label: Emotion = Field(description="The most probable emotion.")
+    confidence: Confidence
+    probabilities: Probabilities
+    uncertain: bool = Field(description="Whether the answer should not be trusted; `reasons` says why.")
+    reasons: list[Reason] = Field(description="Why the label is uncertain; empty if it is not.")
 
 
-class TimelineAnswer(_Shape, json_schema_extra=_example(TOLD.to_dict())):
-    """How a recording sounds over time; between its segments nobody speaks."""
+class TimelineAnswer(_Schema, json_schema_extra=_example(TIMELINE.to_dict())):
+    """Emotions of a recording over time; between segments there is no speech."""
 
-    file: str | None = Field(description="The recording's name as sent, without folders.")
-    duration_s: float = Field(ge=0, description="Seconds of sound.")
-    segments: list[TimelineSegment] = Field(description="In order of time.")
-    share: dict[str, float] = Field(description="Of every emotion in the time spoken; they sum to 1, or all are 0.")
-    model: str = Field(description="The model that answered.")
-    cut_off: bool = Field(description="Whether the file is damaged, and only what stands before the damage was heard.")
+    file: FileName
+    duration_s: float = Field(ge=0, description="Duration of the sound in seconds.")
+    segments: list[TimelineSegment] = Field(description="Segments in order of time.")
+    share: dict[str, float] = Field(description="Share of every emotion in the time spoken; they sum to 1, or are 0.")
+    model: str = Field(description="Name of the model.")
+    cut_off: bool = Field(description="Whether the file is damaged; then only the part before the damage is analysed.")
 
 
-class Problem(_Shape, json_schema_extra=_example(REFUSED.to_dict())):
-    """A refusal."""
+class Problem(_Schema, json_schema_extra=_example(ERROR.to_dict())):
+    """An error."""
 
     code: Code = Field(description="For programs.")
-    message: str = Field(description="For people: what was found, what is accepted, what to do.")
+    message: str = Field(description="For people: what is wrong, what is accepted, what to do next.")
 
 
-class Failed(_Shape, json_schema_extra=_example(failed_dict("notes.txt", REFUSED))):
-    """A recording of a batch that could not be answered."""
+class Failed(_Schema, json_schema_extra=_example(failed_dict("notes.txt", ERROR))):
+    """The error of one recording of a batch."""
 
-    file: str | None = Field(description="The recording's name as sent, without folders.")
+    file: FileName
     filename: str | None = Field(description="The same as `file`.")
     code: Code = Field(description="For programs.")
-    error: str = Field(description="For people: what was found, what is accepted, what to do.")
+    error: str = Field(description="For people: what is wrong, what is accepted, what to do next.")
 
 
-class Model(_Shape, json_schema_extra=_example({"name": "voice", "labels": EMOTIONS, "default": True, "uar": 0.66})):
-    """A model that can be asked by its name."""
+class Model(_Schema, json_schema_extra=_example({"name": "voice", "labels": EMOTIONS, "default": True, "uar": 0.66})):
+    """A model that `?model=` can name."""
 
-    name: str = Field(description="What `?model=` takes.")
-    labels: list[Emotion] = Field(description="The emotions that it answers.")
-    default: bool = Field(description="Whether it answers when no model is named.")
-    uar: float | None = Field(description="Mean recall over emotions on speakers that its networks had not heard.")
+    name: str = Field(description="Value for `?model=`.")
+    labels: list[Emotion] = Field(description="Emotions that the model distinguishes.")
+    default: bool = Field(description="Whether it is used if `?model=` is missing.")
+    uar: float | None = Field(description="Unweighted average recall on held-out speakers; null if not measured.")
 
 
-class Health(_Shape, json_schema_extra=_example({"status": "ready", "version": ser.__version__, "model": "voice"})):
-    """That the service runs."""
+class Health(_Schema, json_schema_extra=_example({"status": "ready", "version": ser.__version__, "model": "voice"})):
+    """State of the service."""
 
-    status: Literal["live", "ready"] = Field(description="`live`: the process runs; `ready`: it can answer now.")
-    version: str = Field(description="Of the program.")
-    model: str | None = Field(description="The model that answers when none is named; null until it is loaded.")
+    status: Literal["live", "ready"] = Field(description="`live`: the process runs; `ready`: it accepts recordings.")
+    version: str = Field(description="Version of ser.")
+    model: str | None = Field(description="The default model; null until it is loaded.")
 
 
 def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """Entries of OpenAPI for refusals."""
-    found: dict[int | str, dict[str, Any]] = {}
+    """Return OpenAPI's responses for errors, by status."""
+    responses: dict[int | str, dict[str, Any]] = {}
     for code in codes:
         status, meaning = CODES[code]
-        entry = found.setdefault(status, {"model": Problem, "description": ""})
+        entry = responses.setdefault(status, {"model": Problem, "description": ""})
         entry["description"] += f"{' ' if entry['description'] else ''}`{code}`: {meaning}"
-    return found
+    return responses

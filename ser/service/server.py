@@ -1,10 +1,11 @@
-"""Runs the service: a free port, a model that loads, some worker processes, one log."""
+"""Run the service with uvicorn: checks before the start, one port, worker processes, one log."""
 
 from __future__ import annotations
 
 import errno
 import logging
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -16,22 +17,23 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from ser.inference.artifact import find, verify
-from ser.service.metrics import FOLDER
-from ser.service.state import Settings
+from ser.service.metrics import FOLDER_VARIABLE
+from ser.service.settings import Settings
 from ser.types import ParameterError
 
 log = logging.getLogger("ser.service")
 
 KEEP_ALIVE_S = 30
-DRAIN_S = 15  # for answers in hand when the service is told to stop; above the deadline of an answer
-START_S = 20  # for a worker to import and load; uvicorn's 5 end it again and again on a machine that is busy
+DRAIN_S = 15  # for requests in progress when the service stops; above the deadline of an answer
+START_S = 20  # for a worker to import and load; with uvicorn's 5 a busy machine restarts it again and again
 MAX_MESSAGE_BYTES = 2**20  # of a stream
+PREFIX = re.compile(r"/?([\w.~-]+/)*[\w.~-]*", re.ASCII)
 LOG: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"json": {"()": "ser.service.middleware.JsonLines"}},
-    "filters": {"unnamed": {"()": "ser.service.middleware.Unnamed"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["unnamed"]}},
+    "formatters": {"json": {"()": "ser.service.middleware.JsonFormatter"}},
+    "filters": {"websocket": {"()": "ser.service.middleware.WebSocketFilter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["websocket"]}},
     "loggers": {
         "ser": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
         "uvicorn": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
@@ -40,19 +42,25 @@ LOG: dict[str, Any] = {
 
 
 def serve(
-    host: str, port: int, workers: int, model: str | None = None, on_listening: Callable[[str], None] | None = None
+    host: str,
+    port: int,
+    workers: int,
+    model: str | None = None,
+    on_listening: Callable[[str], None] | None = None,
+    root_path: str = "",
 ) -> None:
-    """Answer until told to stop (SIGINT, SIGTERM); then finish what is in hand.
+    """Serve until SIGINT or SIGTERM, then finish the requests in progress.
 
-    Workers share one port: one that dies is replaced, and the others go on. Raises `ArtifactError` for a model that
-    cannot be loaded and `ParameterError` for settings that cannot hold or an address that cannot be had, before
-    anything is started. `on_listening` is told the service's address.
+    Workers share one port; one that dies is replaced. `root_path` is the path prefix of a proxy in front, which may
+    strip it or not. `on_listening` is called with the URL. Raises, before anything starts, `ArtifactError` for a model
+    that cannot be loaded and `ParameterError` for invalid settings or an address that cannot be bound.
     """
-    Settings.from_environment()  # which workers read when they start, too late for a sentence
+    Settings.from_environment()  # checked here, as workers read them too late for an error message
+    prefix = _prefix(root_path)
     folder = find(model)
     verify(folder)
-    os.environ["SER_MODEL"] = str(folder)  # which workers read when they start
-    with bound(host, port) as listening, _shared_counts(workers):
+    os.environ["SER_MODEL"] = str(folder)  # read by the workers when they start
+    with bound_socket(host, port) as listening, _metrics_folder(workers):
         config = uvicorn.Config(
             "ser.api:create_app",
             factory=True,
@@ -60,6 +68,7 @@ def serve(
             log_config=LOG,
             access_log=False,
             server_header=False,
+            root_path=prefix,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=DRAIN_S,
             timeout_worker_healthcheck=START_S,
@@ -75,19 +84,26 @@ def serve(
             uvicorn.Server(config).run(sockets=[listening])
 
 
+def _prefix(root_path: str) -> str:
+    """Return a path prefix with a slash at its start and none at its end."""
+    if not PREFIX.fullmatch(root_path):
+        raise ParameterError(f"--root-path {root_path[:80]}: accepted is the path of a proxy, e.g. /ser.")
+    return f"/{root_path.strip('/')}" if root_path.strip("/") else ""
+
+
 def netloc(host: str, port: int) -> str:
-    """Both as they stand in a URL, IPv6 in brackets."""
+    """Return host and port as in a URL, IPv6 in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @contextmanager
-def bound(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket that listens there; port 0 is any free one."""
+def bound_socket(host: str, port: int) -> Iterator[socket.socket]:
+    """Open a listening socket; port 0 takes any free port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listening = socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
-        # The system words an errno of its own; an unknown host and a port out of range bring their own words.
+        # Errors of the system have an errno; an unknown host and a port out of range have only a text.
         number = (error.errno or 0) if isinstance(error, OSError) else 0
         reason = os.strerror(number) if number in errno.errorcode else str(error)
         raise ParameterError(
@@ -98,8 +114,8 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def _shared_counts(workers: int) -> Iterator[None]:
-    """A folder in which several workers add up what they count. It holds counts, and is gone afterwards."""
+def _metrics_folder(workers: int) -> Iterator[None]:
+    """Create the folder of the metrics of several workers, and remove it afterwards."""
     if workers == 1:
         yield
         return
@@ -107,11 +123,11 @@ def _shared_counts(workers: int) -> Iterator[None]:
         folder = tempfile.mkdtemp(prefix="ser-metrics-")
     except OSError as error:
         raise ParameterError(
-            f"Several workers need a folder for their counts: {error.strerror}. Set TMPDIR, or use --workers 1."
+            f"Several workers need a folder for their metrics: {error.strerror}. Set TMPDIR, or use --workers 1."
         ) from error
-    os.environ[FOLDER] = folder
+    os.environ[FOLDER_VARIABLE] = folder
     try:
         yield
     finally:
-        del os.environ[FOLDER]
+        del os.environ[FOLDER_VARIABLE]
         shutil.rmtree(folder, ignore_errors=True)

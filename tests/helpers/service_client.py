@@ -1,4 +1,4 @@
-"""The service in this process: clients, bodies and counts."""
+"""The service in this process: clients, recordings to send, metrics."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ import soundfile as sf
 from golden.make import RATE, voice
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 
+from ser.audio.loading import load_waveform
 from ser.inference.artifact import ARTIFACTS
 from ser.service.app import create_app
-from ser.service.state import Settings
+from ser.service.settings import Settings
 
+PAUSE = np.zeros(2 * RATE, np.float32)
 SAMPLES = sorted((ARTIFACTS.parent / "samples").glob("*.flac"))
 
 
-def made(settings: Settings) -> TestClient:
+def new_client(settings: Settings) -> TestClient:
     return TestClient(create_app(settings))
 
 
@@ -29,7 +32,8 @@ def wav(samples: np.ndarray, rate: int = RATE) -> bytes:
     return file.getvalue()
 
 
-def superset(answer: dict) -> dict:
+def as_answer(answer: dict) -> dict:
+    """Add the keys of `POST /predict` to a prediction."""
     return {
         **answer,
         "emotion": answer["label"],
@@ -39,10 +43,13 @@ def superset(answer: dict) -> dict:
 
 
 CLIP = wav(voice(3.5))
+SPOKEN = [load_waveform(path).samples for path in SAMPLES if path.stem != "music"]
+SPEECH = np.concatenate([PAUSE, SPOKEN[0], PAUSE, SPOKEN[1]])
+TALK = wav(SPEECH)
 
 
-def asked(app, headers: dict[str, str], bodies: list[bytes], *, path: str = "/predict") -> tuple[int, dict, int]:
-    """Status, JSON, and how many pieces of the body were read, for a body that is only said to go on."""
+def send_body(app, headers: dict[str, str], bodies: list[bytes], *, path: str = "/predict") -> tuple[int, dict, int]:
+    """Send an endless body that stalls after `bodies`; return status, JSON and the number of pieces read."""
     sent, read = [], []
 
     async def receive() -> dict:
@@ -60,7 +67,20 @@ def asked(app, headers: dict[str, str], bodies: list[bytes], *, path: str = "/pr
     return sent[0]["status"], json.loads(sent[1]["body"]), len(read)
 
 
-def counted(client: TestClient) -> dict[tuple, float]:
-    """Samples of /metrics by name and labels."""
+def metric_samples(client: TestClient) -> dict[tuple, float]:
+    """Return the samples of /metrics by name and labels."""
     families = text_string_to_metric_families(client.get("/metrics").text)
     return {(s.name, *sorted(s.labels.items())): s.value for family in families for s in family.samples}
+
+
+def stream_messages(client: TestClient, query: str, pieces: list[bytes | str]) -> tuple[list[dict], int]:
+    """Send pieces of PCM and texts to a stream; return all its messages and its close code."""
+    messages = []
+    with client.websocket_connect(f"/stream?{query}") as socket:
+        for piece in pieces:
+            (socket.send_text if isinstance(piece, str) else socket.send_bytes)(piece)
+        try:
+            while True:
+                messages.append(socket.receive_json())
+        except WebSocketDisconnect as closed:
+            return messages, closed.code

@@ -1,4 +1,4 @@
-"""The service in this process, with the small model."""
+"""Fixtures: the service in this process with the small model, and its OpenAPI description."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from starlette.testclient import TestClient
 
+import ser
 from ser.service.app import create_app
 
 
@@ -23,3 +24,13 @@ def model() -> Iterator[None]:
 def client(model) -> Iterator[TestClient]:
     with TestClient(create_app()) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def recognizer(model) -> ser.Recognizer:
+    return ser.load()
+
+
+@pytest.fixture(scope="module")
+def described(client) -> dict:
+    return client.get("/openapi.json").json()

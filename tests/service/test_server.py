@@ -42,8 +42,9 @@ from websockets.sync.client import connect
 import ser
 from ser.audio.pcm import wav_header
 from ser.inference.artifact import ARTIFACTS
-from ser.service.server import MAX_MESSAGE_BYTES
+from ser.service.server import MAX_MESSAGE_BYTES, bound_socket, netloc, serve
 from ser.service.uploads import UPLOAD_S
+from ser.types import ParameterError
 
 pytestmark = pytest.mark.service
 
@@ -326,3 +327,56 @@ def test_the_service_keeps_to_its_description(tmp_path):
         )
     assert found.returncode == 0, found.stdout + found.stderr
     assert "Tested: 8" in found.stdout
+
+
+def test_a_port_in_use_is_an_error():
+    with bound_socket("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ParameterError, match=rf"127.0.0.1:{port}: Address already in use. Choose another --port"):
+            bound_socket("127.0.0.1", port).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("host", "port"), [("127.0.0.1", 70_000), ("no.such.host.invalid", 0), ("203.0.113.1", 0), ("2001:db8::1", 0)]
+)
+def test_an_address_that_cannot_be_bound_is_an_error(host, port):
+    with pytest.raises(ParameterError, match=re.escape(f"Cannot listen on {netloc(host, port)}: ")):
+        bound_socket(host, port).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"), [("127.0.0.1", "127.0.0.1:8000"), ("::1", "[::1]:8000"), ("a.example", "a.example:8000")]
+)
+def test_addresses_are_written_as_in_a_url(host, shown):
+    assert netloc(host, 8000) == shown
+
+
+def test_the_callback_gets_a_valid_url(monkeypatch):
+    """With an IPv4 socket in place of IPv6, which not every machine has."""
+    monkeypatch.setenv("SER_MODEL", "dense105")
+    monkeypatch.setattr("ser.service.server.bound_socket", lambda host, port: bound_socket("127.0.0.1", port))
+    with pytest.raises(Listening, match=r"^http://\[::1\]:\d+$"):
+        serve("::1", 0, 1, "dense105", stop)
+
+
+def test_a_key_that_no_client_could_send_is_refused_before_anything_listens(monkeypatch):
+    monkeypatch.setenv("SER_API_KEY", "schlüssel")
+    monkeypatch.setenv("SER_MODEL", "dense105")
+    with pytest.raises(ParameterError, match="SER_API_KEY has characters that no header carries"):
+        serve("127.0.0.1", 0, 2, "dense105", stop)
+
+
+class Listening(Exception):
+    """Ends a service before it answers."""
+
+
+def stop(url: str) -> None:
+    raise Listening(url)
+
+
+def test_workers_without_a_folder_for_their_metrics_are_an_error(monkeypatch):
+    """As in a container with a read-only temporary folder."""
+    monkeypatch.setattr("tempfile.tempdir", "/proc")
+    monkeypatch.setenv("SER_MODEL", "dense105")
+    with pytest.raises(ParameterError, match=r"a folder for their metrics: .+\. Set TMPDIR, or use --workers 1"):
+        serve("127.0.0.1", 0, 2, "dense105")

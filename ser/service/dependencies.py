@@ -1,0 +1,78 @@
+"""What routes depend on: the service, the API key, a slot within the limits, the model."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import AsyncIterator, Coroutine
+from typing import Annotated, Any
+
+from fastapi import Depends, Query, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.requests import ClientDisconnect, HTTPConnection
+
+from ser.inference.recognizer import Recognizer
+from ser.service.errors import ServiceError
+from ser.service.limits import Slot
+from ser.service.settings import Settings
+from ser.service.state import Service
+
+bearer = HTTPBearer(auto_error=False, description="The value of SER_API_KEY, if the service has a key.")
+
+
+def service_of(connection: HTTPConnection) -> Service:
+    return connection.app.state.service
+
+
+def client_of(connection: HTTPConnection) -> str:
+    return connection.client.host if connection.client else ""
+
+
+async def _service(connection: HTTPConnection) -> Service:
+    return service_of(connection)  # async, as FastAPI runs other dependencies in a thread, which takes milliseconds
+
+
+ServiceIn = Annotated[Service, Depends(_service)]
+
+
+async def check_key(
+    service: ServiceIn, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)] = None
+) -> None:
+    require_key(service.settings, credentials.credentials if credentials else "")
+
+
+def require_key(settings: Settings, key: str) -> None:
+    """Raise `ServiceError` if the service has a key and this is another."""
+    if settings.key is not None and not hmac.compare_digest(key.encode(), settings.key.encode()):
+        message = "Missing or invalid API key. Send the header 'Authorization: Bearer KEY'."
+        raise ServiceError("key", message, close=True)
+
+
+async def _slot(request: Request, service: ServiceIn) -> AsyncIterator[Slot]:
+    with service.limiter.enter(client_of(request)) as slot:
+        yield slot
+
+
+async def _recognizer(
+    service: ServiceIn,
+    model: Annotated[str | None, Query(description="A name from `/models`.", examples=["voice"])] = None,
+) -> Recognizer:
+    return await service.recognizer(model)
+
+
+SlotIn = Annotated[Slot, Depends(_slot)]
+RecognizerIn = Annotated[Recognizer, Depends(_recognizer)]
+
+
+async def unless_gone(request: Request, work: Coroutine[Any, Any, Any]) -> Any:
+    """Return the result of the work, or cancel it if the client disconnects. Call it once the body is read."""
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()

@@ -1,0 +1,72 @@
+"""Live sound cut into windows."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import soundfile as sf
+from golden.make import RATE, voice
+
+import ser
+from ser.audio.loading import MAX_PREDICT_S
+from ser.audio.pcm import wav_header
+from ser.inference.live import Stream
+from ser.types import AudioError, ParameterError
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> ser.Recognizer:
+    return ser.load("dense105")
+
+
+def pcm(duration_s: float, channels: int = 1) -> bytes:
+    samples = np.tile((voice(duration_s)[:, None] * 2**15).astype("<i2"), channels)
+    return samples.tobytes()
+
+
+@pytest.mark.parametrize("piece", [1, 7, 3200, 8000, 10**6])
+@pytest.mark.parametrize(("rate", "channels"), [(16_000, 1), (44_100, 2)])
+def test_a_stream_is_the_same_in_pieces_of_any_size(rate, channels, piece):
+    sound = pcm(0.1 if piece == 1 else 2.0, channels)
+    whole, cut = Stream(rate, channels), Stream(rate, channels)
+    expected_due = list(whole.add(sound))
+    found_due = [due for at in range(0, len(sound), piece) for due in cut.add(sound[at : at + piece])]
+    assert found_due == expected_due and cut.whole() == whole.whole()
+    assert all(t_s * 4 == round(t_s * 4) for t_s, _ in found_due)
+
+
+def test_a_stream_answers_four_times_a_second_on_the_last_window():
+    stream, sound = Stream(RATE, 1), pcm(6.0)
+    due = list(stream.add(sound))
+    assert [t_s for t_s, _ in due] == [0.25 * i for i in range(1, 25)]
+    samples, rate = sf.read(io.BytesIO(due[-1][1]), dtype="int16")
+    assert rate == RATE and samples.tobytes() == sound[-2 * round(3.5 * RATE) :]
+    samples, _ = sf.read(io.BytesIO(due[0][1]), dtype="int16")
+    assert samples.tobytes() == sound[: 2 * RATE // 4]
+
+
+def test_a_stream_ends_with_all_its_sound():
+    stream, sound = Stream(RATE, 2), pcm(1.3, 2)
+    list(stream.add(sound + b"\x01"))  # and a byte of a frame that never came
+    t_s, found = stream.whole()
+    assert t_s == pytest.approx(1.3) and found == wav_header(RATE, 2, len(sound)) + sound
+
+
+def test_a_long_stream_keeps_no_more_than_a_recording_may_have(recognizer):
+    stream = Stream(8000, 1)
+    for _ in range(130):
+        list(stream.add(bytes(2 * 8000)))
+    assert stream.t_s == 130 and stream.held_bytes < 2 * 8000 * (MAX_PREDICT_S + 6)
+    with pytest.raises(AudioError, match="or use `timeline` of the command line"):
+        recognizer.predict(stream.whole()[1])
+
+
+@pytest.mark.parametrize(
+    ("rate", "channels", "message"),
+    [(7999, 1, "rate=7999"), (192_001, 1, "8000 to 192000 Hz"), (16_000, 0, "channels=0"), (16_000, 9, "1 to 8")],
+)
+def test_a_stream_keeps_to_the_limits(rate, channels, message):
+    with pytest.raises(ParameterError, match=message):
+        Stream(rate, channels)
