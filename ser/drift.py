@@ -1,8 +1,8 @@
-"""Drift: how far answers have moved from the training, or from one table of answers to another.
+"""Measure drift: how far predictions differ from those in training, or between two tables of predictions.
 
-The measure is the population stability index: under 0.1 stable, over 0.25 a large shift [Siddiqi 2006]. What is
-expected stands in a model's manifest: how often each label was answered on unseen speakers, how sure, how often the
-sound was unlike the training, and its distance from it (models that stored none have no index of it).
+The measure is the population stability index: below 0.1 stable, above 0.25 a large shift [Siddiqi 2006]. A model's
+manifest holds the expected shares: of each label on unseen speakers, of each confidence, of sound unlike the training,
+and of each distance from it (if the model stores distances).
 """
 
 from __future__ import annotations
@@ -16,65 +16,61 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ser.inference.novelty import KEPT_PERCENT
-from ser.tables import read
+from ser.tables import read_rows
 from ser.types import SILENT, Prediction
 
-CONFIDENCE_BINS = 5  # equal; a multiple of them are the bins of `ser.metrics.reliability`
-LEAST_SHARE = 1e-3  # of a bin without answers, whose logarithm would be infinite
-FEWEST_ANSWERS = 100  # below, chance alone moves the index by (bins - 1) / answers
+CONFIDENCE_BINS = 5  # of equal width; `ser.metrics.reliability` uses a multiple
+LEAST_SHARE = 1e-3  # for an empty bin, whose logarithm would be infinite
+FEWEST_ANSWERS = 100  # for fewer, chance alone moves the index by (bins - 1) / answers
 QUANTITIES = ("label", "confidence", "features")
 CHANCE = 0.05
 MODERATE, LARGE = 0.1, 0.25  # the usual bounds of the index [Siddiqi 2006]
 
 
 def expected(manifest: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Share of each bin of each quantity on speakers that the networks had not heard, as far as it was measured."""
-    metrics, found = manifest["metrics"], {}
+    """Return the share of each bin of each measured quantity on speakers that were not in the training."""
+    metrics, shares = manifest["metrics"], {}
     if "confusion" in metrics.get("folds", {}):
-        answered = [sum(column) for column in zip(*metrics["folds"]["confusion"], strict=True)]
-        found["label"] = _shares(dict(zip(manifest["labels"], answered, strict=True)))
+        predicted = [sum(column) for column in zip(*metrics["folds"]["confusion"], strict=True)]
+        shares["label"] = _shares(dict(zip(manifest["labels"], predicted, strict=True)))
     if "reliability" in metrics:
-        found["confidence"] = _shares(_confidences(**metrics["reliability"]))
+        shares["confidence"] = _shares(_confidences(**metrics["reliability"]))
     if "novelty" in manifest:
-        found["features"] = {"usual": KEPT_PERCENT / 100, "unlike_training": 1 - KEPT_PERCENT / 100}
+        shares["features"] = {"usual": KEPT_PERCENT / 100, "unlike_training": 1 - KEPT_PERCENT / 100}
     if edges := _deciles(manifest):
-        found["distance"] = {str(rank): 1 / (len(edges) + 1) for rank in range(1, len(edges) + 2)}
-    return found
+        shares["distance"] = {str(rank): 1 / (len(edges) + 1) for rank in range(1, len(edges) + 2)}
+    return shares
 
 
 def bins(prediction: Prediction, manifest: dict[str, Any]) -> dict[str, str]:
-    """The bin of each quantity that an answer falls into; none for silence, which says nothing of who speaks."""
+    """Return the bin of each quantity of a prediction; none for silence, which holds no speech to compare."""
     if SILENT in prediction.reasons:
         return {}
     features = "unlike_training" if "unlike_training" in prediction.reasons else "usual"
-    found = {
-        "label": prediction.label,
-        "confidence": _confidence_bin(prediction.confidence),
-        "features": features,
-    }
+    binned = {"label": prediction.label, "confidence": _confidence_bin(prediction.confidence), "features": features}
     edges = _deciles(manifest)
     if edges and prediction.distance is not None:
-        found["distance"] = str(1 + bisect_left(edges, prediction.distance))  # "1" is the nearest tenth
-    return found
+        binned["distance"] = str(1 + bisect_left(edges, prediction.distance))  # "1" is the nearest tenth
+    return binned
 
 
 def stability_index(shares: Mapping[str, float], counts: Mapping[str, float]) -> float | None:
-    """Population stability index of counted answers against expected shares; None for fewer than 100 answers."""
+    """Return the population stability index of counts against expected shares; None for fewer than 100 predictions."""
     total = sum(counts.get(name, 0) for name in shares)
     if total < FEWEST_ANSWERS:
         return None
-    then = [max(share, LEAST_SHARE) for share in shares.values()]
-    now = [max(counts.get(name, 0) / total, LEAST_SHARE) for name in shares]
-    return sum((p - q) * math.log(p / q) for p, q in zip(now, then, strict=True))
+    expected_shares = [max(share, LEAST_SHARE) for share in shares.values()]
+    found_shares = [max(counts.get(name, 0) / total, LEAST_SHARE) for name in shares]
+    return sum((p - q) * math.log(p / q) for p, q in zip(found_shares, expected_shares, strict=True))
 
 
 def _deciles(manifest: dict[str, Any]) -> list[float]:
-    """What cuts the distances from the training speech into equal parts; nothing where it was not stored."""
+    """Return the deciles of the distances from the training speech; none if the model stores none."""
     return list(manifest.get("novelty", {}).get("deciles", []))
 
 
 def _confidences(confidence: Sequence[float], count: Sequence[int], **_: Any) -> dict[str, int]:
-    """Answers in each of our bins, from the mean confidence and count of finer ones."""
+    """Count predictions in each bin of confidence, from the mean confidence and count of finer bins."""
     counts = {_confidence_bin((i + 0.5) / CONFIDENCE_BINS): 0 for i in range(CONFIDENCE_BINS)}
     for mean, n in zip(confidence, count, strict=True):
         counts[_confidence_bin(mean)] += n
@@ -96,7 +92,7 @@ def _shares(counts: dict[str, int]) -> dict[str, float]:
 
 @dataclass
 class Tally:
-    """What a table holds, counted; `bins` are those of `ser.drift`, without silent recordings."""
+    """Count the predictions of a table; `bins` are those of `bins()`, without silent recordings."""
 
     answered: int = 0
     failed: int = 0
@@ -114,64 +110,65 @@ class Tally:
         self.answered += 1
         self.uncertain += row["uncertain"]
         self.models[row["model"]] += 1
-        if SILENT in row["reasons"]:  # it has a label, as every answer, but no emotion is likelier than another
+        if SILENT in row["reasons"]:  # its label means nothing: all emotions are equally likely
             self.silent += 1
             return
         self.confidence += row["confidence"]
         self.labels[row["label"]] += 1
-        probabilities = {row["label"]: row["confidence"]}  # of which bins need no more
-        answer = Prediction(row["label"], probabilities, tuple(row["reasons"]), 0.0, row["model"])
-        for name, found in bins(answer, {}).items():
-            self.bins[name][found] += 1
+        probabilities = {row["label"]: row["confidence"]}  # all that bins need
+        prediction = Prediction(row["label"], probabilities, tuple(row["reasons"]), 0.0, row["model"])
+        for name, bin in bins(prediction, {}).items():
+            self.bins[name][bin] += 1
 
     def shares(self) -> dict[str, Any]:
-        """Fractions of the answers, for a person to compare; None where there are none.
+        """Return counts and fractions of the predictions, None if there are none.
 
-        Those of the labels, and the mean confidence, are of the answers that are not silent.
+        Labels and mean confidence are those of recordings that are not silent.
         """
-        n = self.answered
-        named = n - self.silent
+        sounding = self.answered - self.silent
         return {
             "models": sorted(self.models),
-            "answered": n,
+            "answered": self.answered,
             "failed": self.failed,
             "silent": self.silent,
-            "labels": {label: count / named for label, count in self.labels.most_common()},
-            "confidence": self.confidence / named if named else None,
-            "uncertain": self.uncertain / n if n else None,
+            "labels": {label: count / sounding for label, count in self.labels.most_common()},
+            "confidence": self.confidence / sounding if sounding else None,
+            "uncertain": self.uncertain / self.answered if self.answered else None,
         }
 
 
-def tally(place: str | os.PathLike[str]) -> Tally:
-    """Count a table of answers (see `ser.tables.read`) in constant memory."""
-    found = Tally()
-    for row in read(place):
-        found.add(row)
-    return found
+def tally(path: str | os.PathLike[str]) -> Tally:
+    """Count the predictions in a table (see `ser.tables.read_rows`) in constant memory."""
+    counts = Tally()
+    for row in read_rows(path):
+        counts.add(row)
+    return counts
 
 
 def compare(before: str | os.PathLike[str], after: str | os.PathLike[str]) -> dict[str, Any]:
-    """`{"before", "after", "drift"}`: shares of both tables, and for label, confidence and features (usual or unlike
-    the training) the index `psi`, the index `by_chance`, and a `verdict`: stable, moderate, large, or too few answers.
+    """Compare two tables: `{"before", "after", "drift"}`, the shares of both and the drift of each quantity.
+
+    That holds for label, confidence and features (usual or unlike the training) the index `psi`, the index `by_chance`,
+    and a `verdict`: stable, moderate, large, or too few answers.
     """
-    was, now = tally(before), tally(after)
+    old, new = tally(before), tally(after)
     return {
-        "before": {"results": os.fspath(before), **was.shares()},
-        "after": {"results": os.fspath(after), **now.shares()},
-        "drift": {name: _drift(was.bins[name], now.bins[name]) for name in QUANTITIES},
+        "before": {"results": os.fspath(before), **old.shares()},
+        "after": {"results": os.fspath(after), **new.shares()},
+        "drift": {name: _drift(old.bins[name], new.bins[name]) for name in QUANTITIES},
     }
 
 
-def _drift(was: Counter[str], now: Counter[str]) -> dict[str, Any]:
-    if min(was.total(), now.total()) < FEWEST_ANSWERS:
+def _drift(old: Counter[str], new: Counter[str]) -> dict[str, Any]:
+    if min(old.total(), new.total()) < FEWEST_ANSWERS:
         return {"psi": None, "by_chance": None, "verdict": f"too few answers (under {FEWEST_ANSWERS})"}
-    shares = {name: was[name] / was.total() for name in sorted(was | now)}
-    psi = stability_index(shares, now)
-    return {"psi": psi, "by_chance": _by_chance(len(shares), was.total(), now.total()), "verdict": _verdict(psi or 0.0)}
+    shares = {name: old[name] / old.total() for name in sorted(old | new)}
+    psi = stability_index(shares, new)
+    return {"psi": psi, "by_chance": _by_chance(len(shares), old.total(), new.total()), "verdict": _verdict(psi or 0.0)}
 
 
 def _by_chance(n_bins: int, *totals: int) -> float:
-    """Index under which 95 % of comparisons of samples of the same answers stay [Yurdakul 2018]."""
+    """Return the index that 95 % of comparisons of samples of one distribution stay below [Yurdakul 2018]."""
     from scipy.special import chdtri
 
     return float(chdtri(n_bins - 1, CHANCE)) * sum(1 / total for total in totals) if n_bins > 1 else 0.0

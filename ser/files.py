@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and refused before the work if they cannot be."""
+"""Write files atomically, and check before the work that they can be written."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from ser.types import ParameterError
 
 
 def write_atomically(path: Path, content: bytes | str, *, sync: bool = False) -> None:
-    """Write a file beside its path, then rename it: the path holds the old content or the new, never a part.
+    """Write a temporary file beside the path, then rename it: the path holds the old content or the new, never a part.
 
-    With `sync` the content is on the disk when this returns. Raises `OSError` and leaves nothing behind.
+    With `sync` the content is on the disk when this returns. An `OSError` leaves no temporary file behind.
     """
-    beside = path.with_name(f".{secrets.token_hex(8)}.part")  # short, since the file's own name may be the longest
+    temporary = path.with_name(f".{secrets.token_hex(8)}.part")  # short, since the file's own name may be the longest
     try:
-        with beside.open("wb") as file:
+        with temporary.open("wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
-        beside.replace(path)
+        temporary.replace(path)
     finally:
-        with suppress(OSError):  # after the rename it is gone
-            beside.unlink()
+        with suppress(OSError):  # after the rename it does not exist
+            temporary.unlink()
 
 
 def check_writable(path: Path, *, force: bool, source: str | None = None) -> None:
-    """Raise `ParameterError` if a file cannot be written: its name is taken, its folder missing or read-only.
+    """Raise `ParameterError` if a file exists, or its folder is missing or read-only.
 
     `force` allows to replace a file, but never the recording `source` itself.
     """
@@ -40,12 +40,12 @@ def check_writable(path: Path, *, force: bool, source: str | None = None) -> Non
             raise ParameterError(f"{path} exists already; choose another --out, or --force to replace a file.")
         if not path.parent.is_dir():
             raise ParameterError(f"{path}: there is no folder {path.parent}. Make it, or choose another --out.")
-    except OSError as error:  # a folder that may not be entered, a name that is too long
+    except OSError as error:  # a folder without rights, a name that is too long
         raise unwritable(path, error) from error
     if not os.access(path.parent, os.W_OK):
         raise ParameterError(f"{path}: the folder {path.parent} cannot be written. Choose another --out.")
 
 
 def unwritable(path: Path, error: OSError) -> ParameterError:
-    """The error for a file that the system does not let us write."""
+    """Return the error for a file that the system refuses to write."""
     return ParameterError(f"{path} cannot be written ({error.strerror}). Choose another --out.")

@@ -1,4 +1,4 @@
-"""Answers that somebody asked to keep: what was heard, when, in a file of which name. No sound and no folders."""
+"""History of the predictions that a user asked to keep: answer, time and the file's name, without its folder."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from ser.types import ParameterError
 VARIABLE = "SER_DATABASE_URL"
 FILE = "history.sqlite"
 EXAMPLE = "sqlite:////home/me/history.sqlite"
-LOCKED_S = 3  # how long another program's writing is waited for
+LOCKED_S = 3  # to wait for another program that writes
 ELSEWHERE = f"or name another database in {VARIABLE}"
-# What to do about an error, by a word in it.
+# Advice for an error, by a word in it.
 ADVICE = {
     "locked": "Another program is writing to it: try again in a moment",
     "readonly": f"Make its file and folder writable, {ELSEWHERE}",
@@ -35,8 +35,8 @@ ADVICE = {
 }
 
 
-class Moment(TypeDecorator[datetime]):
-    """A time with its zone, stored as UTC, also by databases that know no zones."""
+class UtcTime(TypeDecorator[datetime]):
+    """Store a time with its zone as UTC, also in databases without zones."""
 
     impl = DateTime
     cache_ok = True
@@ -53,13 +53,13 @@ class _Base(DeclarativeBase):
 
 
 class _Row(_Base):
-    """The columns beside `answer` are for queries of others; they repeat what stands in it."""
+    """Map a kept prediction; the columns beside `answer` repeat values of it for queries by other programs."""
 
     __tablename__ = "ser_answers"
-    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 (SQLAlchemy's form); a number is never given twice
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 (SQLAlchemy's form); an id is never used twice
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    time: Mapped[datetime] = mapped_column(Moment)
+    time: Mapped[datetime] = mapped_column(UtcTime)
     file: Mapped[str] = mapped_column(Text)
     label: Mapped[str] = mapped_column(Text)
     confidence: Mapped[float]
@@ -68,8 +68,8 @@ class _Row(_Base):
 
 
 @dataclass(frozen=True)
-class Kept:
-    """One answer of the history: its number, when it was kept (UTC), and `Prediction.to_dict()` with a bare name."""
+class Entry:
+    """Hold one entry of the history: its id, the time (UTC), and `Prediction.to_dict()` with the file's bare name."""
 
     id: int
     time: datetime
@@ -80,66 +80,66 @@ class Kept:
 
 
 class History:
-    """The answers in one database, which is made when the first is kept.
+    """Keep predictions in one database, which is created with the first.
 
-    `url` is SQLAlchemy's; without it `SER_DATABASE_URL`, else a SQLite file in the user's data folder. Every method
-    raises `ParameterError` for a database that is locked, full, read-only, out of reach or another program's.
+    `url` is SQLAlchemy's; by default `SER_DATABASE_URL`, else a SQLite file in the user's data folder. Every method
+    raises `ParameterError` if the database is locked, full, read-only, out of reach or another program's.
     """
 
     def __init__(self, url: str | None = None) -> None:
         self._url = _url(url or os.environ.get(VARIABLE))
-        self._place = self._url.database if self._is_sqlite else self._url.render_as_string(hide_password=True)
-        self._engine = self._opened()
+        self._name = self._url.database if self._is_sqlite else self._url.render_as_string(hide_password=True)
+        self._engine = self._connect()
 
     def open(self) -> History:
-        """Make the table now, so that a database that cannot be used says so before the work."""
+        """Create the table now, so that a database that cannot be used raises before the work."""
         with self._guarded():
-            self._make()
+            self._create()
             with self._engine.begin() as connection:
-                connection.execute(delete(_Row).where(_Row.id < 0))  # there is none: only whether one may write
+                connection.execute(delete(_Row).where(_Row.id < 0))  # no such row: a test of the right to write
         return self
 
-    def keep(self, answers: Iterable[dict[str, Any]]) -> list[Kept]:
-        """Add answers in the form of `Prediction.to_dict()`, all or none; of a file only its name is kept."""
+    def keep(self, answers: Iterable[dict[str, Any]]) -> list[Entry]:
+        """Add predictions in the form of `Prediction.to_dict()`, all or none; a file's folder is not kept."""
         now = datetime.now(UTC)
         rows = [_row(answer, now) for answer in answers]
         with self._guarded():
-            self._make()
+            self._create()
             with Session(self._engine) as session:
                 session.add_all(rows)
                 session.commit()
-                return [_kept(row) for row in rows]
+                return [_entry(row) for row in rows]
 
-    def newest(self, most: int | None = None) -> list[Kept]:
-        """The latest answers, the newest first; all without `most`."""
+    def newest(self, most: int | None = None) -> list[Entry]:
+        """Return up to `most` entries (None: all), the newest first."""
         with self._guarded(), Session(self._engine) as session:
-            if not self._is_made():
+            if not self._exists():
                 return []
-            return [_kept(row) for row in session.scalars(select(_Row).order_by(_Row.id.desc()).limit(most))]
+            return [_entry(row) for row in session.scalars(select(_Row).order_by(_Row.id.desc()).limit(most))]
 
-    def find(self, id: int) -> Kept:
-        """The answer of that number."""
+    def find(self, id: int) -> Entry:
+        """Return the entry with that id."""
         with self._guarded(), Session(self._engine) as session:
-            row = session.get(_Row, id) if self._is_made() else None
+            row = session.get(_Row, id) if self._exists() else None
             if row is None:
                 raise _unknown([id])
-            return _kept(row)
+            return _entry(row)
 
     def delete(self, ids: Iterable[int]) -> int:
-        """Delete the answers of those numbers, all or, where one is unknown, none; how many there were."""
+        """Delete the entries with these ids, none if one is unknown; return their number."""
         wanted = set(ids)
         with self._guarded(), Session(self._engine) as session:
-            there = set(session.scalars(select(_Row.id).where(_Row.id.in_(wanted)))) if self._is_made() else set()
-            if wanted - there:
-                raise _unknown(sorted(wanted - there))
+            known = set(session.scalars(select(_Row.id).where(_Row.id.in_(wanted)))) if self._exists() else set()
+            if wanted - known:
+                raise _unknown(sorted(wanted - known))
             session.execute(delete(_Row).where(_Row.id.in_(wanted)))
             session.commit()
         return len(wanted)
 
     def clear(self) -> int:
-        """Delete every answer; how many there were."""
+        """Delete every entry; return their number."""
         with self._guarded(), Session(self._engine) as session:
-            if not self._is_made():
+            if not self._exists():
                 return 0
             n_rows = session.scalar(select(func.count()).select_from(_Row))
             session.execute(delete(_Row))
@@ -150,37 +150,39 @@ class History:
     def _is_sqlite(self) -> bool:
         return self._url.get_backend_name() == "sqlite"
 
-    def _opened(self) -> Engine:
+    def _connect(self) -> Engine:
         try:
             waits = {"connect_args": {"timeout": LOCKED_S}} if self._is_sqlite else {}
             engine = create_engine(self._url, poolclass=NullPool, **waits)
         except SQLAlchemyError as error:
-            raise self._refusal(error) from error
+            raise self._unusable(error) from error
         except ModuleNotFoundError as error:
             raise ParameterError(f"{VARIABLE} needs the library {error.name}: pip install {error.name}.") from error
         if self._is_sqlite:
-            # What was deleted is overwritten: it was about a person.
+            # Deleted entries are overwritten: they are personal data.
             event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA secure_delete=ON"))
         return engine
 
-    def _is_made(self) -> bool:
-        """Whether the table is there; raises `ParameterError` where others' are. Asking makes no file."""
+    def _exists(self) -> bool:
+        """Return whether the table exists, without creating a file; raise if the database is another program's."""
         file = self._file()
         if file is not None and not file.exists():
             return False
-        found = inspect(self._engine)
-        tables = found.get_table_names()
+        inspector = inspect(self._engine)
+        tables = inspector.get_table_names()
         if _Row.__tablename__ not in tables:
             if tables and self._is_sqlite:
                 raise self._foreign(f"it holds {', '.join(sorted(tables)[:3])}")
             return False
-        missing = set(_Row.__table__.columns.keys()) - {column["name"] for column in found.get_columns("ser_answers")}
+        missing = set(_Row.__table__.columns.keys()) - {
+            column["name"] for column in inspector.get_columns("ser_answers")
+        }
         if missing:
             raise self._foreign(f"its table ser_answers has no {', '.join(sorted(missing))}")
         return True
 
-    def _make(self) -> None:
-        if self._is_made():
+    def _create(self) -> None:
+        if self._exists():
             return
         file = self._file()
         if file == _default():
@@ -189,7 +191,7 @@ class History:
             connection.execute(CreateTable(_Base.metadata.tables["ser_answers"], if_not_exists=True))
 
     def _file(self) -> Path | None:
-        """The file of a SQLite database that is named by its path."""
+        """Return the file of a SQLite database that is named by its path, else None."""
         name = self._url.database if self._is_sqlite else None
         return None if name is None or name.startswith("file:") else Path(name)
 
@@ -198,31 +200,30 @@ class History:
         try:
             yield
         except (SQLAlchemyError, OSError, ValueError, OverflowError) as error:
-            # also a folder that may not be entered, an answer that is no JSON, an endless number
-            raise self._refusal(error) from error
+            # Also a folder without rights, an answer that is not JSON, a number that is too large.
+            raise self._unusable(error) from error
 
-    def _refusal(self, error: Exception) -> ParameterError:
-        found = getattr(error, "orig", None) or getattr(error, "strerror", None) or error
-        reason = str(found).splitlines()[0].rstrip(".")
-        default = f"Check it, {ELSEWHERE}"
-        advice = next((advice for word, advice in ADVICE.items() if word in reason), default)
-        return ParameterError(f"The history {self._place} cannot be used: {reason}. {advice}.")
+    def _unusable(self, error: Exception) -> ParameterError:
+        cause = getattr(error, "orig", None) or getattr(error, "strerror", None) or error
+        reason = str(cause).splitlines()[0].rstrip(".")
+        advice = next((advice for word, advice in ADVICE.items() if word in reason), f"Check it, {ELSEWHERE}")
+        return ParameterError(f"The history {self._name} cannot be used: {reason}. {advice}.")
 
-    def _foreign(self, found: str) -> ParameterError:
-        return ParameterError(f"{self._place} is no history of this program: {found}. Name another in {VARIABLE}.")
+    def _foreign(self, reason: str) -> ParameterError:
+        return ParameterError(f"{self._name} is no history of this program: {reason}. Name another in {VARIABLE}.")
 
 
 def _default() -> Path:
     return user_data_path("ser", appauthor=False) / FILE
 
 
-def _url(given: str | None) -> URL:
-    if not given:
+def _url(address: str | None) -> URL:
+    if not address:
         return URL.create("sqlite", database=str(_default()))
     try:
-        url = make_url(given)
+        url = make_url(address)
     except SQLAlchemyError:
-        # Not repeated: it may hold a password.
+        # The address is not repeated: it may hold a password.
         raise ParameterError(f"{VARIABLE} is no address of a database; one looks like {EXAMPLE}.") from None
     if url.get_backend_name() == "sqlite" and (not url.database or ":memory:" in url.database):
         raise ParameterError(f"{VARIABLE} names a database in memory, which keeps nothing. Name a file: {EXAMPLE}.")
@@ -237,16 +238,16 @@ def _make_folder(folder: Path) -> None:
 
 
 def _row(answer: dict[str, Any], time: datetime) -> _Row:
-    # Windows' rules split at / and \ alike. A name that is no text is written as one.
+    # Windows' rules split at / and \ alike; bytes that are no UTF-8 are escaped.
     name = PureWindowsPath(answer["file"] or "").name.encode("utf-8", "backslashreplace").decode()
-    kept = {**answer, "file": name}
-    return _Row(time=time, answer=kept, **{key: kept[key] for key in ("file", "label", "confidence", "model")})
+    stored = {**answer, "file": name}
+    return _Row(time=time, answer=stored, **{key: stored[key] for key in ("file", "label", "confidence", "model")})
 
 
-def _kept(row: _Row) -> Kept:
-    return Kept(row.id, row.time, row.answer)
+def _entry(row: _Row) -> Entry:
+    return Entry(row.id, row.time, row.answer)
 
 
 def _unknown(ids: list[int]) -> ParameterError:
     numbers = ", ".join(map(str, ids))
-    return ParameterError(f"No answer {numbers} in the history; `ser history list` shows the numbers.")
+    return ParameterError(f"No prediction {numbers} in the history; `ser history list` shows the numbers.")

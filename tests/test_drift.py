@@ -1,4 +1,4 @@
-"""Two tables of answers compared: the index is the textbook's, all forms read alike, what is no table is refused."""
+"""Drift between two tables: the index is the textbook's, all forms read alike, other files are refused."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ser.cli import output as printed
 from ser.cli.main import app
 from ser.cli.output import print_csv
 from ser.drift import _by_chance, compare, stability_index, tally
-from ser.tables import encoded, part_path, write_part
+from ser.tables import part_path, to_parquet
 from ser.types import EMOTIONS, ParameterError, Prediction
 
 
 def answers(n_files: int, happy: float = 0.5, sure: float = 0.9, reasons: tuple[str, ...] = ()) -> list[dict]:
-    """So many answers, a share of them happy and the others sad, and an error."""
-    told = ["happy"] * round(n_files * happy) + ["sad"] * (n_files - round(n_files * happy))
-    rows = [_answer(label, sure, reasons) for label in told]
+    """Make predictions, a share of them happy and the others sad, and an error."""
+    labels = ["happy"] * round(n_files * happy) + ["sad"] * (n_files - round(n_files * happy))
+    rows = [_answer(label, sure, reasons) for label in labels]
     return [*rows, {"file": "bad.wav", "error": "no, sound"}]
 
 
@@ -33,20 +33,20 @@ def _answer(label: str, sure: float, reasons: tuple[str, ...]) -> dict:
 
 @pytest.fixture
 def stored(tmp_path, capsys):
-    """Writes answers to a file or folder by the ending of its name."""
+    """Return a function that writes rows to a file or folder by the ending of its name."""
 
     def store(name: str, rows: list[dict]) -> Path:
-        place = tmp_path / name
-        if place.suffix == ".json":
-            place.write_text(json.dumps(rows))
-        elif place.suffix == ".csv":
+        path = tmp_path / name
+        if path.suffix == ".json":
+            path.write_text(json.dumps(rows))
+        elif path.suffix == ".csv":
             print_csv(rows, EMOTIONS)
-            place.write_text(capsys.readouterr().out)
+            path.write_text(capsys.readouterr().out)
         else:
-            place.mkdir()
+            path.mkdir()
             for number, first in enumerate(range(0, len(rows), 100)):
-                write_part(place, number, encoded(rows[first : first + 100], EMOTIONS))
-        return place
+                part_path(path, number).write_bytes(to_parquet(rows[first : first + 100], EMOTIONS))
+        return path
 
     return store
 
@@ -57,9 +57,9 @@ def run(*words: object) -> Result:
 
 def test_every_form_counts_alike(stored):
     rows = answers(150, 0.6, reasons=("close_call", "unlike_training")) + answers(50, 0.0, reasons=("silent",))
-    found = [tally(stored(name, rows)) for name in ("r.parquet", "r.csv", "r.json")]
-    assert found[0] == found[1] == found[2]
-    assert found[0].shares() == {
+    parquet, *others = [tally(stored(name, rows)) for name in ("r.parquet", "r.csv", "r.json")]
+    assert others == [parquet, parquet]
+    assert parquet.shares() == {
         "models": ["voice"],
         "answered": 200,
         "failed": 2,
@@ -68,24 +68,25 @@ def test_every_form_counts_alike(stored):
         "confidence": pytest.approx(0.9),
         "uncertain": 1.0,
     }
-    assert found[0].bins["features"] == {"unlike_training": 150}, "silence says nothing of who speaks"
+    assert parquet.bins["features"] == {"unlike_training": 150}, "silence is left out"
     assert tally(part_path(Path(stored("one", rows)), 0)).answered == 100
 
 
 def test_the_index_is_the_textbooks(stored):
-    found = compare(stored("a.json", answers(200, 0.5, 0.9)), stored("b.parquet", answers(400, 0.7, 0.5)))
-    expected = sum((now - then) * math.log(now / then) for then, now in ((0.5, 0.7), (0.5, 0.3)))
-    assert found["drift"]["label"]["psi"] == pytest.approx(expected)
-    assert found["drift"]["label"]["verdict"] == "moderate" and found["drift"]["confidence"]["verdict"] == "large"
-    assert found["drift"]["features"] == {"psi": 0.0, "by_chance": 0.0, "verdict": "stable"}
-    assert found["before"]["confidence"] == pytest.approx(0.9) and found["after"]["labels"]["happy"] == 0.7
+    report = compare(stored("a.json", answers(200, 0.5, 0.9)), stored("b.parquet", answers(400, 0.7, 0.5)))
+    drift = report["drift"]
+    expected = sum((new - old) * math.log(new / old) for old, new in ((0.5, 0.7), (0.5, 0.3)))
+    assert drift["label"]["psi"] == pytest.approx(expected)
+    assert drift["label"]["verdict"] == "moderate" and drift["confidence"]["verdict"] == "large"
+    assert drift["features"] == {"psi": 0.0, "by_chance": 0.0, "verdict": "stable"}
+    assert report["before"]["confidence"] == pytest.approx(0.9) and report["after"]["labels"]["happy"] == 0.7
 
 
-def test_the_same_table_has_not_moved_and_order_does_not_matter(stored):
+def test_a_table_has_no_drift_from_itself_and_order_does_not_matter(stored):
     a, b = stored("a.json", answers(200, 0.5, 0.9)), stored("b.json", answers(200, 0.9, 0.3))
     assert {entry["psi"] for entry in compare(a, a)["drift"].values()} == {0.0}
-    there, back = compare(a, b)["drift"], compare(b, a)["drift"]
-    assert all(there[name]["psi"] == pytest.approx(back[name]["psi"]) for name in there)
+    forward, backward = compare(a, b)["drift"], compare(b, a)["drift"]
+    assert all(forward[name]["psi"] == pytest.approx(backward[name]["psi"]) for name in forward)
 
 
 def test_a_label_of_only_one_table_counts(stored):
@@ -96,8 +97,8 @@ def test_a_label_of_only_one_table_counts(stored):
 def test_chance_stays_under_its_bound_in_95_of_100_samples(rng):
     draws = rng.multinomial(300, [0.4, 0.3, 0.2, 0.1], size=(2000, 2))
     counted = [[dict(zip("0123", row, strict=True)) for row in pair] for pair in draws]
-    found = [stability_index({name: n / 300 for name, n in then.items()}, now) for then, now in counted]
-    assert np.mean(np.array(found, float) < _by_chance(4, 300, 300)) == pytest.approx(0.95, abs=0.015)
+    indices = [stability_index({name: n / 300 for name, n in old.items()}, new) for old, new in counted]
+    assert np.mean(np.array(indices, float) < _by_chance(4, 300, 300)) == pytest.approx(0.95, abs=0.015)
 
 
 def test_few_answers_are_not_judged(stored):
@@ -107,8 +108,8 @@ def test_few_answers_are_not_judged(stored):
     assert run(few, many).exit_code == 0
     refused = run(few, many, "--fail-above", 0.25)
     assert isinstance(refused.exception, ParameterError)
-    assert "too few answers (under 100)" in refused.stdout  # what can be compared stands there all the same
-    assert "99 answers that are not silent are too few to judge: --fail-above needs 100" in str(refused.exception)
+    assert "too few answers (under 100)" in refused.stdout  # the comparison is printed all the same
+    assert "99 predictions that are not silent are too few" in str(refused.exception)
     silent = stored("silent.json", answers(99) + answers(50, 0.0, reasons=("silent",)))
     assert str(run(many, silent, "--fail-above", 0.25).exception) == str(refused.exception)
 
@@ -138,13 +139,13 @@ def test_the_command_answers_yes_or_no(stored, monkeypatch):
         ("x.wav", "no table", "x.wav holds no answers"),
     ],
 )
-def test_what_is_no_table_says_so(name, text, match, tmp_path):
+def test_other_files_are_refused(name, text, match, tmp_path):
     if text is not None:
         (tmp_path / name).write_text(text)
     with pytest.raises(ParameterError, match=match):
         compare(tmp_path / name, tmp_path / name)
 
 
-def test_a_folder_without_results_says_so(tmp_path):
+def test_a_folder_without_results_is_refused(tmp_path):
     with pytest.raises(ParameterError, match="holds no answers"):
         tally(tmp_path)

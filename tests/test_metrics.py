@@ -29,30 +29,30 @@ def test_a_label_without_clips_does_not_count():
     assert np.isnan(metrics.recalls(confusion)[3])
     assert metrics.uar(confusion) == metrics.uar(np.array(CONFUSION))
     assert metrics.macro_f1(confusion) == metrics.macro_f1(np.array(CONFUSION))
-    found = metrics.report(TRUTH, ANSWER, EMOTIONS[:4])
-    assert found["recall"] == {"neutral": 0.75, "calm": 0.5, "happy": 0.5, "sad": None}
+    scores = metrics.report(TRUTH, ANSWER, EMOTIONS[:4])
+    assert scores["recall"] == {"neutral": 0.75, "calm": 0.5, "happy": 0.5, "sad": None}
 
 
 def test_report_holds_plain_numbers():
-    found = metrics.report(TRUTH, ANSWER, ("neutral", "calm", "happy"))
-    assert found["confusion"] == CONFUSION and type(found["confusion"][0][0]) is int
-    assert {type(found[key]) for key in ("accuracy", "uar", "macro_f1")} == {float}
-    assert found["neutral_calm_merged"]["accuracy"] == pytest.approx(0.8)
-    assert found["neutral_calm_merged"]["uar"] == pytest.approx((1 + 0.5) / 2)
+    scores = metrics.report(TRUTH, ANSWER, ("neutral", "calm", "happy"))
+    assert scores["confusion"] == CONFUSION and type(scores["confusion"][0][0]) is int
+    assert {type(scores[key]) for key in ("accuracy", "uar", "macro_f1")} == {float}
+    assert scores["neutral_calm_merged"]["accuracy"] == pytest.approx(0.8)
+    assert scores["neutral_calm_merged"]["uar"] == pytest.approx((1 + 0.5) / 2)
 
 
-def test_merged_takes_two_labels_for_one():
-    one = metrics.merged(np.array(CONFUSION), ("neutral", "calm", "happy"))
-    assert one.tolist() == [[6, 0], [2, 2]]
+def test_merged_joins_two_labels():
+    merged = metrics.merged(np.array(CONFUSION), ("neutral", "calm", "happy"))
+    assert merged.tolist() == [[6, 0], [2, 2]]
     apart = metrics.merged(np.array(CONFUSION), ("calm", "happy", "neutral"))
-    assert apart.tolist() == [[1, 1], [2, 6]]  # at the place of neutral, wherever calm stands
+    assert apart.tolist() == [[1, 1], [2, 6]]  # at the index of neutral, before or after calm
     unmerged = metrics.merged(np.array(CONFUSION), ("neutral", "happy", "sad"))
     assert unmerged.tolist() == CONFUSION
 
 
 def test_softmax():
-    found = metrics.softmax(np.array([[0.0, np.log(3)], [1000.0, 1000.0], [-1e30, 0.0]]))
-    np.testing.assert_allclose(found, [[0.25, 0.75], [0.5, 0.5], [0, 1]])
+    probabilities = metrics.softmax(np.array([[0.0, np.log(3)], [1000.0, 1000.0], [-1e30, 0.0]]))
+    np.testing.assert_allclose(probabilities, [[0.25, 0.75], [0.5, 0.5], [0, 1]])
 
 
 # --- Interval ---
@@ -92,15 +92,15 @@ def test_interval_of_a_gain():
     assert 0 < low < gain < high
     assert metrics.gain_interval(before, before) == (0, 0)
     assert metrics.gain_interval(after, before) == pytest.approx((-high, -low))
-    # Speakers differ among themselves, before and after alike: that is no doubt about the gain.
+    # Speakers differ alike before and after: that does not widen the interval of the gain.
     wide = metrics.bootstrap(before)
     assert high - low < (wide[1] - wide[0]) / 2
 
 
 def test_matrices_of_speakers():
-    found = metrics.speaker_matrices(TRUTH, ANSWER, ["b"] * 4 + ["a"] * 6, 3)
-    assert found[1].tolist() == [[3, 1, 0], [0, 0, 0], [0, 0, 0]] and found.sum(axis=0).tolist() == CONFUSION
-    assert metrics.bootstrap(found) == metrics.speaker_interval(TRUTH, ANSWER, ["b"] * 4 + ["a"] * 6, 3)
+    matrices = metrics.speaker_matrices(TRUTH, ANSWER, ["b"] * 4 + ["a"] * 6, 3)
+    assert matrices[1].tolist() == [[3, 1, 0], [0, 0, 0], [0, 0, 0]] and matrices.sum(axis=0).tolist() == CONFUSION
+    assert metrics.bootstrap(matrices) == metrics.speaker_interval(TRUTH, ANSWER, ["b"] * 4 + ["a"] * 6, 3)
 
 
 # --- Calibration ---
@@ -117,9 +117,9 @@ def test_calibration_error_by_hand():
 def test_reliability_by_hand():
     confidence = np.array([0.95, 1.0, 0.97, 0.94, 0.52, 0.5])
     right = np.array([1, 1, 1, 0, 0, 1], bool)
-    stated, found, count = metrics.reliability(confidence, right, bins=10)
-    assert count.tolist() == [2, 4] and found.tolist() == [0.5, 0.75]  # bins without answers are left out
-    assert stated.tolist() == pytest.approx([0.51, 0.965])
+    mean_confidence, accuracy, count = metrics.reliability(confidence, right, bins=10)
+    assert count.tolist() == [2, 4] and accuracy.tolist() == [0.5, 0.75]  # empty bins are left out
+    assert mean_confidence.tolist() == pytest.approx([0.51, 0.965])
 
 
 def test_coverage_by_hand():
@@ -131,7 +131,7 @@ def test_coverage_by_hand():
     assert metrics.accuracy_at_coverage(confidence, right, 1.0) == 0.5
 
 
-def test_coverage_gives_equal_confidences_together():
+def test_coverage_accepts_equal_confidences_together():
     coverage, accuracy = metrics.risk_coverage(np.array([0.9, 0.5, 0.9, 0.9]), np.array([1, 1, 0, 0], bool))
     assert coverage.tolist() == [0.75, 1] and accuracy.tolist() == pytest.approx([1 / 3, 0.5])
     assert metrics.accuracy_at_coverage(np.ones(5), np.arange(5) > 0, 0.5) == 0.8
@@ -141,11 +141,11 @@ def test_curves_are_plain_and_agree_with_the_functions():
     rng = np.random.default_rng(5)
     confidence = rng.random(700)
     right = rng.random(700) < confidence
-    found = json.loads(json.dumps(metrics.confidence_curves(confidence, right), allow_nan=False))
-    assert len(found["coverage"]["accuracy"]) == 100 and sum(found["reliability"]["count"]) == 700
-    assert found["coverage"]["coverage"][49] == 0.5
-    assert found["coverage"]["accuracy"][49] == metrics.accuracy_at_coverage(confidence, right, 0.5)
-    assert found["coverage"]["accuracy"][-1] == pytest.approx(right.mean())
+    curves = json.loads(json.dumps(metrics.confidence_curves(confidence, right), allow_nan=False))
+    assert len(curves["coverage"]["accuracy"]) == 100 and sum(curves["reliability"]["count"]) == 700
+    assert curves["coverage"]["coverage"][49] == 0.5
+    assert curves["coverage"]["accuracy"][49] == metrics.accuracy_at_coverage(confidence, right, 0.5)
+    assert curves["coverage"]["accuracy"][-1] == pytest.approx(right.mean())
 
 
 @pytest.mark.parametrize("wanted", [0.5, 1.0, 2.0])
@@ -155,9 +155,9 @@ def test_temperature_recovers_the_one_that_was_used(wanted):
     probabilities = metrics.softmax(scores)
     truth = (probabilities.cumsum(axis=1) < rng.random((5_000, 1))).sum(axis=1)
     distorted = wanted * (scores - scores.max(axis=1, keepdims=True))
-    found = metrics.temperature(distorted, truth)
-    assert found == pytest.approx(wanted, rel=0.06)
-    calibrated = metrics.softmax(distorted / found)
+    temperature = metrics.temperature(distorted, truth)
+    assert temperature == pytest.approx(wanted, rel=0.06)
+    calibrated = metrics.softmax(distorted / temperature)
     assert metrics.calibration_error(calibrated.max(axis=1), calibrated.argmax(axis=1) == truth) < 0.03
 
 
@@ -165,7 +165,7 @@ def test_temperature_recovers_the_one_that_was_used(wanted):
 
 
 def given(confidence: np.ndarray, right: np.ndarray, threshold: float) -> np.ndarray:
-    """Hits and misses among the answers that `Recognizer` would give without doubt."""
+    """Return the hits and misses among the predictions that `Recognizer` would not mark as uncertain."""
     return right[confidence >= threshold]
 
 
@@ -187,7 +187,7 @@ def test_threshold_gives_the_wanted_accuracy():
     assert given(confidence, right, lower).mean() < 0.85
 
 
-def test_threshold_above_everything_where_nothing_is_sure_enough():
+def test_threshold_above_all_if_none_is_accurate_enough():
     confidence = np.array([0.9, 1.0, 0.7])
     threshold = metrics.confidence_threshold(confidence, np.zeros(3, bool), 0.85)
     assert not len(given(confidence, np.zeros(3, bool), threshold)) and np.isfinite(threshold)

@@ -1,4 +1,4 @@
-"""Sound in: decoding, checks, resampling, voice activity and the microphone."""
+"""Audio input: decoding, checks, resampling, voice activity detection and the microphone."""
 
 from ser.audio.loading import Recording, load_waveform, open_recording
 

@@ -1,7 +1,7 @@
-"""Decoders behind `ser.audio.loading`: libsndfile for what it knows (WAV, FLAC, OGG, MP3, AIFF ...), PyAV for the rest.
+"""Decoders of `ser.audio.loading`: libsndfile for its formats (WAV, FLAC, OGG, MP3, AIFF ...), PyAV for all others.
 
-Both read forward in chunks, say what the container promised, and stop at the first damage. Content decides which
-one is used: neither ever sees the recording's name.
+Both read forward in chunks, report the length that the container promised, and stop at the first damage. The content
+decides which one is used: neither sees the recording's name.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ DEMUXERS = (
     "mov,matroska,webm,mp3,aac,ac3,eac3,dts,truehd,loas,amr,asf,avi,flv,rm,mpeg,mpegts,ogg,flac,wav,w64,aiff,caf,au,"
     "ape,tta,wv,tak,mpc,mpc8,dsf"
 )
-# Containers whose durations are promises; elsewhere FFmpeg guesses them from the bit rate.
+# Containers that store durations; for others FFmpeg guesses them from the bit rate.
 TIMED_CONTAINERS = {"mov,mp4,m4a,3gp,3g2,mj2": "MP4/M4A", "matroska,webm": "WebM"}
 
-UNKNOWN_FRAMES = 2**62  # from here on libsndfile means that it cannot tell
+UNKNOWN_FRAMES = 2**62  # from here on a count of libsndfile means unknown
 STREAMED_BYTES = 2**31 - 2**20  # chunk sizes from here on are placeholders of recorders that write into a pipe
 MP3_FRAME = 1152
 PARTIAL_CHUNK = re.compile(r"(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)")
@@ -41,11 +41,11 @@ MAX_OGG_PAGE = 65_307  # bytes
 
 
 class Decoder(Protocol):
-    """An open recording. `sample_rate` in Hz and `channels` are the source's own, and not yet held against limits.
+    """Decode an open recording. `sample_rate` in Hz and `channels` are the source's, not yet checked against limits.
 
-    `length_s` is how long decoding is expected to go on and `promised_s` how long the container says the sound is,
-    both None where unknown; coders' padding makes intact recordings miss `promised_s` by up to `slack_s`.
-    `damaged` holds once decoding has met a damage.
+    `length_s` is the expected length of the decoded sound and `promised_s` the length by the container, None if
+    unknown; because of coders' padding intact recordings differ from `promised_s` by up to `slack_s`.
+    `damaged` is true once decoding has met a damage.
     """
 
     format: str
@@ -61,14 +61,14 @@ class Decoder(Protocol):
     def promised_s(self) -> float | None: ...
 
     def chunks(self, n_frames: int) -> Iterator[np.ndarray]:
-        """Float32 chunks of shape (up to `n_frames`, channels), until the end or the first damage."""
+        """Yield float32 chunks of shape (up to `n_frames`, channels), until the end or the first damage."""
         ...
 
     def close(self) -> None: ...
 
 
 def open_decoder(file: BinaryIO, label: str) -> Decoder:
-    """The decoder for a seekable binary file, by its content. Raises `AudioError`, which calls the file `label`."""
+    """Open the decoder for the content of a seekable binary file. Raises `AudioError`, which names the file `label`."""
     decoder = None if _is_unmeasured_mp3(file) else _open_sndfile(file)
     if decoder is not None and not _has_lost_size(decoder, file):
         return decoder
@@ -85,7 +85,7 @@ def _open_sndfile(file: BinaryIO) -> SndfileDecoder | None:
 
 
 def _is_unmeasured_mp3(file: BinaryIO) -> bool:
-    """An MP3 whose first frame, behind any ID3 tag, does not tell how many there are: libsndfile would cut it short."""
+    """Return whether an MP3's first frame, after any ID3 tag, holds no frame count: libsndfile would cut it short."""
     head = file.read(10)
     tag_size = sum((byte & 127) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=False))
     file.seek(10 + tag_size if head.startswith(b"ID3") else 0)
@@ -95,12 +95,12 @@ def _is_unmeasured_mp3(file: BinaryIO) -> bool:
 
 
 def _has_lost_size(decoder: SndfileDecoder, file: BinaryIO) -> bool:
-    """A recorder that writes into a pipe left the size at 0, though there is room for sound behind the header."""
+    """Return whether a recorder that wrote into a pipe left the size at 0, though sound follows the header."""
     return decoder.n_frames == 0 and file.seek(0, os.SEEK_END) > 4096
 
 
 def _nameless(file: BinaryIO) -> SimpleNamespace:
-    """Only what decoders need: without a name that could decide the format, and without a way to close it."""
+    """Return the file without a name, which could decide the format, and without a way to close it."""
 
     def seek(offset: int, whence: int = os.SEEK_SET) -> int:
         try:
@@ -113,14 +113,14 @@ def _nameless(file: BinaryIO) -> SimpleNamespace:
 
 
 class _ForwardFile(sf.SoundFile):
-    """Reads straight on. soundfile seeks after every block, which costs time and loses the place in a damaged OGG."""
+    """Read only forward. soundfile seeks after every block, which is slow and loses the position in a damaged OGG."""
 
     def seekable(self) -> bool:
         return False
 
 
 class SndfileDecoder:
-    """What libsndfile decodes."""
+    """Decode with libsndfile."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._source, self._file = file, _ForwardFile(_nameless(file))
@@ -135,7 +135,7 @@ class SndfileDecoder:
 
     @property
     def promised_s(self) -> float | None:
-        """`length_s`, or what a chunk that ends early announced: libsndfile notes both sizes in its log."""
+        """Return `length_s`, or the length that a truncated chunk announced: libsndfile logs both sizes."""
         partial = PARTIAL_CHUNK.search(self._file.extra_info)
         announced, present = map(int, partial.groups()) if partial else (0, 0)
         if self.length_s is None or not 0 < announced < STREAMED_BYTES:
@@ -143,8 +143,8 @@ class SndfileDecoder:
         return self.length_s * announced / present if present else math.inf
 
     def chunks(self, n_frames: int) -> Iterator[np.ndarray]:
-        step = MP3_FRAME if self.format == "MP3" else n_frames  # a damage takes the whole read of an MP3 with it
-        dtype = "int16" if self._file.subtype == "PCM_16" else "float32"  # integers come several times faster
+        step = MP3_FRAME if self.format == "MP3" else n_frames  # a damage loses the whole read of an MP3
+        dtype = "int16" if self._file.subtype == "PCM_16" else "float32"  # integers are read several times faster
         left, ended = self.n_frames, False
         while left > 0 and not ended:
             chunk, ended = self._read(np.empty((min(step, left), self.channels), dtype))
@@ -154,7 +154,7 @@ class SndfileDecoder:
         self.damaged |= self.format == "OGG" and _is_unfinished_ogg(self._source)
 
     def _read(self, out: np.ndarray) -> tuple[np.ndarray, bool]:
-        """Fill `out`; the part of it that was decoded, and whether nothing follows."""
+        """Read into `out`; return the part of it that was decoded, and whether nothing follows."""
         start = self._file.tell()
         try:
             chunk = self._file.read(out=out)
@@ -168,7 +168,7 @@ class SndfileDecoder:
 
 
 def _is_unfinished_ogg(file: BinaryIO) -> bool:
-    """Whether the last page of an OGG is incomplete or does not say that it is the last."""
+    """Return whether the last page of an OGG is incomplete or not marked as the last."""
     file.seek(max(0, file.seek(0, os.SEEK_END) - MAX_OGG_PAGE))
     tail = file.read()
     page = tail[max(0, tail.rfind(b"OggS")) :]
@@ -179,12 +179,12 @@ def _is_unfinished_ogg(file: BinaryIO) -> bool:
 
 
 class AvDecoder:
-    """What FFmpeg's demuxers and decoders know, from the bytes in hand and from nowhere else."""
+    """Decode with FFmpeg's demuxers and decoders, from the given bytes and nothing else."""
 
     slack_s = 0.25  # priming and padding of AAC and Opus
 
     def __init__(self, file: BinaryIO, label: str) -> None:
-        import av  # most recordings never need it
+        import av  # most recordings do not need it
 
         self._av, self._file = av, file
         options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "none"}
@@ -199,11 +199,13 @@ class AvDecoder:
         self.damaged = False
         self._end = 0
         self._frames = self._decode()
-        self._first = next(self._frames, None)  # what comes out counts: HE-AAC doubles the rate of its header
+        self._first = next(self._frames, None)  # decoded values count: HE-AAC doubles the rate of its header
         if self._first is None:
             self.close()
-            found = f"no sound could be decoded from this {self.format} (0.0 s): it has no sound track, or is damaged"
-            raise AudioError(f"{label}: {found}. Record it again or fetch an undamaged copy.")
+            raise AudioError(
+                f"{label}: no sound could be decoded from this {self.format} (0.0 s): it has no sound track, or is "
+                "damaged. Record it again or fetch an undamaged copy."
+            )
         self.sample_rate, self.channels = self._first.sample_rate, self._first.layout.nb_channels
 
     @property
@@ -221,8 +223,8 @@ class AvDecoder:
         return self._container.duration / self._av.time_base if is_its_own else None
 
     def chunks(self, n_frames: int) -> Iterator[np.ndarray]:
-        """Chunks of one coder frame each, whatever `n_frames`."""
-        resampler = self._av.AudioResampler(format="flt")  # packed: eight planes are one too many for PyAV
+        """Yield chunks of one coder frame each, whatever `n_frames`."""
+        resampler = self._av.AudioResampler(format="flt")  # packed: PyAV cannot convert eight planes
         frame = self._first
         while frame is not None:
             if (frame.sample_rate, frame.layout.nb_channels) != (self.sample_rate, self.channels):
@@ -232,10 +234,10 @@ class AvDecoder:
             frame = next(self._frames, None)
 
     def _decode(self) -> Iterator[Any]:
-        """Decoded frames up to the end or the first damage."""
+        """Yield decoded frames up to the end or the first damage."""
         try:
             for packet in self._container.demux(self._streams) if self._streams else ():
-                if packet.is_corrupt and self._kind != "wav":  # a WAV comes here when its size is lost: no promise
+                if packet.is_corrupt and self._kind != "wav":  # a WAV whose size is lost promises no length
                     self.damaged = True
                     return
                 self._end = packet.pos + packet.size if packet.size else self._end
@@ -246,10 +248,10 @@ class AvDecoder:
         self.damaged = self._has_unfinished_block()
 
     def _has_unfinished_block(self) -> bool:
-        """A browser's WebM has no duration; that it was cut shows by a block that begins and was not decoded."""
+        """Return whether a WebM ends inside a block: a browser's has no duration that would show that it was cut."""
         if self._kind != "matroska,webm" or len(self._container.streams) > 1:
             return False
-        self._file.seek(self._end + 4)  # positions leave out the 4 bytes before the coder's data
+        self._file.seek(self._end + 4)  # positions exclude the 4 bytes before the coder's data
         return self._file.read(1) in (b"\xa0", b"\xa3")
 
     def close(self) -> None:
@@ -257,15 +259,15 @@ class AvDecoder:
 
 
 def _undecodable(file: BinaryIO, label: str) -> AudioError:
-    """What the first bytes look like, for a file that no decoder opens."""
+    """Return the error for a file that no decoder opens, by its first bytes."""
     file.seek(0)
     head = file.read(64)
     name = next((name for magic, name in MAGIC.items() if head.startswith(magic)), None)
     name = "MP4/M4A" if head[4:8] == b"ftyp" else name
     if name:
-        found = f"this begins like {name}, but it is damaged or incomplete (0.0 s decoded)"
+        reason = f"this begins like {name}, but it is damaged or incomplete (0.0 s decoded)"
     elif all(byte >= 32 or byte in b"\t\r\n" for byte in head):
-        found = "this is text, not sound"
+        reason = "this is text, not sound"
     else:
-        found = f"not a known recording (it begins with the bytes {head[:4].hex(' ')})"
-    return AudioError(f"{label}: {found}. Accepted: {ACCEPTED}.")
+        reason = f"not a known recording (it begins with the bytes {head[:4].hex(' ')})"
+    return AudioError(f"{label}: {reason}. Accepted: {ACCEPTED}.")

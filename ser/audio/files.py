@@ -1,4 +1,4 @@
-"""Names of sound files: the endings that are read, and all such files under a folder."""
+"""Sound files: the endings of their names, and all of them in a folder."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ SOUND_ENDINGS |= {".m4a", ".m4b", ".mp4", ".3gp", ".aac", ".amr", ".wma", ".webm
 
 
 def sound_files(
-    folder: Path, above: tuple[Path, ...] = (), *, unlisted: dict[Path, OSError] | None = None
+    folder: Path, parents: tuple[Path, ...] = (), *, unlisted: dict[Path, OSError] | None = None
 ) -> Iterator[Path]:
-    """Every file with a sound's ending under `folder`, sorted by name, links followed, hidden ones left out.
+    """Yield every file with a sound's ending below `folder`, sorted by name; links are followed, hidden files skipped.
 
-    A folder that may not be listed is put into `unlisted` with the reason; without that, `OSError` is raised.
+    A folder that cannot be listed is added to `unlisted` with the error; without `unlisted` the `OSError` is raised.
     """
-    here = folder.resolve()
-    if here in above:  # a link that leads back up
+    real = folder.resolve()
+    if real in parents:  # a link that leads back up
         return
     try:
-        shown = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith((".", "__MACOSX"))]
-        entries = [(entry, entry.is_dir()) for entry in shown]
+        visible = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith((".", "__MACOSX"))]
+        entries = [(entry, entry.is_dir()) for entry in visible]
     except OSError as error:
         if unlisted is None:
             raise
@@ -29,6 +29,6 @@ def sound_files(
         return
     for entry, is_folder in entries:
         if is_folder:
-            yield from sound_files(entry, (*above, here), unlisted=unlisted)
+            yield from sound_files(entry, (*parents, real), unlisted=unlisted)
         elif entry.suffix.lower() in SOUND_ENDINGS:
             yield entry

@@ -10,10 +10,9 @@ import io
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, Protocol, TypeGuard
 
 import numpy as np
@@ -117,7 +116,7 @@ def open_recording(source: Source, *, max_s: float = MAX_PREDICT_S, max_bytes: i
         return Recording(decoder, label, max_s, stack.pop_all())
 
 
-class Recording:
+class Recording(AbstractContextManager["Recording"]):
     """Hold an open recording: `format` ("WAV"), `sample_rate` in Hz, `channels`, `length_s` by its header or None.
 
     `clipped` and `cut_off` (see `Waveform`) are valid once the blocks have been read. `with`, `close()` and the end of
@@ -153,10 +152,7 @@ class Recording:
     def close(self) -> None:
         self._stack.close()
 
-    def __enter__(self) -> Recording:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _frames(self, block_s: float) -> Iterator[np.ndarray]:
@@ -233,8 +229,8 @@ def _open_path(path: Path) -> BinaryIO:
         if path.is_dir():
             raise AudioError(f"{label}: this is a folder. Give one recording: {ACCEPTED}.")
         if not path.is_file():  # a device or a pipe may have no end
-            found = "not a regular file" if path.exists() else "no such file"
-            raise AudioError(f"{label}: {found}. Give the path of a recording: {ACCEPTED}.")
+            reason = "not a regular file" if path.exists() else "no such file"
+            raise AudioError(f"{label}: {reason}. Give the path of a recording: {ACCEPTED}.")
         return path.open("rb")
     except OSError as error:
         raise AudioError(f"{label}: cannot be opened ({error.strerror}). Check its name and rights.") from error
@@ -333,11 +329,11 @@ def _check_header(decoder: Decoder, label: str, max_s: float) -> None:
         raise _too_long(label, f"{length_s:,.1f} s", max_s)
 
 
-def _too_long(label: str, found: str, max_s: float) -> AudioError:
+def _too_long(label: str, length: str, max_s: float) -> AudioError:
     advice = "Cut it into parts"
     if max_s < MAX_TIMELINE_S:
         advice += ", or use `timeline` of the command line, Python or the service"
-    return AudioError(f"{label}: {found} long; accepted are up to {max_s:,.0f} s. {advice}.")
+    return AudioError(f"{label}: {length} long; accepted are up to {max_s:,.0f} s. {advice}.")
 
 
 def _require_finite(samples: np.ndarray, label: str, advice: str = "Export it again as 16-bit") -> None:
@@ -346,8 +342,7 @@ def _require_finite(samples: np.ndarray, label: str, advice: str = "Export it ag
             return
     wrong = samples.size - np.count_nonzero(np.isfinite(samples))
     if wrong:
-        found = f"{wrong:,} of {samples.size:,} samples are not finite (NaN or infinite)"
-        raise AudioError(f"{label}: {found}. {advice}.")
+        raise AudioError(f"{label}: {wrong:,} of {samples.size:,} samples are not finite (NaN or infinite). {advice}.")
 
 
 # --- Mixing, resampling, clipping ---

@@ -1,4 +1,4 @@
-"""Sound from a microphone, through PortAudio: 16-bit mono PCM as it arrives, kept by nobody who does not ask for it."""
+"""Microphone input through PortAudio: 16-bit mono PCM as it arrives, not stored anywhere."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ from ser.extras import needs
 from ser.types import AudioError, ParameterError
 
 BLOCK_S = 0.05
-STALL_S = 3.0  # without any sound, after which a microphone counts as gone
-END_S = 1.0  # in which a stream ends by itself, unless its microphone is gone
+STALL_S = 3.0  # without a block, after which a microphone counts as disconnected
+END_S = 1.0  # in which a stream ends by itself, unless its microphone is disconnected
 PAUSE_S = 1.0  # of silence after speech
 FLOOR_DB = -60.0  # of full scale; a quieter block shows no level
 
 
 class Microphone:
-    """An input of this machine by its number, its name or a part of it; without one the system's.
+    """Record from an input of this machine, by its number, its name or a part of it; by default the system's.
 
-    `name` is what the system calls it, `rate` its own in Hz, `lost` whether sound was dropped because the machine was
-    too busy. Raises `ParameterError` where there is none, or no library to ask.
+    `name` is its name in the system, `rate` its own in Hz, `lost` whether sound was dropped because the machine was too
+    busy. Raises `ParameterError` if there is none, or a library is missing.
     """
 
     def __init__(self, device: str | None = None) -> None:
         self._library = _portaudio()
-        found = self._find(device)
-        self._index: int = found["index"]
-        self.name: str = found["name"]
-        self.rate = min(max(round(found["default_samplerate"]), MIN_RATE), MAX_RATE)
+        info = self._find(device)
+        self._index: int = info["index"]
+        self.name: str = info["name"]
+        self.rate = min(max(round(info["default_samplerate"]), MIN_RATE), MAX_RATE)
         self.lost = False
 
     def blocks(self) -> Generator[bytes, None, None]:
-        """All that has arrived since the last block, from now until this is closed.
+        """Yield the sound since the last block, from now until this generator is closed.
 
-        Raises `ParameterError` where the microphone cannot be opened, `AudioError` where it falls silent for good.
+        Raises `ParameterError` if the microphone cannot be opened, `AudioError` if it stops sending.
         """
         arrived: SimpleQueue[bytes] = SimpleQueue()
 
-        def hear(pcm: bytes, *, overflowed: bool) -> None:
+        def receive(pcm: bytes, *, overflowed: bool) -> None:
             self.lost |= overflowed
             arrived.put(pcm)
 
-        with self._opened(hear):
+        with self._opened(receive):
             while True:
                 try:
                     pcm = arrived.get(timeout=STALL_S)
@@ -63,35 +63,35 @@ class Microphone:
                 yield pcm + b"".join(arrived.get() for _ in range(arrived.qsize()))
 
     @contextmanager
-    def _opened(self, hear: Callable[..., None]) -> Iterator[None]:
-        """A stream that hands its blocks to `hear`, in a thread of PortAudio's, which ends it itself in the end.
+    def _opened(self, receive: Callable[..., None]) -> Iterator[None]:
+        """Open a stream that passes its blocks to `receive`, in a thread of PortAudio's, which also ends the stream.
 
-        Ended from outside, it can block for good in the midst of waiting for sound.
+        Ended from another thread, it can block for ever while it waits for sound.
         """
         form = {"channels": 1, "dtype": "int16", "samplerate": self.rate, "blocksize": round(BLOCK_S * self.rate)}
-        enough, over = Event(), Event()
+        stop, ended = Event(), Event()
 
         def callback(pcm: Any, n_frames: int, time: Any, status: Any) -> None:
-            if enough.is_set():
+            if stop.is_set():
                 raise self._library.CallbackAbort
-            hear(bytes(pcm), overflowed=bool(status.input_overflow))
+            receive(bytes(pcm), overflowed=bool(status.input_overflow))
 
         try:
-            with _interrupts_kept_off():
+            with _interrupts_blocked():
                 stream = self._library.RawInputStream(
-                    device=self._index, callback=callback, finished_callback=over.set, **form
+                    device=self._index, callback=callback, finished_callback=ended.set, **form
                 )
                 stream.start()
         except self._library.PortAudioError as error:
             raise ParameterError(
-                f"The microphone {self.name} cannot be opened: {error}. Does another program hold it? Close that, or "
+                f"The microphone {self.name} cannot be opened: {error}. Close another program that uses it, or "
                 "choose another with --device."
             ) from error
         try:
             yield
         finally:
-            enough.set()
-            over.wait(END_S)
+            stop.set()
+            ended.wait(END_S)
             stream.close()
 
     def _find(self, device: str | None) -> dict[str, Any]:
@@ -99,28 +99,28 @@ class Microphone:
         try:
             return dict(self._library.query_devices(key, "input"))
         except (ValueError, self._library.PortAudioError) as error:
-            inputs = [one["name"] for one in self._library.query_devices() if one["max_input_channels"]]
+            inputs = [info["name"] for info in self._library.query_devices() if info["max_input_channels"]]
             raise ParameterError(_missing(device, inputs)) from error
 
 
 @contextmanager
 def interrupted() -> Iterator[Event]:
-    """An event that the first Ctrl-C sets, so that what was heard until then is whole.
+    """Provide an event that Ctrl-C sets, so that the recording so far stays complete.
 
-    An exception instead could come while PortAudio opens a stream, which would then run on after its callback is gone.
+    An exception instead could occur while PortAudio opens a stream, which would then run without its callback.
     """
-    asked = Event()
-    before = signal.signal(signal.SIGINT, lambda *_: asked.set())
+    pressed = Event()
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.set())
     try:
-        yield asked
+        yield pressed
     finally:
         signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
-def _interrupts_kept_off() -> Iterator[None]:
-    """Ctrl-C waits; threads that start meanwhile never get it, since it would break off their waiting for sound."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows, where Ctrl-C breaks nothing off
+def _interrupts_blocked() -> Iterator[None]:
+    """Delay Ctrl-C; threads that start meanwhile never receive it, since it would interrupt their wait for sound."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows, where Ctrl-C interrupts no wait
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -131,7 +131,7 @@ def _interrupts_kept_off() -> Iterator[None]:
 
 
 def _portaudio() -> Any:
-    """The library `sounddevice`, which brings PortAudio on some systems and wants it there on others."""
+    """Import `sounddevice`, which contains PortAudio on some systems and needs it installed on others."""
     with needs("record", "the microphone"):
         try:
             import sounddevice
@@ -146,12 +146,12 @@ def _portaudio() -> Any:
 def _missing(device: str | None, inputs: list[str]) -> str:
     if not inputs:
         return "No microphone was found. Connect one, or ask about a recording: ser predict FILE."
-    found = "The system names no microphone" if device is None else f"No microphone, or more than one, is {device!r}"
-    return f"{found}; choose one with --device: {', '.join(dict.fromkeys(inputs))}."
+    reason = "The system names no microphone" if device is None else f"No microphone, or more than one, is {device!r}"
+    return f"{reason}; choose one with --device: {', '.join(dict.fromkeys(inputs))}."
 
 
 def until_pause(blocks: Iterable[bytes], rate: int) -> Iterator[bytes]:
-    """Blocks of PCM at `rate` (Hz) to where somebody has spoken and then kept silent for a second."""
+    """Yield blocks of PCM at `rate` (Hz) until speech is followed by a second of silence."""
     finder = SpeechFinder(rate)
     has_spoken, end = False, 0
     for pcm in blocks:
@@ -163,7 +163,7 @@ def until_pause(blocks: Iterable[bytes], rate: int) -> Iterator[bytes]:
 
 
 def first(blocks: Iterable[bytes], n_bytes: int) -> Iterator[bytes]:
-    """That many bytes of them, exactly."""
+    """Yield exactly the first `n_bytes` of the blocks."""
     for pcm in blocks:
         yield pcm[:n_bytes]
         n_bytes -= len(pcm)
@@ -172,7 +172,7 @@ def first(blocks: Iterable[bytes], n_bytes: int) -> Iterator[bytes]:
 
 
 def level(pcm: bytes) -> float:
-    """How loud the loudest sample is: 0 from -60 dB of full scale down, 1 at full scale."""
+    """Return the level of the loudest sample: 0 at -60 dB of full scale and below, 1 at full scale."""
     peak = float(np.abs(_samples(pcm)).max(initial=0.0))
     return max(0.0, 1 - 20 * math.log10(peak) / FLOOR_DB) if peak else 0.0
 

