@@ -23,17 +23,15 @@ import pexpect
 import pytest
 import soundfile as sf
 from golden.make import RATE, noise, voice
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 import ser
 from ser.audio.loading import MAX_PREDICT_S, MAX_RATE, load_waveform
 from ser.audio.microphone import PAUSE_S, Microphone, first, level, until_pause
 from ser.audio.pcm import wav_header
 from ser.cli import main as cli
-from ser.cli.interactive import PROMPT
-from ser.cli.live import _tell_whole, answers
-from ser.cli.output import Scores
-from ser.cli.record import LONGEST_S, recorded
+from ser.cli.live import predictions, print_whole
+from ser.cli.record import LONGEST_S, record_wav
 from ser.extras import advice
 from ser.history import History
 from ser.inference.artifact import ARTIFACTS
@@ -90,11 +88,12 @@ class Fast:
             yield bytes(2 * self.rate)
 
 
+@pytest.mark.slow
 def test_no_more_is_recorded_than_can_be_answered():
-    with pytest.raises(ParameterError, match=r"studio records at 192,000 Hz, of which 68 s can be answered, found 120"):
-        recorded(Fast(), LONGEST_S)
+    with pytest.raises(ParameterError, match=r"studio records at 192,000 Hz, of which 68 s .*, found 120"):
+        record_wav(Fast(), LONGEST_S)
     for pause in (False, True):
-        wav = recorded(Fast(), LONGEST_S if pause else 68, pause=pause)
+        wav = record_wav(Fast(), LONGEST_S if pause else 68, pause=pause)
         assert load_waveform(wav).duration_s == 68
 
 
@@ -108,36 +107,36 @@ def test_live_answers_are_those_of_the_stretches_and_of_the_whole():
     """In quarters none is left out; where much comes at once only the latest is answered."""
     recognizer, sound = ser.load("dense105"), pcm(voice(4.6))
     heard = Stream(RATE, 1)
-    found = list(answers(recognizer, heard, pieces(sound, RATE // 10)))
+    found = list(predictions(recognizer, heard, pieces(sound, RATE // 10)))
     assert [t_s for t_s, _ in found] == [0.25 * k for k in range(1, 19)]
     for t_s, prediction in found[::5]:
         end = round(t_s * RATE) * 2
         stretch = sound[max(0, end - round(3.5 * RATE) * 2) : end]
         assert prediction == recognizer.predict(wav_header(RATE, 1, len(stretch)) + stretch)
     assert heard.whole() == (4.6, wav_header(RATE, 1, len(sound)) + sound)
-    rare = [t_s for t_s, _ in answers(recognizer, Stream(RATE, 1), pieces(sound, 4 * RATE))]
+    rare = [t_s for t_s, _ in predictions(recognizer, Stream(RATE, 1), pieces(sound, 4 * RATE))]
     assert rare == [2.0, 4.0, 4.5]
 
 
 def test_the_last_answer_is_about_the_whole(capsys):
     recognizer, sound = ser.load("dense105"), pcm(voice(2.0))
-    for format in Scores:
+    for format in ("table", "json"):
         heard = Stream(RATE, 1)
         list(heard.add(sound))
-        _tell_whole(recognizer, heard, format)
+        print_whole(recognizer, heard, format)
     table, line = capsys.readouterr().out.strip().rsplit("\n", 1)
     expected = recognizer.predict(wav_header(RATE, 1, len(sound)) + sound)
     assert json.loads(line) == {"t_s": 2.0, **expected.to_dict()} and expected.label in table
-    _tell_whole(recognizer, Stream(RATE, 1), Scores.json)
+    print_whole(recognizer, Stream(RATE, 1), "json")
     assert capsys.readouterr().out == ""
 
 
 def test_after_two_minutes_there_is_no_answer_about_the_whole(capsys):
     heard = Stream(8000, 1)
     list(heard.add(bytes(8000 * 2 * 130)))
-    _tell_whole(ser.load("dense105"), heard, Scores.json)
+    print_whole(ser.load("dense105"), heard, "json")
     said = capsys.readouterr()
-    assert said.out == "" and said.err.startswith("No answer about the whole: ") and "timeline" in said.err
+    assert said.out == "" and said.err.startswith("No prediction of the whole: ") and "timeline" in said.err
 
 
 # --- What is refused without a microphone ---
@@ -159,6 +158,7 @@ def test_without_the_extra(monkeypatch, capsys, command):
     assert sentence in refused(monkeypatch, capsys, command)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere sounddevice brings PortAudio")
 @pytest.mark.parametrize("command", ["record", "live"])
 def test_without_portaudio(command):
@@ -385,7 +385,7 @@ def test_live_ends_with_the_answer_about_all_that_came(heard_here):
                 came.extend(block)
                 yield block
 
-    assert 1 <= len(list(answers(recognizer, heard, overheard()))) <= 8
+    assert 1 <= len(list(predictions(recognizer, heard, overheard()))) <= 8
     t_s, whole = heard.whole()
     assert t_s == 2.0 and recognizer.predict(whole) == recognizer.predict(wav_header(real.rate, 1, len(came)) + came)
 
@@ -416,36 +416,7 @@ def test_a_microphone_that_is_pulled_out(tools, tmp_path):
     assert said.decode().splitlines()[-1].startswith("ser: The microphone default has given nothing for 3 s.")
 
 
-# --- Without a command ---
-
-
-def piped(lines: str | bytes) -> Result:
-    return CliRunner().invoke(cli.app, [], input=lines, env={"SER_MODEL": "dense105", "COLUMNS": "200"})
-
-
-def test_every_line_of_a_pipe_is_answered_until_quit():
-    found = piped(f"list\n'{SPOKEN}'\nsamples\nlist\nquit\n{SPOKEN}\n")
-    assert (found.exit_code, found.stdout.count("sharp.flac")) == (0, 2) and "No answers yet." in found.stderr
-    assert "The bus stops" in found.stdout and PROMPT not in found.output and "Enter records" not in found.output
-    assert piped("quit").output == ""
-
-
-@pytest.mark.parametrize("line", ["gone.wav", "-", "~nobody-of-that-name/clip.wav"])
-def test_a_pipe_goes_on_after_what_is_refused_and_ends_with_2(line):
-    found = piped(f"{line}\n{SPOKEN}")
-    assert found.exit_code == 2 and "no such file" in found.stdout and "sharp.flac" in found.stdout
-
-
-def test_a_pipe_hears_why_there_is_no_microphone(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sounddevice", None)
-    found = piped(f"\n{SPOKEN}\n")
-    assert found.exit_code == 2 and "needs sounddevice" in found.stderr and "sharp.flac" in found.stdout
-
-
-def test_a_recording_in_a_pipe_is_no_conversation():
-    for sound in (SPOKEN.read_bytes(), b"\xff\xfb\x90\x64"):
-        with pytest.raises(ParameterError, match=r"no lines of text\. .* ser predict -"):
-            raise piped(sound).exception
+# --- The conversation ---
 
 
 @pytest.mark.service
@@ -454,7 +425,7 @@ def test_a_conversation(microphone, tmp_path):
     asked = terminal({**microphone, "HOME": str(tmp_path), "COLUMNS": "150"})
     asked.expect("Enter records 3 s.*ser> ")
     asked.sendline("list")
-    asked.expect("No answers yet.*ser> ")
+    asked.expect("No predictions yet.*ser> ")
     asked.sendline("")
     asked.expect("Recording 3 s")
     asked.expect("sounds.*microphone.*ser> ")

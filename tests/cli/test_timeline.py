@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ import srt
 from golden.make import RATE
 from typer.testing import CliRunner, Result
 
+from ser.cli import output
 from ser.cli.main import app
 from ser.cli.output import save
-from ser.cli.timeline import Format
+from ser.cli.timeline import Format, clock
 from ser.files import check_writable
 from ser.inference.artifact import ARTIFACTS
 from ser.timeline.formats import WRITERS, write
@@ -50,10 +52,25 @@ def test_the_table_says_when_and_how(found):
     ran = run(SHARP)
     assert ran.exit_code == 0
     first = found.segments[0]
-    assert f"00:00:00.{round(1000 * first.start_s):03d}" in ran.stdout
+    assert f"0:00.{round(10 * first.start_s)} " in ran.stdout
     assert f" {first.label} " in ran.stdout and f"{first.confidence:.0%}" in ran.stdout
-    assert "of speech in 00:00:04.643: " in ran.stdout
+    assert "of speech in 0:04.6: " in ran.stdout
     assert ("close call: No emotion fits" in ran.stderr) is any("close_call" in one.reasons for one in found.segments)
+
+
+@pytest.mark.parametrize(("time_s", "shown"), [(22.34, "0:22.3"), (59.96, "1:00.0")])
+@pytest.mark.parametrize(("more_s", "more"), [(0, ""), (3600, "1:0"), (36000, "10:0")])
+def test_times_have_hours_only_if_the_recording_has(time_s, shown, more_s, more):
+    assert clock(time_s + more_s, bool(more)) == more + shown
+
+
+def test_a_narrow_table_keeps_the_times(found, monkeypatch):
+    monkeypatch.setattr(output.out, "width", 50)
+    heading, *lines = run(SHARP).stdout.splitlines()
+    assert heading.split() == ["from", "to", "sounds", "sure", "doubt"]
+    assert [line.split()[:2] for line in lines if line[0].isdigit()][:-1] == [
+        [clock(segment.start_s, False), clock(segment.end_s, False)] for segment in found.segments
+    ]
 
 
 @pytest.mark.parametrize("format", WRITERS)
@@ -63,7 +80,7 @@ def test_every_format_is_what_the_writer_writes_and_nothing_else(found, format):
 
 
 def test_the_formats_are_the_table_and_all_writers():
-    assert [one.value for one in Format] == ["table", *WRITERS]
+    assert get_args(Format) == ("table", *WRITERS)
 
 
 def test_a_file_is_written_in_the_format_of_its_ending(found, tmp_path):
@@ -132,7 +149,7 @@ def test_a_folder_that_goes_away_meanwhile_is_a_sentence(tmp_path):
 
 def test_without_speech_it_says_so(tmp_path):
     sf.write(tmp_path / "quiet.wav", np.zeros(2 * RATE), RATE)
-    assert "No speech was found in 00:00:02.000." in run(tmp_path / "quiet.wav").stdout
+    assert "No speech was found in 0:02.0." in run(tmp_path / "quiet.wav").stdout
 
 
 def test_a_damaged_file_says_so_beside_its_first_part(tmp_path):
