@@ -41,6 +41,24 @@ def test_pages_of_other_origins_need_to_be_listed(client, monkeypatch):
         assert "access-control-allow-origin" not in strange.headers
 
 
+def test_the_root_leads_to_the_documentation(client):
+    response = client.get("/", follow_redirects=False)
+    assert (response.status_code, response.headers["Location"]) == (307, "/docs")
+    assert "swagger" in client.get("/").text
+
+
+@pytest.mark.parametrize("prefix", ["", "/ser"])
+def test_the_documentation_works_behind_a_path_prefix(client, prefix):
+    """The prefix is stripped by the proxy or not."""
+    behind = TestClient(client.app, root_path="/ser")
+    page = behind.get(f"{prefix}/docs").text
+    links = re.findall(r"""(?:src|href|url)\s*[=:]\s*["']([^"']+)""", page)
+    assert len(links) == 4 and all(link.startswith("/ser/") for link in links)
+    assert all(behind.get(link.removeprefix("/ser" if not prefix else "")).status_code == 200 for link in links)
+    assert behind.get(f"{prefix}/").url.path == "/ser/docs"
+    assert behind.get(f"{prefix}/openapi.json").json()["servers"] == [{"url": "/ser"}]
+
+
 def test_every_address_is_described(client):
     described = client.get("/openapi.json").json()
     wanted = {"/predict", "/batch", "/timeline", "/models", "/health", "/health/live", "/health/ready", "/metrics"}

@@ -5,12 +5,35 @@ from __future__ import annotations
 import json
 import logging
 
+import pytest
 from service_client import CLIP
 from starlette.testclient import TestClient
 
-from ser.service.middleware import JsonFormatter, RequestMiddleware
+from ser.service.middleware import JsonFormatter, RequestMiddleware, without_prefix
 
 SECRET = "a-name-to-keep-secret"
+
+
+def test_head_is_answered_as_get(client):
+    for path in ("/health", "/health/live", "/health/ready", "/metrics"):
+        response = client.head(path)
+        assert (response.status_code, response.content) == (200, b"")
+    assert client.head("/predict").status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("path", "root_path", "expected"),
+    [
+        ("/predict", "", "/predict"),
+        ("/ser/predict", "/ser", "/predict"),
+        ("/ser/ser/predict", "/ser", "/predict"),
+        ("/predict", "/ser", "/predict"),
+        ("/service/predict", "/ser", "/service/predict"),
+        ("/ser", "/ser", ""),
+    ],
+)
+def test_a_proxys_prefix_is_removed_from_paths(path, root_path, expected):
+    assert without_prefix(path, root_path) == expected
 
 
 def test_the_log_is_json_without_names(client, caplog):

@@ -1,4 +1,4 @@
-"""The service as it runs: processes of its own, real sockets, clients that misbehave, Prometheus."""
+"""The service in processes of its own: real sockets, misbehaving clients, proxies, Prometheus."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx2
 import numpy as np
 import pytest
 import soundfile as sf
 from golden.make import RATE, noise, voice
+from proxy import reverse_proxy
 from running_service import (
     CLIP,
     PCM,
@@ -51,27 +53,27 @@ pytestmark = pytest.mark.service
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Two workers."""
+    """Run a service with two workers."""
     with running(tmp_path_factory.mktemp("service") / "log", workers=2) as service:
         yield service
 
 
 def counted(service: Running, name: str) -> float:
-    """Sum over labels of one series."""
+    """Return the sum over labels of one series."""
     lines = service.ask("GET", "/metrics")[1].decode().splitlines()
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"{name}{{"))
 
 
-def test_answers_equal_those_of_the_core(service):
-    told = ser.load("dense105").predict(CLIP).to_dict()
+def test_answers_equal_the_recognizers(service):
+    prediction = ser.load("dense105").predict(CLIP).to_dict()
     status, body = service.ask("POST", "/predict", CLIP, **SOUND)
-    found = json.loads(body)
-    assert status == 200 and {key: found[key] for key in told} == told
+    answer = json.loads(body)
+    assert status == 200 and {key: answer[key] for key in prediction} == prediction
     with connect(f"ws://127.0.0.1:{service.port}/stream") as socket:
         socket.send(PCM)
         socket.send(json.dumps({"end": True}))
         *running, last = [json.loads(message) for message in socket]
-    assert len(running) == 14 and last.pop("t_s") == 3.5 and last == found
+    assert len(running) == 14 and last.pop("t_s") == 3.5 and last == answer
 
 
 def test_counts_add_up_over_workers(service):
@@ -83,25 +85,25 @@ def test_counts_add_up_over_workers(service):
     assert {counted(service, "ser_answers_total") - before for _ in range(10)} == {40}
 
 
-def test_clients_that_stall_or_leave_hold_up_nobody(service):
-    """Forty that send half a body and stop, forty that leave with half an answer, and one that wants an answer."""
+def test_clients_that_stall_or_leave_delay_no_other(service):
+    """Forty clients send half a body and stop, forty leave before their answer, and one waits for its answer."""
     head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(CLIP)}\r\n\r\n".encode()
     stalled = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(40)]
-    for one in stalled:
-        one.sendall(head + CLIP[: len(CLIP) // 2])
+    for connection in stalled:
+        connection.sendall(head + CLIP[: len(CLIP) // 2])
     for _ in range(40):
         with socket.create_connection(("127.0.0.1", service.port)) as leaving:
             leaving.sendall(head + CLIP)
     began = time.monotonic()
     assert service.ask("POST", "/predict", CLIP, **SOUND)[0] == 200
-    assert time.monotonic() - began < UPLOAD_S / 2  # for as long the stalled ones would hold up whoever waits for them
-    for one in stalled:
-        one.close()
-    assert wait_for(lambda: counted(service, "ser_in_hand") == 1)  # the one that asks
+    assert time.monotonic() - began < UPLOAD_S / 2  # the time limit of the stalled ones
+    for connection in stalled:
+        connection.close()
+    assert wait_for(lambda: counted(service, "ser_in_hand") == 1)  # this request for /metrics
 
 
 def test_a_killed_worker_costs_no_other_request(service):
-    """Eight clients ask without a pause while one of two workers is killed: each loses at most what it had in hand."""
+    """Eight clients ask without a pause while one of two workers is killed: each loses at most one request."""
     before = counted(service, "ser_answers_total")
     lost, statuses = Counter(), []
 
@@ -116,15 +118,15 @@ def test_a_killed_worker_costs_no_other_request(service):
         asking = [pool.submit(keep_asking, client) for client in range(8)]
         wait_for(lambda: len(statuses) > 20)
         service.workers()[0].kill()
-        [one.result() for one in asking]
+        [future.result() for future in asking]
     assert statuses == [200] * (96 - lost.total()) and max(lost.values(), default=0) <= 1
     assert wait_for(lambda: len(service.workers()) == 2)
-    assert counted(service, "ser_answers_total") - before >= len(statuses)  # its counts outlive it
+    assert counted(service, "ser_answers_total") - before >= len(statuses)  # its counts stay
     assert wait_for(lambda: counted(service, "ser_in_hand") == 1)
 
 
-def test_a_stream_whose_client_vanishes_is_let_go(service):
-    """Twenty connections that are cut without a word, and one message that is larger than any may be."""
+def test_a_stream_whose_client_vanishes_ends(service):
+    """Twenty connections are cut without a close frame, and one message is too large."""
     for _ in range(20):
         with connect(f"ws://127.0.0.1:{service.port}/stream") as socket:
             socket.send(PCM[:32_000])
@@ -138,8 +140,8 @@ def test_a_stream_whose_client_vanishes_is_let_go(service):
     assert service.ask("POST", "/predict", CLIP, **SOUND)[0] == 200
 
 
-def test_it_stops_although_a_long_recording_is_in_hand(tmp_path):
-    """What is in hand has its time to end; then it is given up between blocks. `running` waits for the end."""
+def test_it_stops_during_a_long_recording(tmp_path):
+    """A request in progress has its time to end; then it is cancelled between blocks."""
     talk = spoken(600)
     run = f"import ser.service.server; ser.service.server.DRAIN_S = 1; {RUN.format(workers=1)}"
     with running(tmp_path / "log", workers=1, run=run) as service, ThreadPoolExecutor(1) as pool:
@@ -153,8 +155,8 @@ def test_it_stops_although_a_long_recording_is_in_hand(tmp_path):
         assert status == 503 and json.loads(answer)["message"].startswith("The service is stopping.")
 
 
-def test_it_answers_where_it_cannot_write_a_byte():
-    """A process that may not write to any file takes 20 MB of recording each way in."""
+def test_it_needs_to_write_no_file():
+    """A process that may not write to any file accepts 20 MB in both kinds of body."""
     limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); {RUN.format(workers=1)}"
     command = [sys.executable, "-c", limited]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
@@ -174,28 +176,76 @@ def test_it_answers_where_it_cannot_write_a_byte():
 
 
 def test_the_log_names_no_client_of_a_stream(tmp_path):
-    """Of streams that are taken and of those that are refused; what the server itself says of them is left out."""
-    log, home = tmp_path / "log", "127.0.0.2"
+    """Neither of accepted nor of refused streams; uvicorn's own lines are dropped."""
+    log, address = tmp_path / "log", "127.0.0.2"
     with running(log, workers=1) as service:
         url = f"ws://127.0.0.1:{service.port}/stream?rate={RATE}"
-        with connect(url, source_address=(home, 0)) as socket:
+        with connect(url, source_address=(address, 0)) as socket:
             socket.send(json.dumps({"end": True}))
         with pytest.raises(InvalidStatus):
-            connect(url, source_address=(home, 0), origin="https://page.example")
+            connect(url, source_address=(address, 0), origin="https://page.example")
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     streams = [line["status"] for line in lines if line.get("route") == "/stream"]
     assert sorted(streams) == [101, 403]  # the line of a stream is written once it has ended
-    assert home not in log.read_text() and "?" not in log.read_text()
+    assert address not in log.read_text() and "?" not in log.read_text()
 
 
 def test_it_leaves_nothing_behind(tmp_path):
-    """The folder of counts is there while it runs and gone afterwards."""
+    """The folder of metrics exists while it runs and is removed afterwards."""
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     with running(tmp_path.with_suffix(".log"), workers=2, env=environment) as service:
         service.ask("POST", "/predict", CLIP, **SOUND)
         (folder,) = tmp_path.iterdir()
         assert folder.name.startswith("ser-metrics-") and list(folder.glob("counter_*.db"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_head_has_no_body(service):
+    for path in ("/health", "/health/live", "/health/ready", "/metrics"):
+        with socket.create_connection(("127.0.0.1", service.port)) as connection:
+            connection.sendall(f"HEAD {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            response = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert response.startswith(b"HTTP/1.1 200 ") and response.endswith(b"\r\n\r\n"), path
+
+
+# --- Proxies ---
+
+
+@pytest.fixture(scope="module")
+def prefixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Run a service with the path prefix of a proxy."""
+    run = RUN.replace("'dense105'", "'dense105', root_path='/ser/'")
+    with running(tmp_path_factory.mktemp("prefixed") / "log", workers=1, run=run) as service:
+        yield service
+
+
+@pytest.mark.parametrize("strip", ["/ser", ""], ids=["stripped", "kept"])
+def test_it_works_behind_a_proxy_with_a_path_prefix(prefixed, strip):
+    with (
+        reverse_proxy(prefixed.port, strip) as port,
+        httpx2.Client(base_url=f"http://127.0.0.1:{port}/ser", follow_redirects=True) as client,
+    ):
+        page = client.get("/docs")
+        links = re.findall(r"""(?:src|href|url)\s*[=:]\s*["']([^"']+)""", page.text)
+        assert len(links) == 4 and all(link.startswith("/ser/") for link in links)
+        assert all(client.get(f"http://127.0.0.1:{port}{link}").status_code == 200 for link in links)
+        assert client.get("/openapi.json").json()["servers"] == [{"url": "/ser"}]
+        for start in ("/ser", "/ser/"):
+            assert client.get(f"http://127.0.0.1:{port}{start}").url.path == "/ser/docs"
+        assert client.head("/health/ready").status_code == 200
+        assert client.get("/nothing").json()["code"] == "not_found"
+        assert client.post("/predict", files={"file": ("a.wav", CLIP)}).json()["file"] == "a.wav"
+        assert 'ser_requests_total{method="POST",route="/predict",status="200"}' in client.get("/metrics").text
+    with connect(f"ws://127.0.0.1:{prefixed.port}{'' if strip else '/ser'}/stream") as socket:
+        socket.send(PCM)
+        socket.send(json.dumps({"end": True}))
+        assert len(list(socket)) == 15
+
+
+@pytest.mark.parametrize("prefix", ["https://a.example/ser", "/a b", "/a?b", "//a"])
+def test_an_invalid_path_prefix_is_an_error(prefix):
+    with pytest.raises(ParameterError, match=r"--root-path .+: accepted is the path of a proxy"):
+        serve("127.0.0.1", 0, 1, "dense105", stop, root_path=prefix)
 
 
 # --- Prometheus ---
@@ -214,10 +264,10 @@ def test_prometheus_scrapes_it(service, prometheus, tmp_path):
         url = f"http://127.0.0.1:{port}/api/v1/query?query={urllib.parse.quote(query)}"
         try:
             with urllib.request.urlopen(url, timeout=5) as response:
-                found = json.load(response)["data"]["result"]
+                result = json.load(response)["data"]["result"]
         except OSError:
             return None
-        return float(found[0]["value"][1]) if found else None
+        return float(result[0]["value"][1]) if result else None
 
     with subprocess.Popen(command) as process:
         try:
@@ -239,8 +289,8 @@ def test_prometheus_own_tool_finds_no_fault_with_the_metrics(service, prometheus
 
 
 @pytest.fixture(scope="module")
-def listener(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the files that the examples name."""
+def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a folder with the files that the examples name."""
     folder = tmp_path_factory.mktemp("examples")
     (folder / "clip.wav").write_bytes(CLIP)
     (folder / "notes.txt").write_text("no sound")
@@ -248,20 +298,20 @@ def listener(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_example_of_the_documents_runs(service, listener, curl):
-    """The commands that `/docs` shows at each address, as they stand there but for the port."""
+def test_every_example_of_the_documentation_runs(service, examples, curl):
+    """Run the commands that `/docs` shows for each address, with another port."""
     described = json.loads(service.ask("GET", "/openapi.json")[1])
     operations = [operation for methods in described["paths"].values() for operation in methods.values()]
     commands = [line for operation in operations for line in re.findall("^curl .*$", operation["description"], re.M)]
     assert len(commands) == 12
     for command in commands:
         words = shlex.split(command.replace("http://localhost:8000", service.url))
-        ran = subprocess.run([curl, "--silent", "--fail", *words[1:]], cwd=listener, capture_output=True, check=False)
+        ran = subprocess.run([curl, "--silent", "--fail", *words[1:]], cwd=examples, capture_output=True, check=False)
         assert ran.returncode == 0 and ran.stdout, command
 
 
 def stereo(duration_s: float, rate: int = 44_100) -> bytes:
-    """A recording with a voice on the left, and noise on the right, as WAV."""
+    """Make a WAV with a voice on the left and noise on the right."""
     n_samples = round(duration_s * rate)
     left, right = (np.resize(samples, n_samples) for samples in (voice(3.5), 0.1 * noise(3.5)))
     pcm = (np.column_stack([left, right]) * 2**15).astype("<i2").tobytes()
@@ -277,24 +327,24 @@ def test_the_example_of_live_sound_runs(service, tmp_path, clip):
     code = code.replace("localhost:8000", f"127.0.0.1:{service.port}")
     ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=True, text=True)
     lines = ran.stdout.split("\n")[:-1]
-    told = ser.load("dense105").predict(clip)
-    assert len(lines) == 4 * told.duration_s + 1
-    assert lines[-1] == f"{told.duration_s} {told.label} {told.confidence}"
+    answer = ser.load("dense105").predict(clip).to_dict()
+    assert len(lines) == 4 * answer["duration_s"] + 1
+    assert lines[-1] == f"{answer['duration_s']} {answer['label']} {answer['confidence']}"
 
 
-def test_the_commands_of_the_readme_run(service, listener, curl):
+def test_the_commands_of_the_readme_run(service, examples, curl):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = [line for line in readme.split("\n") if line.startswith("curl ") and "localhost:8000" in line]
     assert len(commands) >= 2
     for command in commands:
         words = shlex.split(command.replace("http://localhost:8000", service.url))
-        ran = subprocess.run([curl, "--silent", "--fail", *words[1:]], cwd=listener, capture_output=True, check=False)
+        ran = subprocess.run([curl, "--silent", "--fail", *words[1:]], cwd=examples, capture_output=True, check=False)
         assert ran.returncode == 0 and ran.stdout, command
 
 
 @pytest.mark.browser
-def test_the_documents_need_nobody_else(service, chromium):
-    """In a browser `/docs` unfolds every address and asks no other host for anything."""
+def test_the_documentation_needs_no_other_host(service, chromium):
+    """In a browser `/docs` shows every address without a request to another host."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -312,7 +362,7 @@ def test_the_documents_need_nobody_else(service, chromium):
 
 
 def test_the_service_keeps_to_its_description(tmp_path):
-    """schemathesis asks what OpenAPI allows and what it forbids; a service with a key is never without one."""
+    """schemathesis sends what OpenAPI allows and what it forbids."""
     environment = {**os.environ, "SER_API_KEY": "a key for the test"}
     hooks = {
         "SCHEMATHESIS_HOOKS": str(ROOT / "tests/helpers/api_hooks.py"),
@@ -322,11 +372,9 @@ def test_the_service_keeps_to_its_description(tmp_path):
         program = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"]
         options = ["--max-examples=10", "--seed=1", "--no-color", "--header=Authorization: Bearer a key for the test"]
         command = [*program, f"{service.url}/openapi.json", *options]
-        found = subprocess.run(
-            command, cwd=tmp_path, env=os.environ | hooks, capture_output=True, check=False, text=True
-        )
-    assert found.returncode == 0, found.stdout + found.stderr
-    assert "Tested: 8" in found.stdout
+        ran = subprocess.run(command, cwd=tmp_path, env=os.environ | hooks, capture_output=True, check=False, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "Tested: 8" in ran.stdout
 
 
 def test_a_port_in_use_is_an_error():
