@@ -1,4 +1,4 @@
-"""The door for sound: every format, every refusal, every kind of damage, and the limits under hostile headers."""
+"""Loading recordings: every format, every refusal, every kind of damage, and the limits under hostile headers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SUBTYPES = [
 
 @functools.cache
 def speech(seconds: float = 2.0, rate: int = 16_000) -> np.ndarray:
-    """Three bursts of low-passed noise a second, peak 0.5: as uneven as speech, and it survives every coder."""
+    """Make three bursts of low-passed noise a second, peak 0.5: as uneven as speech, and robust to every coder."""
     rng = np.random.default_rng(7)
     t = np.arange(round(seconds * rate)) / rate
     noise = np.convolve(rng.standard_normal(len(t)), np.hanning(rate // 1000), mode="same")
@@ -57,7 +57,7 @@ def encode(samples: np.ndarray, rate: int = 16_000, format: str = "WAV", subtype
 def encode_av(
     samples: np.ndarray, path: Path, format: str, codec: str, rate: int = 48_000, layout: str = "mono", **options: str
 ) -> bytes:
-    """As FFmpeg writes it; through a file, since an MP4's index at the front needs one."""
+    """Encode with FFmpeg; through a file, since an MP4's index at the front needs one."""
     import av
 
     with av.open(str(path), "w", format=format, options=options) as container:
@@ -87,7 +87,7 @@ AV_KINDS = {
 
 
 def make(kind: str, tmp_path: Path, seconds: float = 3.0) -> bytes:
-    """Bursts of `seconds` in any of the formats, at 48 kHz."""
+    """Encode bursts of `seconds` in any of the formats, at 48 kHz."""
     sound = speech(seconds, 48_000)
     if kind in AV_KINDS:
         container, codec, options = AV_KINDS[kind]
@@ -96,14 +96,14 @@ def make(kind: str, tmp_path: Path, seconds: float = 3.0) -> bytes:
 
 
 def best_correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Largest correlation over shifts within 0.1 s at 16 kHz: coders may delay."""
+    """Return the largest correlation over shifts within 0.1 s at 16 kHz: coders may delay."""
     n = min(len(a), len(b))
     spectrum = np.fft.rfft(a[:n], 2 * n) * np.conj(np.fft.rfft(b[:n], 2 * n))
     near = np.r_[np.fft.irfft(spectrum)[:1600], np.fft.irfft(spectrum)[-1600:]]
     return float(near.max() / np.sqrt(np.dot(a[:n], a[:n]) * np.dot(b[:n], b[:n])))
 
 
-# --- What goes in comes out ---
+# --- Formats ---
 
 
 @pytest.mark.parametrize(("format", "subtype"), SUBTYPES)
@@ -149,12 +149,12 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize("ending", sorted(SOUND_ENDINGS))
-def test_what_is_found_in_a_folder_by_its_ending_is_decoded(ending, tmp_path):
+def test_every_ending_that_is_listed_is_decoded(ending, tmp_path):
     container, codec, rate = ENDINGS[ending]
-    place = tmp_path / f"clip{ending}"
-    place.write_bytes(encode_av(speech(2, rate), tmp_path / "made", container, codec, rate))
-    assert list(sound_files(tmp_path)) == [place]
-    assert abs(load_waveform(place).duration_s - 2) < 0.1
+    path = tmp_path / f"clip{ending}"
+    path.write_bytes(encode_av(speech(2, rate), tmp_path / "made", container, codec, rate))
+    assert list(sound_files(tmp_path)) == [path]
+    assert abs(load_waveform(path).duration_s - 2) < 0.1
 
 
 @pytest.mark.parametrize("rate", [16_000, 22_050, 44_100])
@@ -211,11 +211,11 @@ def test_resampling_does_not_alias():
 @pytest.mark.parametrize("kind", ["WAV/PCM_16", "FLAC/PCM_16", "OGG/VORBIS", "MP3/MPEG_LAYER_III", "webm"])
 def test_blocks_join_to_the_same_sound(kind, tmp_path):
     data = make(kind, tmp_path)
-    whole = load_waveform(data).samples
+    expected = load_waveform(data).samples
     for block_s in (0.01, 0.3, 100.0):
         with open_recording(data) as recording:
             blocks = list(recording.blocks(16_000, block_s))
-        np.testing.assert_array_equal(np.concatenate(blocks), whole)
+        np.testing.assert_array_equal(np.concatenate(blocks), expected)
         assert len(blocks) > (5 if block_s < 1 else 0)
 
 
@@ -284,16 +284,16 @@ def test_no_file_stays_open(tmp_path):
 
 def test_loading_can_be_stopped_after_any_block():
     """A minute is twelve blocks or more."""
-    looks = []
+    calls = []
 
     def check() -> None:
-        looks.append(1)
-        if len(looks) == 3:
+        calls.append(1)
+        if len(calls) == 3:
             raise ParameterError("stop")
 
     with pytest.raises(ParameterError, match="stop"):
         load_waveform(encode(np.zeros(60 * 8000), 8000), check=check)
-    assert len(looks) == 3
+    assert len(calls) == 3
 
 
 def test_threads_share_nothing(tmp_path):
@@ -318,11 +318,11 @@ HALVES = ["WAV/PCM_16", "WAV/FLOAT", "AIFF/PCM_16", "FLAC/PCM_16", "OGG/VORBIS",
 @pytest.mark.parametrize("kind", [*HALVES, *(kind for kind in AV_KINDS if kind != "mp3 without length")])
 def test_half_a_file_is_answered_with_cut_off(kind, tmp_path):
     data = make(kind, tmp_path, 4.0)
-    whole, half = load_waveform(data), load_waveform(data[: len(data) // 2])
-    assert half.cut_off and not whole.cut_off
+    intact, half = load_waveform(data), load_waveform(data[: len(data) // 2])
+    assert half.cut_off and not intact.cut_off
     assert 0.9 < half.duration_s < 2.3
     n = len(half.samples) - 1600
-    np.testing.assert_allclose(half.samples[:n], whole.samples[:n], atol=1e-4)
+    np.testing.assert_allclose(half.samples[:n], intact.samples[:n], atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["FLAC/PCM_16", "OGG/VORBIS", "OGG/OPUS", "MP3/MPEG_LAYER_III", "m4a", "webm", "mp3"])
@@ -349,7 +349,7 @@ def test_half_an_m4a_without_its_index(tmp_path):
 
 
 @pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFF000, 0x80000000])
-def test_wav_of_a_streaming_recorder_is_whole(size):
+def test_wav_of_a_streaming_recorder_is_complete(size):
     data = encode(speech())
     at = data.index(b"data") + 4
     waveform = load_waveform(data[:at] + struct.pack("<I", size) + data[at + 4 :])
@@ -374,12 +374,12 @@ def test_gain_does_not_clip_float_sound(gain):
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_hard_clipping_is_found(subtype, channels):
+def test_hard_clipping_is_flagged(subtype, channels):
     overdriven = np.clip(speech() * 8, -1, 1) / 2
     assert load_waveform(encode(np.stack([overdriven] * channels, axis=1), subtype=subtype)).clipped
 
 
-def test_clipping_is_found_in_any_block():
+def test_clipping_is_flagged_in_any_block():
     quiet_first = np.concatenate([np.zeros(16_000), 0.3 * speech(), np.clip(speech() * 8, -1, 1)])
     with open_recording(encode(quiet_first)) as recording:
         assert sum(map(len, recording.blocks(16_000, 0.05))) == len(quiet_first)
@@ -486,13 +486,13 @@ def test_larger_recordings_can_be_asked_for():
 
 
 def run(code: str, *arguments: object) -> str:
-    """What a fresh Python process prints."""
+    """Run code in a new Python process and return its output."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
     root = Path(__file__).parents[2]
     return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
-# Not ru_maxrss: a child starts with its parent's.
+# Not ru_maxrss: a child inherits its parent's.
 PEAK_KB = "open('/proc/self/status').read().split('VmHWM:')[1].split()[0]"
 
 BOMB_PROGRAM = f"""
@@ -514,6 +514,7 @@ def silent_flac(path: Path, seconds: int) -> None:
             file.write(np.zeros(60 * 16_000, np.int16))
 
 
+@pytest.mark.slow
 def test_bombs_stay_small(tmp_path):
     """An hour of silence in 0.5 MB, with its length and without; 1,024 channels; 1 Hz; 2 GHz; a WebM without end."""
     silent_flac(tmp_path / "hour.flac", 3600)
@@ -544,6 +545,7 @@ def test_bombs_stay_small(tmp_path):
     assert int(peak_kb) < 300_000
 
 
+@pytest.mark.slow
 def test_blocks_need_no_more_memory_for_longer_sound(tmp_path):
     silent_flac(tmp_path / "long.flac", 900)
     code = (
