@@ -1,4 +1,4 @@
-"""Files of the repository, and the programs that tests hold them against."""
+"""Files of the repository, and the programs that check them."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ DEPLOY = ROOT / "deploy"
 
 
 def content(name: str) -> str:
-    """The text of a file of the repository."""
+    """Return the text of a file of the repository."""
     return (ROOT / name).read_text(encoding="utf-8")
 
 
 def loaded(path: Path) -> dict[str, Any]:
-    """What a file of YAML holds."""
+    """Return the content of a YAML file."""
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def tool(*names: str) -> str:
-    """The first of these programs that is there; else a skip, or a failure where `SER_REQUIRE` names `service`."""
-    found = next((path for name in names if (path := shutil.which(name))), None)
-    if found is None:
+    """Return the first installed program; without one skip, or fail if `SER_REQUIRE` names `service`."""
+    path = next((path for name in names if (path := shutil.which(name))), None)
+    if path is None:
         required = "service" in os.environ.get("SER_REQUIRE", "").split(",")
         (pytest.fail if required else pytest.skip)(f"{names[0]} is not installed (Debian: prometheus, docker-compose)")
-    return str(found)
+    return str(path)
 
 
 def of_environment(name: str) -> str:
-    """A program that was installed beside this Python."""
+    """Return a program of this Python's environment."""
     return str(Path(sys.executable).with_name(name))
 
 
 def passes(*command: str | Path, cwd: Path = DEPLOY) -> str:
-    """What a program prints that ends well; a test fails with what it says otherwise."""
+    """Run a program that must succeed; return its output."""
     ran = subprocess.run(command, cwd=cwd, capture_output=True, check=False, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout

@@ -1,4 +1,4 @@
-"""What a process that only answers loads, and what `ser` offers."""
+"""Import rules, the libraries that a process loads, and the public names."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MODULES = {
 
 
 def loaded_by(code: str) -> set[str]:
-    """Modules in a fresh process after some code, by their first name."""
+    """Return the top-level modules in a fresh process after some code."""
     code += "\nimport sys; print(*{name.split('.')[0] for name in sys.modules})"
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, text=True)
     return set(ran.stdout.split())
@@ -81,8 +81,8 @@ def test_training_loads_its_libraries_only_when_used():
 
 def test_public_names():
     types = {"Failure", "Prediction", "Recognizer", "SerError", "Timeline"}
-    assert set(ser.__all__) == types | {"load", "to_pandas"}
-    assert all(hasattr(ser, name) for name in ser.__all__)
+    assert set(ser.__all__) == types | {"load", "predict", "to_pandas"}
+    assert all(hasattr(ser, name) for name in ser.__all__) and set(dir(ser)) == {*ser.__all__, "__version__"}
     assert ser.load.__module__ == "ser.inference.recognizer" and ser.models.build.__module__ == "ser.models.registry"
     with pytest.raises(AttributeError, match="module 'ser' has no attribute 'listen'"):
         _ = ser.listen

@@ -1,4 +1,4 @@
-"""The notebook tells its story from top to bottom, on synthetic voices and on real ones, and only calls `ser`."""
+"""The notebook runs from top to bottom, on synthetic and on real recordings, and only calls `ser`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EAGER = "import tensorflow as tf; tf.config.run_functions_eagerly(True)"
 
 
 def execute(monkeypatch: pytest.MonkeyPatch, cache: Path, first: str = "") -> Any:
-    """The executed notebook, after a cell with the code `first`; nothing it makes outlives the test."""
+    """Execute the notebook after a cell with the code `first`, with all its files in `cache`."""
     monkeypatch.setenv("SER_CACHE", str(cache))
     monkeypatch.setenv("TMPDIR", str(cache))
     notebook = nbformat.read(NOTEBOOK, as_version=4)

@@ -1,4 +1,4 @@
-"""The wheel: what is in it, and that it answers in an environment that holds nothing but its dependencies."""
+"""The wheel: its files, and that it predicts in an environment with its dependencies only."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ import ser
 reveal_type(ser.load().predict("x.wav").label)
 reveal_type(ser.load)
 answer: ser.Prediction = ser.load("voice").calibrated(["a.wav"]).predict(b"RIFF")
-for found in ser.load().predict_many(["a.wav"], on_error="return"):
-    reveal_type(found)
+for answer_or_failure in ser.load().predict_many(["a.wav"], on_error="return"):
+    reveal_type(answer_or_failure)
 ser.to_pandas(ser.load().predict_many(["a.wav"]))
 start_s: float = ser.load().timeline("talk.flac").segments[0].start_s
 wrong: int = answer.confidence
@@ -41,7 +41,7 @@ wrong: int = answer.confidence
 
 @dataclass(frozen=True)
 class Built:
-    """Files of `python -m build`: the source distribution, and the wheel that was made of it."""
+    """Files of `python -m build`: the source distribution, and the wheel built from it."""
 
     sdist: Path
     wheel: Path
@@ -56,7 +56,7 @@ def built(tmp_path_factory) -> Built:
         shutil.copy(ROOT / name, source)
     (source / "tests").mkdir()
     shutil.copy(__file__, source / "tests")
-    (source / "artifacts" / "mine").mkdir()  # a model that somebody trained there
+    (source / "artifacts" / "mine").mkdir()  # a model trained by the user
     shutil.copy(ARTIFACTS / "dense105" / "manifest.json", source / "artifacts" / "mine")
     subprocess.run([sys.executable, "-m", "build", "--outdir", out, source], check=True, capture_output=True)
     (sdist,), (wheel,) = out.glob("*.tar.gz"), out.glob("*.whl")
@@ -65,7 +65,7 @@ def built(tmp_path_factory) -> Built:
 
 @pytest.fixture(scope="module")
 def bare(built, tmp_path_factory) -> Path:
-    """A fresh environment with the wheel and its dependencies."""
+    """Create an environment with the wheel and its dependencies."""
     folder = tmp_path_factory.mktemp("bare")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     pip = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "--disable-pip-version-check", "-q"]
@@ -76,7 +76,7 @@ def bare(built, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def run(bare, tmp_path):
-    """Runs a program of that environment in an empty folder, with none of this process' settings."""
+    """Return a function that runs a program of that environment in an empty folder, without our settings."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("SER_", "PYTHON"))}
 
     def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -86,11 +86,11 @@ def run(bare, tmp_path):
     return run
 
 
-# --- What is in it ---
+# --- Files ---
 
 
 @pytest.mark.service
-def test_wheel_carries_what_answers_and_no_more(built):
+def test_wheel_holds_the_code_and_what_predicting_needs(built):
     with zipfile.ZipFile(built.wheel) as file:
         names = {name for name in file.namelist() if ".dist-info/" not in name}
     wanted = {path.relative_to(ROOT).as_posix() for path in (ROOT / "ser").rglob("*.py")}
@@ -103,7 +103,7 @@ def test_wheel_carries_what_answers_and_no_more(built):
 
 
 @pytest.mark.service
-def test_source_distribution_holds_what_the_wheel_is_made_of_and_no_tests(built):
+def test_source_distribution_holds_the_wheels_files_and_no_tests(built):
     with tarfile.open(built.sdist) as file:
         names = {Path(*Path(name).parts[1:]).as_posix() for name in file.getnames()}
     assert {"pyproject.toml", "README.md", "LICENSE", "artifacts/LICENSE", "artifacts/voice/sequence.onnx"} <= names
@@ -118,23 +118,23 @@ def test_every_model_of_the_repository_is_packed():
     assert {f"ser.artifacts.{name}" for name in MODELS} <= set(project["package-data"])
 
 
-# --- That it works ---
+# --- In a bare environment ---
 
 
 @pytest.mark.service
-def test_it_answers_what_the_repository_answers(run, tmp_path):
+def test_predictions_are_those_of_the_repository(run, tmp_path):
     shutil.copy(SAMPLE, tmp_path / "clip.flac")
     for model in MODELS:
-        found = run("ser", "predict", "clip.flac", "--model", model, "--format", "json")
+        ran = run("ser", "predict", "clip.flac", "--model", model, "--format", "json")
         expected = ser.load(model).predict(SAMPLE).to_dict()
-        assert found.returncode == 0, found.stderr
-        assert json.loads(found.stdout) == [{**expected, "file": "clip.flac"}]
+        assert ran.returncode == 0, ran.stderr
+        assert json.loads(ran.stdout) == [{**expected, "file": "clip.flac"}]
     assert ser.load().name in run("python", "-m", "ser", "info").stdout
     assert [path.name for path in tmp_path.iterdir()] == ["clip.flac"]
 
 
 @pytest.mark.service
-def test_only_what_answers_is_installed(run):
+def test_no_training_library_is_installed(run):
     listed = "from importlib.metadata import distributions as d; print(*(x.metadata['Name'].lower() for x in d()))"
     names = set(run("python", "-c", listed).stdout.split())
     assert {"voice-ser", "numpy", "onnxruntime", "soundfile"} <= names and not names & HEAVY
@@ -143,7 +143,7 @@ def test_only_what_answers_is_installed(run):
 
 
 @pytest.mark.service
-def test_what_it_lacks_is_named_with_the_extra_that_brings_it(run, tmp_path):
+def test_a_missing_library_is_named_with_its_extra(run, tmp_path):
     clips = [(emotion, speaker, take) for emotion in ("sad", "angry") for speaker in "abcd" for take in "12"]
     for emotion, speaker, take in clips:
         shutil.copy(SAMPLE, tmp_path / f"{emotion}-{speaker}-{take}.flac")
@@ -159,24 +159,24 @@ def test_what_it_lacks_is_named_with_the_extra_that_brings_it(run, tmp_path):
         (("export", "--format", "keras"), r"keras needs keras, joblib, .*pip install 'voice-ser\[export\]'\."),
         (("export", "--format", "onnx"), "No recordings to check with .*name a folder of them as --check"),
     ):
-        found = run("ser", *arguments)
-        assert (found.returncode, found.stdout) == (2, ""), arguments
-        assert re.fullmatch(rf"ser: {says}.*\n", found.stderr), found.stderr
+        ran = run("ser", *arguments)
+        assert (ran.returncode, ran.stdout) == (2, ""), arguments
+        assert re.fullmatch(rf"ser: {says}.*\n", ran.stderr), ran.stderr
 
 
 @pytest.mark.service
 @pytest.mark.data
 def test_scores_by_folds_say_that_their_graphs_are_in_the_repository(run, ser_data):
-    found = run("ser", "evaluate", "--corpus", "ravdess", "--data", str(ser_data), "--protocol", "folds")
-    assert found.returncode == 2 and found.stdout == ""
-    assert "networks of its 'folds' protocol come with the repository, not with the installed package" in found.stderr
-    assert "Score it in a clone." in found.stderr
+    ran = run("ser", "evaluate", "--corpus", "ravdess", "--data", str(ser_data), "--protocol", "folds")
+    assert ran.returncode == 2 and ran.stdout == ""
+    assert "networks of its 'folds' protocol come with the repository, not with the installed package" in ran.stderr
+    assert "Score it in a clone." in ran.stderr
 
 
 @pytest.mark.service
 def test_a_new_model_goes_into_the_working_folder(run, tmp_path):
-    found = run("python", "-c", "from ser.inference.artifact import new_folder; print(new_folder('mine'))")
-    assert found.stdout == f"{Path('artifacts', 'mine')}\n"
+    ran = run("python", "-c", "from ser.inference.artifact import new_folder; print(new_folder('mine'))")
+    assert ran.stdout == f"{Path('artifacts', 'mine')}\n"
     assert new_folder("mine") == ROOT / "artifacts" / "mine"
 
 
@@ -185,16 +185,16 @@ def test_types_reach_the_user(bare, tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     options = ["--strict", "--python-executable", bare / "bin" / "python", "--cache-dir", tmp_path / "cache"]
-    found = subprocess.run(
+    ran = subprocess.run(
         [sys.executable, "-m", "mypy", *options, program.name],
         cwd=tmp_path,
         check=False,
         capture_output=True,
         text=True,
     )
-    lines = [line.split(": ", 1)[1] for line in found.stdout.splitlines()[:-1]]
+    lines = [line.split(": ", 1)[1] for line in ran.stdout.splitlines()[:-1]]
     assert lines[0] == 'note: Revealed type is "str"' and "-> ser.inference.recognizer.Recognizer" in lines[1], (
-        found.stdout
+        ran.stdout
     )
-    assert lines[2] == 'note: Revealed type is "ser.types.Prediction | ser.types.Failure"', found.stdout
-    assert len(lines) == 4 and "Incompatible types in assignment" in lines[3], found.stdout
+    assert lines[2] == 'note: Revealed type is "ser.types.Prediction | ser.types.Failure"', ran.stdout
+    assert len(lines) == 4 and "Incompatible types in assignment" in lines[3], ran.stdout
