@@ -10,6 +10,7 @@ from typing import Any
 from ser.inference.artifact import find
 from ser.inference.manifest import read_manifest
 from ser.metrics import HUMAN
+from ser.reporting.markdown import percent, table
 from ser.reporting.model_card import robustness_table, score_table, sections, seeds_line
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,17 +51,16 @@ def summary(scores: dict[str, Any]) -> str:
     folds, random = scores["folds"], scores["random"]
     low, high = folds["uar_interval"]
     interval = f"95 % interval over speakers {percent(low)} to {percent(high)}"
+    unseen = f"**{folds['speakers']} unseen speakers** of RAVDESS (acted, one studio)"
     rows = [
-        "| evaluated on | UAR | accuracy |",
-        "|---|---|---|",
-        f"| **{folds['speakers']} unseen speakers** of RAVDESS (acted, one studio) | **{percent(folds['uar'])}**, "
-        f"{interval} | {percent(folds['accuracy'])} |",
-        f"| a random split of RAVDESS, {random['note']} | {percent(random['uar'])} | {percent(random['accuracy'])} |",
-        *(f"| unseen corpus: {CORPORA.get(corpus, corpus)}, {len(entry['labels'])} emotions | {percent(entry['uar'])} "
-          f"| {percent(entry['accuracy'])} |" for corpus, entry in scores["left_out"].items()),
-        f"| human listeners on RAVDESS, neutral and calm accepted for each other | | {percent(HUMAN)} |",
-    ]  # fmt: skip
-    return "\n".join(rows)
+        (unseen, f"**{percent(folds['uar'])}**, {interval}", percent(folds["accuracy"])),
+        (f"a random split of RAVDESS, {random['note']}", percent(random["uar"]), percent(random["accuracy"])),
+    ]
+    for corpus, entry in scores["left_out"].items():
+        name = f"unseen corpus: {CORPORA.get(corpus, corpus)}, {len(entry['labels'])} emotions"
+        rows.append((name, percent(entry["uar"]), percent(entry["accuracy"])))
+    rows.append(("human listeners on RAVDESS, neutral and calm accepted for each other", "", percent(HUMAN)))
+    return table(("evaluated on", "UAR", "accuracy"), rows)
 
 
 def confidence(scores: dict[str, Any]) -> str:
@@ -73,11 +73,11 @@ def confidence(scores: dict[str, Any]) -> str:
 
 def others(left_out: dict[str, Any]) -> str:
     """Return the scores on each corpus of networks that were trained without it."""
-    rows = ["| unseen corpus | UAR | accuracy | labels |", "|---|---|---|---|"]
-    for corpus, scores in left_out.items():
-        cells = f"{percent(scores['uar'])} | {percent(scores['accuracy'])} | {len(scores['labels'])}"
-        rows.append(f"| {CORPORA.get(corpus, corpus)} | {cells} |")
-    return "\n".join(rows)
+    rows = [
+        (CORPORA.get(corpus, corpus), percent(scores["uar"]), percent(scores["accuracy"]), str(len(scores["labels"])))
+        for corpus, scores in left_out.items()
+    ]
+    return table(("unseen corpus", "UAR", "accuracy", "labels"), rows)
 
 
 def answers(scores: dict[str, Any]) -> str:
@@ -119,10 +119,6 @@ def load(measured: dict[str, Any]) -> str:
         f"{measured['latency_ms']['99']:.0f} ms (`python benchmarks/service.py`, "
         "[report](reports/service_benchmark.md))."
     )
-
-
-def percent(fraction: float) -> str:
-    return f"{100 * fraction:.1f} %"
 
 
 def filled(page: Path) -> str:

@@ -13,6 +13,7 @@ import soundfile as sf
 from ser.datasets.splits import Split
 from ser.features.recipes import recipe
 from ser.features.spectral import HOP_LENGTH, N_FFT, power_to_db, stft_power
+from ser.reporting.style import BLUE, GREY, ORANGE, RED, new_figure
 from ser.training.feature_table import FeatureTable
 from ser.types import COLOURS, EMOTIONS, Clip, Prediction, Waveform
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from IPython.display import Audio
     from matplotlib.figure import Figure
 
-TRAIN, TEST, BOTH = "#3969AC", "#E68310", "#CF1C54"
-GREY = "#8A8F98"
 TOP_KHZ = 4  # of the spectrograms drawn; higher up a voice has little but hiss
 BIN_POOL = 4  # neighbouring frequency bins drawn as one
 SHOWN_DB = 60  # below the loudest cell
@@ -52,7 +51,7 @@ def counts(clips: Sequence[Clip]) -> Figure:
     table = np.zeros((len(labels), len(speakers)), int)
     for clip in clips:
         table[labels.index(clip.emotion), speakers.index(clip.speaker)] += 1
-    figure, [[axes]] = _figure(8.6, 3.0)
+    figure, [[axes]] = new_figure(8.6, 3.0)
     axes.imshow(table, cmap="Blues", vmin=0, vmax=1.6 * table.max(), aspect="auto")
     for (row, column), count in np.ndenumerate(table):
         axes.text(column, row, count, ha="center", va="center", fontsize=8)
@@ -66,12 +65,12 @@ def counts(clips: Sequence[Clip]) -> Figure:
 
 def sounds(waveforms: Mapping[str, Waveform]) -> Figure:
     """Each sound as a waveform, and under it as a spectrogram: time to the right, frequency upwards, bright is loud."""
-    figure, panels = _figure(2.2 * len(waveforms) + 0.6, 3.8, rows=2, columns=len(waveforms))
+    figure, panels = new_figure(2.2 * len(waveforms) + 0.6, 3.8, rows=2, columns=len(waveforms))
     longest = max(waveform.duration_s for waveform in waveforms.values())
     for (name, waveform), (above, below) in zip(waveforms.items(), panels.T, strict=True):
         time_s = np.arange(len(waveform.samples)) / waveform.sample_rate
         peak = max(float(np.abs(waveform.samples).max()), 1e-9)
-        above.plot(time_s, waveform.samples / peak, color=COLOURS.get(name, TRAIN), linewidth=0.4)
+        above.plot(time_s, waveform.samples / peak, color=COLOURS.get(name, BLUE), linewidth=0.4)
         above.set(title=name, xlim=(0, longest), ylim=(-1.05, 1.05), xticks=[], yticks=[])
         db = _pooled_db(waveform)
         extent = (0, len(db) * HOP_LENGTH / waveform.sample_rate, 0, TOP_KHZ)
@@ -85,7 +84,7 @@ def sounds(waveforms: Mapping[str, Waveform]) -> Figure:
 def features(named: Mapping[str, np.ndarray], recipe_name: str = "voice105-v1") -> Figure:
     """Feature vectors over each other, shape (105,) each, in units of the usual spread: white is usual, red is more."""
     names = recipe(recipe_name).feature_names
-    figure, [[axes]] = _figure(8.6, 0.32 * len(named) + 1.3)
+    figure, [[axes]] = new_figure(8.6, 0.32 * len(named) + 1.3)
     image = axes.imshow(np.stack(list(named.values())), cmap="RdBu_r", vmin=-1.5, vmax=1.5, aspect="auto")
     axes.set_yticks(range(len(named)), list(named))
     starts = [next(i for i, name in enumerate(names) if name.startswith(block)) for block in BLOCKS]
@@ -114,12 +113,12 @@ def by_emotion(table: FeatureTable, clips: Sequence[Clip]) -> dict[str, np.ndarr
 def sides(clips: Sequence[Clip], splits: Mapping[str, Split]) -> Figure:
     """Who stands on which side: for each split the clips of every speaker, those to train on and those to test on."""
     speakers = sorted({clip.speaker for clip in clips})
-    figure, [panels] = _figure(4.3 * len(splits), 3.0, columns=len(splits))
+    figure, [panels] = new_figure(4.3 * len(splits), 3.0, columns=len(splits))
     for (name, split), axes in zip(splits.items(), panels, strict=True):
         train, test = (_per_speaker(clips, side, speakers) for side in (split.train, split.test))
         ticks = range(len(speakers))
-        axes.bar(ticks, train, color=TRAIN, label="training")
-        axes.bar(ticks, test, bottom=train, color=TEST, label="test")
+        axes.bar(ticks, train, color=BLUE, label="training")
+        axes.bar(ticks, test, bottom=train, color=ORANGE, label="test")
         shared = int(np.count_nonzero((train > 0) & (test > 0)))
         axes.set(title=f"{name}\n{shared} speakers on both sides", xlabel="speaker", ylabel="clips", xticks=ticks)
         axes.set_xticklabels([speaker.rsplit("/", 1)[-1] for speaker in speakers], fontsize=7)
@@ -129,9 +128,9 @@ def sides(clips: Sequence[Clip], splits: Mapping[str, Split]) -> Figure:
 
 def protocols(scores: Mapping[str, dict[str, Any]], n_labels: int = len(EMOTIONS)) -> Figure:
     """For each model its UAR on unseen speakers beside the random split's; `scores` are the `metrics` of manifests."""
-    figure, [[axes]] = _figure(6.6, 0.8 * len(scores) + 1.4)
+    figure, [[axes]] = new_figure(6.6, 0.8 * len(scores) + 1.4)
     for row, metrics in enumerate(scores.values()):
-        for offset, (key, colour) in zip((-0.2, 0.2), (("folds", TRAIN), ("random", BOTH)), strict=True):
+        for offset, (key, colour) in zip((-0.2, 0.2), (("folds", BLUE), ("random", RED)), strict=True):
             label = {"folds": "unseen speakers", "random": "random split"}[key] if row == 0 else None
             bar = axes.barh(row + offset, 100 * metrics[key]["uar"], 0.36, color=colour, label=label)
             axes.bar_label(bar, fmt="%.1f %%", padding=4)
@@ -145,7 +144,7 @@ def protocols(scores: Mapping[str, dict[str, Any]], n_labels: int = len(EMOTIONS
 
 def answer(prediction: Prediction) -> Figure:
     """The probability of each emotion."""
-    figure, [[axes]] = _figure(6.2, 2.8)
+    figure, [[axes]] = new_figure(6.2, 2.8)
     labels, values = list(prediction.probabilities), [100 * p for p in prediction.probabilities.values()]
     bars = axes.barh(labels, values, color=[COLOURS[label] for label in labels])
     axes.bar_label(bars, fmt="%.0f %%", padding=4)
@@ -170,14 +169,3 @@ def _labels(clips: Sequence[Clip]) -> list[str]:
 def _per_speaker(clips: Sequence[Clip], side: Sequence[int], speakers: Sequence[str]) -> np.ndarray:
     places = [speakers.index(clips[index].speaker) for index in side]
     return np.bincount(places, minlength=len(speakers))
-
-
-def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, Any]:
-    """A figure without pyplot's global state, and its axes without a box, shape (rows, columns)."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False)
-    for axes in panels.flat:
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure, panels

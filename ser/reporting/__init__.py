@@ -1,1 +1,1 @@
-"""Reports: model card, figures and leaderboard as Markdown and pictures."""
+"""Reports: model card, figures and leaderboard."""

@@ -1,4 +1,4 @@
-"""What others print: the claims of the published designs, the listeners, and scores on actors never heard."""
+"""Published scores: claims of the designs, human listeners, and results on unseen actors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from ser.metrics import HUMAN
 
-# `claim` is the accuracy that a design prints, lowest and highest, and how it was found.
+# `claim`: the published accuracy, lowest and highest, and its protocol.
 DESIGNS: dict[str, dict[str, Any]] = {
     "design_a": {
         "title": "A: CNN-LSTM dashboard",
@@ -40,7 +40,7 @@ def _anchor(title: str, uar: float, origin: dict[str, str], *, pretrained: bool 
     return {"title": title, "uar": uar, "pretrained": pretrained, **origin, **more}
 
 
-# `short` names those that the picture shows.
+# Those with a `short` name are in the picture.
 ANCHORS = [
     _anchor("XLS-R 300M, frozen", 0.819, ACTORS, pretrained=True, interval=[0.778, 0.859], short="XLS-R"),
     _anchor("WavLM-large, frozen", 0.813, ACTORS, pretrained=True, random_uar=0.917),
