@@ -20,7 +20,7 @@ from ser.types import ParameterError, Prediction, SerError
 
 IDLE_S = 60.0  # without sound or an end
 POLICY_VIOLATION = 1008  # close code of every error
-REASON_CHARS = 100  # of a close reason, which may have 123 bytes
+REASON_BYTES = 123  # of a close frame (RFC 6455, 5.5)
 
 router = APIRouter()
 
@@ -90,7 +90,7 @@ async def _send(socket: WebSocket, t_s: float, prediction: Prediction) -> None:
 async def _close(socket: WebSocket, error: ServiceError) -> None:
     try:
         await socket.send_json(error.to_dict())
-        await socket.close(POLICY_VIOLATION, error.message[:REASON_CHARS])
+        await socket.close(POLICY_VIOLATION, error.message.encode()[:REASON_BYTES].decode(errors="ignore"))
     except WebSocketDisconnect:
         return
 

@@ -1,4 +1,4 @@
-"""The service as a process of its own, and recordings to send to it."""
+"""The service in processes of its own, and recordings to send to it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SOUND = {"Content-Type": "audio/wav"}
 
 
 def spoken(times: int) -> bytes:
-    """A sample, so many times over, as WAV."""
+    """Repeat a sample so many times, as WAV."""
     samples = load_waveform(ARTIFACTS.parent / "samples" / "even.flac").samples
     pcm = (np.tile(samples, times) * 2**15).astype("<i2").tobytes()
     return wav_header(RATE, 1, len(pcm)) + pcm
@@ -40,7 +40,7 @@ def spoken(times: int) -> bytes:
 
 @dataclass
 class Running:
-    """A service that runs: its first process, its port, what its log said before it listened."""
+    """A running service: its main process and its port."""
 
     process: subprocess.Popen
     port: int
@@ -50,7 +50,7 @@ class Running:
         return f"http://127.0.0.1:{self.port}"
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
-        """Status and body, on a connection of its own."""
+        """Send a request on a new connection; return status and body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(method, path, body, headers)
@@ -60,7 +60,7 @@ class Running:
             connection.close()
 
     def workers(self) -> list[psutil.Process]:
-        """Its worker processes; multiprocessing also starts one that only tidies up."""
+        """Return the worker processes, without multiprocessing's resource tracker."""
         children = psutil.Process(self.process.pid).children()
         alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
         return [child for child in alive if "spawn_main" in " ".join(child.cmdline())]
@@ -68,7 +68,7 @@ class Running:
 
 @contextmanager
 def running(log: Path, workers: int, run: str = RUN, **options: object) -> Iterator[Running]:
-    """A service on a free port, told to stop at the end, which it must do by itself."""
+    """Run a service on a free port; at the end it must stop by itself on SIGTERM."""
     with log.open("wb") as errors:
         command = [sys.executable, "-c", run.format(workers=workers)]
         process = subprocess.Popen(command, cwd=ROOT, stderr=errors, **options)
@@ -79,16 +79,16 @@ def running(log: Path, workers: int, run: str = RUN, **options: object) -> Itera
         process.terminate()
         assert process.wait(START_S) in (0, -signal.SIGTERM)
     finally:
-        for one in [*psutil.Process(process.pid).children(), process] if process.poll() is None else []:
-            one.kill()
+        for child in [*psutil.Process(process.pid).children(), process] if process.poll() is None else []:
+            child.kill()
         process.wait()
 
 
-def wait_for(found: Callable[[], object], process: subprocess.Popen | None = None) -> object:
-    """What `found` gives as soon as it gives something."""
+def wait_for(value_of: Callable[[], object], process: subprocess.Popen | None = None) -> object:
+    """Return the first true value of a function, called again and again."""
     until = time.monotonic() + START_S
     while time.monotonic() < until:
-        if value := found():
+        if value := value_of():
             return value
         assert process is None or process.poll() is None, "the service ended"
         time.sleep(0.05)
@@ -108,5 +108,5 @@ def is_ready(service: Running) -> bool:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return one.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return listening.getsockname()[1]

@@ -83,4 +83,5 @@ def stream_messages(client: TestClient, query: str, pieces: list[bytes | str]) -
             while True:
                 messages.append(socket.receive_json())
         except WebSocketDisconnect as closed:
+            assert len(closed.reason.encode()) <= 123  # of a close frame
             return messages, closed.code

@@ -70,6 +70,7 @@ def test_every_address_is_described(client):
     assert "swagger" in client.get("/docs").text
 
 
+@pytest.mark.slow
 def test_the_service_loads_no_training_libraries():
     code = f"""
 import sys

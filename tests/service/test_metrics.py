@@ -41,6 +41,7 @@ def test_predictions_and_errors_are_counted(client):
     assert total(after, "ser_in_hand") == 1  # this request for /metrics
 
 
+@pytest.mark.slow
 def test_drift_is_reported_from_a_hundred_predictions_on(client):
     for _ in range(100):
         client.post("/predict", content=CLIP)

@@ -119,6 +119,7 @@ def test_a_timeline_reports_damage(client, sent, damaged):
     assert ["cut_off" in segment["reasons"] for segment in answer["segments"][-1:]] == [damaged]
 
 
+@pytest.mark.slow
 def test_a_timeline_accepts_what_is_too_long_for_predict(client):
     sent = wav(np.zeros(130 * RATE, "int16"))
     assert "or use `timeline`" in client.post("/predict", content=sent).json()["message"]

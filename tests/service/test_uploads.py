@@ -97,6 +97,7 @@ def opened_for_writing() -> tuple[list, list]:
     return opened, off
 
 
+@pytest.mark.slow
 def test_uploads_never_touch_the_disk(client, tmp_path, monkeypatch):
     """Send megabytes to every route while noting what is opened for writing."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

@@ -32,9 +32,10 @@ def check_third(function: Callable, *arguments: object) -> None:
 def test_a_prediction_equals_the_recognizers_and_ends_between_blocks(recognizer):
     data = wav(voice(7.0))
     assert predict(recognizer, io.BytesIO(data), lambda: None) == recognizer.predict(data)
-    check_third(predict, recognizer, wav(voice(60.0)))  # twelve blocks or more
+    check_third(predict, recognizer, wav(voice(20.0)))  # four blocks or more
 
 
+@pytest.mark.slow
 def test_a_timeline_equals_the_recognizers_and_ends_between_blocks(recognizer):
     data = wav(voice(60.0))
     assert timeline(recognizer, io.BytesIO(data), lambda: None) == recognizer.timeline(data)
@@ -58,6 +59,7 @@ def test_an_overdue_answer_frees_its_thread(recognizer):
     assert asyncio.run(both()) == recognizer.predict(wav(voice(2.0)))
 
 
+@pytest.mark.slow
 def test_a_cancelled_answer_frees_its_thread(recognizer):
     async def cancelled() -> float:
         workers = Workers(30, threads=1)
