@@ -32,6 +32,8 @@ from ser.types import SILENT, Prediction
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 TENTHS = tuple(i / 10 for i in range(1, 11))
+EXPECTED_HELP = "Share of a bin of ser_observed_total on held-out speakers at training."
+DRIFT_HELP = "Population stability index of all predictions since the start against training; from 100 predictions on."
 
 disable_created_metrics()  # else every counter has a second series with its start time
 REGISTRY = CollectorRegistry()
@@ -85,39 +87,21 @@ class _ScrapeCollector:
         self._expected = {manifest["name"]: expected(manifest) for manifest in manifests}
 
     def collect(self) -> Iterator[Metric]:
-        counted = list(_counted())
-        yield from counted
-        yield self._expected_shares()
-        yield self._drift(counted)
-
-    def _expected_shares(self) -> Metric:
-        family = GaugeMetricFamily(
-            "ser_expected_share",
-            "Share of a bin of ser_observed_total on held-out speakers at training.",
-            labels=("model", "quantity", "bin"),
-        )
+        stored = list(_stored())
+        yield from stored
+        counts = _observed(stored)
+        shares_family = GaugeMetricFamily("ser_expected_share", EXPECTED_HELP, labels=("model", "quantity", "bin"))
+        drift_family = GaugeMetricFamily("ser_drift", DRIFT_HELP, labels=("model", "quantity"))
         for model, quantities in self._expected.items():
             for quantity, shares in quantities.items():
                 for name, share in shares.items():
-                    family.add_metric((model, quantity, name), share)
-        return family
-
-    def _drift(self, counted: list[Metric]) -> Metric:
-        family = GaugeMetricFamily(
-            "ser_drift",
-            "Population stability index of all predictions since the start against training; from 100 predictions on.",
-            labels=("model", "quantity"),
-        )
-        counts = _observed(counted)
-        for model, quantities in self._expected.items():
-            for quantity, shares in quantities.items():
-                index = stability_index(shares, counts[model, quantity])
-                if index is not None:
-                    family.add_metric((model, quantity), index)
-        return family
+                    shares_family.add_metric((model, quantity, name), share)
+                if (index := stability_index(shares, counts[model, quantity])) is not None:
+                    drift_family.add_metric((model, quantity), index)
+        yield from (shares_family, drift_family)
 
 
-def _counted() -> Iterable[Metric]:
+def _stored() -> Iterable[Metric]:
     folder = os.environ.get(FOLDER_VARIABLE)
     if folder is None:
         return REGISTRY.collect()
@@ -143,10 +127,10 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def _observed(counted: Iterable[Metric]) -> defaultdict[tuple[str, str], dict[str, float]]:
+def _observed(metrics: Iterable[Metric]) -> defaultdict[tuple[str, str], dict[str, float]]:
     """Return `ser_observed_total` as {(model, quantity): {bin: count}}."""
     counts: defaultdict[tuple[str, str], dict[str, float]] = defaultdict(dict)
-    for metric in counted:
+    for metric in metrics:
         for sample in metric.samples:
             if sample.name == "ser_observed_total":
                 counts[sample.labels["model"], sample.labels["quantity"]][sample.labels["bin"]] = sample.value
