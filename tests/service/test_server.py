@@ -332,9 +332,9 @@ def test_the_example_of_live_sound_runs(service, tmp_path, clip):
     assert lines[-1] == f"{answer['duration_s']} {answer['label']} {answer['confidence']}"
 
 
-def test_the_commands_of_the_readme_run(service, examples, curl):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    commands = [line for line in readme.split("\n") if line.startswith("curl ") and "localhost:8000" in line]
+def test_the_commands_of_the_guide_run(service, examples, curl):
+    guide = (ROOT / "docs/service.md").read_text(encoding="utf-8")
+    commands = [line for line in guide.split("\n") if line.startswith("curl ") and "localhost:8000" in line]
     assert len(commands) >= 2
     for command in commands:
         words = shlex.split(command.replace("http://localhost:8000", service.url))
