@@ -24,6 +24,7 @@ def report(folder, name, content):
     (folder.parent / "reports" / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_reports_of_the_model_are_taken_over(folder):
     before = verify(folder).manifest
     own = {"model": "voice", "with": 0.75, "without": 0.7, "interval": [0.02, 0.08]}
@@ -42,6 +43,7 @@ def test_reports_of_the_model_are_taken_over(folder):
     assert {name for name, hash in before["files"].items() if manifest["files"][name] != hash} <= written
 
 
+@pytest.mark.slow
 def test_reports_of_another_model_are_not(folder):
     before = verify(folder).manifest
     report(folder, "own_voice", {"model": "other", "with": 1.0, "without": 0.0, "interval": [1.0, 1.0]})

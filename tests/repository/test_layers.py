@@ -36,10 +36,12 @@ def lint_imports(config: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, capture_output=True, check=False, text=True)
 
 
+@pytest.mark.slow
 def test_imports_keep_both_contracts():
     assert lint_imports("pyproject.toml", ROOT).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "line", "contract"),
     [
@@ -74,6 +76,7 @@ def test_bare_import_loads_next_to_nothing():
     )
 
 
+@pytest.mark.slow
 def test_training_loads_its_libraries_only_when_used():
     modules = sorted(MODULES - ADAPTERS - {"ser.page.components"})
     assert not loaded_by("import " + ", ".join(modules)) & LATE

@@ -20,6 +20,7 @@ def steps() -> Iterator[dict[str, Any]]:
             yield from job.get("steps", [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [*WORKFLOWS, ROOT / ".github" / "dependabot.yml"], ids=lambda path: path.stem)
 def test_workflows_keep_to_their_schema(path):
     schema = "vendor.dependabot" if path.stem == "dependabot" else "vendor.github-workflows"
