@@ -9,7 +9,7 @@ from rich.prompt import Confirm
 
 from ser.cli.output import Format, Report, err, is_attended
 from ser.inference.artifact import known
-from ser.transcript.engines import Google, Recogniser, Whisper
+from ser.transcript.engines import Engine, Google, Whisper
 from ser.types import ParameterError
 
 LabelSet = Literal["eight", "seven", "six", "four"]  # the keys of `ser.types.LABEL_SETS`
@@ -57,7 +57,7 @@ SendOption = Annotated[
 ]
 
 
-def speech_engine(words: bool, folder: str | None, language: str | None, google: bool, send: bool) -> Recogniser | None:
+def speech_engine(words: bool, folder: str | None, language: str | None, google: bool, send: bool) -> Engine | None:
     """Return the engine that transcribes, or None if no words are wanted; raise before the work if it cannot."""
     if google and folder is not None:
         raise ParameterError("Choose either --google or --speech-model FOLDER, not both.")

@@ -25,7 +25,7 @@ from ser.cli.options import (
 )
 from ser.cli.output import REFUSED, print_rows, progress_bar
 from ser.inference.recognizer import Recognizer, load
-from ser.transcript.engines import Recogniser
+from ser.transcript.engines import Engine
 from ser.transcript.transcript import transcribe
 from ser.types import ParameterError, SerError
 
@@ -60,7 +60,7 @@ def predict(
 
 
 def predictions(
-    recognizer: Recognizer, files: Iterable[str], engine: Recogniser | None = None
+    recognizer: Recognizer, files: Iterable[str], engine: Engine | None = None
 ) -> Iterator[dict[str, Any]]:
     """Yield a prediction, with its words if there is an `engine`, or `{"file", "error"}` for every recording."""
     for file in files:
@@ -84,7 +84,7 @@ def _unopened(name: str, error: OSError) -> dict[str, Any]:
     return {"file": name, "error": f"{name}: {error.strerror}. Check its name and rights."}
 
 
-def _with_words(row: dict[str, Any], source: Any, engine: Recogniser) -> dict[str, Any]:
+def _with_words(row: dict[str, Any], source: Any, engine: Engine) -> dict[str, Any]:
     try:
         with progress_bar("Transcribing") as progress:
             return {**row, **transcribe(source, engine, progress=progress).to_dict()}

@@ -1,4 +1,4 @@
-"""Transcripts: what was said, by which engine, cut into which chunks."""
+"""Transcription: words with times, by a local Whisper model or Google."""
 
 from ser.transcript.transcript import Transcript, transcribe, with_words
 

@@ -1,93 +1,92 @@
-"""Speech cut into stretches of a bounded length, block by block: what a recogniser of words hears in one piece."""
+"""Split speech into chunks of bounded length for a transcription engine, block by block."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 
 from ser.audio.vad import FRAME, MARGIN_S, PAUSE_S, RATE, Span, SpeechFinder
 
-# Speech that goes on without a pause is cut where it is quietest in this part of the longest piece.
-SEARCHED = (0.8, 0.98)
-QUIET = round(0.02 * RATE)  # samples that are weighed against each other
+SEARCHED = (0.8, 0.98)  # part of the longest chunk in which speech without a pause is cut, at its quietest
+QUIET = round(0.02 * RATE)  # samples per compared energy
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """Sound from sample `start` of a recording on, at `RATE`, and where in it somebody speaks: (start, end) each."""
+class Chunk:
+    """Samples of a recording at `RATE` from sample `start` on, and its utterances as (start, end) of the recording."""
 
     start: int
     samples: np.ndarray
     utterances: tuple[tuple[int, int], ...]
 
 
-def stretches(blocks: Iterable[np.ndarray], longest_s: float, pause_s: float) -> Iterator[Stretch]:
-    """The speech in blocks of mono samples at `RATE`, in pieces of at most `longest_s`, each as soon as it is whole.
+def chunks(blocks: Iterable[np.ndarray], longest_s: float, pause_s: float) -> Iterator[Chunk]:
+    """Yield the speech in blocks of mono samples at `RATE` as chunks of at most `longest_s`, each once it is complete.
 
-    Utterances are joined over pauses of up to `pause_s`. The pieces are the same however the sound came in blocks, and
-    no more than one of them is in memory.
+    Utterances are joined over pauses of up to `pause_s`. The chunks do not depend on the blocks; only one is in memory.
     """
-    cutter = _Cutter(round(longest_s * RATE), round(pause_s * RATE))
-    for block in chain(blocks, (None,)):
-        yield from cutter.hear(block)
+    chunker = _Chunker(round(longest_s * RATE), round(pause_s * RATE))
+    for block in blocks:
+        yield from chunker.push(block)
+    yield from chunker.finish()
 
 
-class _Cutter:
-    """Keeps the last seconds of a recording, and the utterances in them that are not handed on yet."""
+class _Chunker:
+    """Buffer the latest seconds of a recording, with the utterances that are not yet part of a chunk."""
 
     def __init__(self, longest: int, pause: int) -> None:
         self._longest, self._pause = longest, pause
-        # By then an utterance that fits into a piece has been found to be over.
+        # After so many samples an utterance that fits into the chunk has ended.
         self._waits = longest + FRAME + round((PAUSE_S + 2 * MARGIN_S) * RATE)
         self._finder = SpeechFinder(RATE)
-        self._tape, self._tape_start = np.empty(0, np.float32), 0
+        self._buffer, self._buffer_start = np.empty(0, np.float32), 0
         self._open: list[tuple[int, int]] = []
-        self._done = 0  # handed on up to here
+        self._done = 0  # end of the latest chunk
 
-    def hear(self, samples: np.ndarray | None) -> Iterator[Stretch]:
-        """Listen to the next samples, shape (n,), or with None to the end of the recording."""
-        if samples is None:
-            yield from self._follow(self._finder.finish())
-            yield from self._hand_on()
-            return
-        self._tape = np.concatenate([self._tape, samples])
-        yield from self._follow(self._finder.push(samples))
+    def push(self, samples: np.ndarray) -> Iterator[Chunk]:
+        """Process the next samples, shape (n,)."""
+        self._buffer = np.concatenate([self._buffer, samples])
+        yield from self._add(self._finder.push(samples))
         if self._open and self._finder.position - self._open[0][0] > self._waits:
-            yield from self._hand_on()
-        n_old = self._finder.position - self._waits - round(MARGIN_S * RATE) - self._tape_start
+            yield from self._flush()
+        n_old = self._finder.position - self._waits - round(MARGIN_S * RATE) - self._buffer_start
         if n_old > 0:
-            self._tape, self._tape_start = self._tape[n_old:].copy(), self._tape_start + n_old
+            self._buffer, self._buffer_start = self._buffer[n_old:].copy(), self._buffer_start + n_old
 
-    def _follow(self, spans: Iterable[Span]) -> Iterator[Stretch]:
+    def finish(self) -> Iterator[Chunk]:
+        """Process the end of the recording."""
+        yield from self._add(self._finder.finish())
+        yield from self._flush()
+
+    def _add(self, spans: Iterable[Span]) -> Iterator[Chunk]:
         for span in spans:
             start = max(span.start, self._done)
             if self._open and not self._fits(start, span.end):
-                yield from self._hand_on()
+                yield from self._flush()
             while span.end - start > self._longest:
                 cut = self._quietest(start)
                 self._open = [(start, cut)]
-                yield from self._hand_on()
+                yield from self._flush()
                 start = cut
             if span.over:
                 self._open.append((start, span.end))
 
     def _fits(self, start: int, end: int) -> bool:
-        """Whether an utterance can be heard together with those before it."""
+        """Return whether an utterance fits into the chunk of those before it."""
         return start - self._open[-1][1] <= self._pause and end - self._open[0][0] <= self._longest
 
-    def _hand_on(self) -> Iterator[Stretch]:
+    def _flush(self) -> Iterator[Chunk]:
         if self._open:
             start, self._done = self._open[0][0], self._open[-1][1]
-            samples = self._tape[start - self._tape_start : self._done - self._tape_start].copy()
-            yield Stretch(start, samples, tuple(self._open))
+            samples = self._buffer[start - self._buffer_start : self._done - self._buffer_start].copy()
+            yield Chunk(start, samples, tuple(self._open))
             self._open = []
 
     def _quietest(self, start: int) -> int:
-        """Where to cut what goes on for longer than a piece from `start` on."""
+        """Return the sample at which to cut speech from `start` on that is longer than a chunk."""
         first, last = (start + round(part * self._longest) for part in SEARCHED)
         n_frames = (last - first) // QUIET
-        frames = self._tape[first - self._tape_start :][: n_frames * QUIET].reshape(n_frames, QUIET)
+        frames = self._buffer[first - self._buffer_start :][: n_frames * QUIET].reshape(n_frames, QUIET)
         return first + int((frames**2).sum(axis=1).argmin()) * QUIET + QUIET // 2
