@@ -1,4 +1,4 @@
-"""The page: a recording in, the emotion that it sounds like out. Start it with `streamlit run app.py`."""
+"""The Streamlit page: classifies a recording. Start it with `streamlit run app.py`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from audio_recorder_streamlit import audio_recorder
 
 import ser
 from ser.audio.loading import load_waveform
+from ser.inference.memory import tune_malloc
 from ser.metrics import HUMAN
-from ser.page import components as view
-from ser.page import wording as words
-from ser.page.enrolment import FEWEST, MOST, OwnVoice, enrolled
+from ser.page import components, wording
+from ser.page.enrolment import FEWEST, MOST, Enrolment, enrol
 from ser.types import EMOJI, ArtifactError, AudioError, Prediction
 
 HERE = Path(__file__).parent
@@ -37,11 +37,12 @@ EXAMPLE = Prediction(
     model="example",
 )
 TABS = (":material/upload: Upload", ":material/mic: Record", ":material/graphic_eq: Samples")
-VOICE_MB = 5  # of a recording of the visitor's voice
+VOICE_MB = 5  # per recording of an enrolment
 
 
 @st.cache_resource(show_spinner="Loading the model …")
 def recognizer() -> ser.Recognizer:
+    tune_malloc()
     return ser.load()
 
 
@@ -57,11 +58,11 @@ def main() -> None:
     with st.container(border=True, key="input"):
         sounds = inputs()
     shown = st.container(key="result")
-    own = own_voice(model)
+    enrolment = enrolment_inputs(model)
     with shown:
-        asked = adjusted(model, own)
-        listen(asked, sounds)
-        result(asked)
+        chosen = chosen_model(model, enrolment)
+        classify_new(chosen, sounds)
+        show_result(chosen)
     footer(model)
 
 
@@ -76,7 +77,7 @@ def header() -> None:
 
 
 def inputs() -> dict[str, io.BytesIO | None]:
-    """The three ways in; each sound with its name, under the name of its widget."""
+    """Show the three inputs and return their named files by widget."""
     upload, record, samples = st.tabs(TABS)
     with upload:
         st.html(f'<p class="how">{FORMATS}, up to {MAX_MB} MB and two minutes.</p>')
@@ -102,7 +103,7 @@ def recorders() -> tuple[io.BytesIO | None, io.BytesIO | None]:
             spoken = audio_recorder(
                 text="",
                 pause_threshold=1.5,
-                neutral_color=view.UNDECIDED,
+                neutral_color=components.UNDECIDED,
                 recording_color="#E0457B",
                 icon_size="2x",
                 key="pause",
@@ -121,7 +122,7 @@ def recorders() -> tuple[io.BytesIO | None, io.BytesIO | None]:
 
 
 def microphone_allowed() -> bool:
-    """Whether browsers lend the microphone to the address under which the page was opened."""
+    """Return whether browsers allow the microphone on the page's address."""
     url = urlsplit(st.context.url or "http://localhost")
     return url.scheme == "https" or bool(LOCAL.fullmatch(url.hostname or ""))
 
@@ -134,7 +135,7 @@ def sample_buttons() -> io.BytesIO | None:
 
 
 def named(data: bytes | None, name: str) -> io.BytesIO | None:
-    """Bytes as a file with a name, like an uploaded one."""
+    """Return bytes as a named file, like an uploaded one."""
     if not data:
         return None
     file = io.BytesIO(data)
@@ -142,196 +143,195 @@ def named(data: bytes | None, name: str) -> io.BytesIO | None:
     return file
 
 
-def listen(model: ser.Recognizer, sounds: dict[str, io.BytesIO | None]) -> None:
-    """Judge the sound that has just arrived, if one has; drop the answer whose sound was taken away."""
+def classify_new(model: ser.Recognizer, sounds: dict[str, io.BytesIO | None]) -> None:
+    """Classify a new recording, if there is one; clear the result of a removed one."""
     state = st.session_state
-    ask_again(model)
+    classify_again(model)
     seen = state.setdefault("seen", {})
     for source, file in sounds.items():
-        arrival = mark(file) if file else None
-        if arrival == seen.get(source):
+        identity = upload_id(file) if file else None
+        if identity == seen.get(source):
             continue
-        seen[source] = arrival
+        seen[source] = identity
         if file:
             with st.spinner("Listening to the recording …"):
-                state.source, state.result = source, judge(model, file)
+                state.source, state.result = source, classify(model, file)
         elif source != "sample" and state.get("source") == source:
             state.source = state.result = None
 
 
-def ask_again(model: ser.Recognizer) -> None:
-    """Answer the sound that is shown once more where another recogniser is to be asked than before."""
+def classify_again(model: ser.Recognizer) -> None:
+    """Classify the shown recording again if the model has changed."""
     state = st.session_state
-    if isinstance(state.get("result"), view.Judged) and state.asked is not model:
+    if isinstance(state.get("result"), components.Answer) and state.model is not model:
         state.result = replace(state.result, prediction=model.predict(state.result.waveform))
-    state.asked = model
+    state.model = model
 
 
-def mark(file: io.BytesIO) -> str:
-    """Tells one arrival from the next: Streamlit's number of an upload, else the content's hash."""
+def upload_id(file: io.BytesIO) -> str:
+    """Return Streamlit's id of an upload, else the hash of its content."""
     return getattr(file, "file_id", None) or hashlib.sha256(file.getbuffer()).hexdigest()
 
 
-def judge(model: ser.Recognizer, file: io.BytesIO) -> view.Judged | AudioError:
-    """The answer, with what the page shows of the recording; or why there is none."""
+def classify(model: ser.Recognizer, file: io.BytesIO) -> components.Answer | AudioError:
+    """Return the answer to a recording, or the error if it cannot be decoded."""
     try:
         waveform = load_waveform(file, model.sample_rate)
     except AudioError as error:
         return error
     wav = io.BytesIO()
     sf.write(wav, waveform.samples, waveform.sample_rate, format="WAV", subtype="PCM_16")
-    return view.Judged(file.name, waveform, wav.getvalue(), model.predict(waveform))
+    return components.Answer(file.name, waveform, wav.getvalue(), model.predict(waveform))
 
 
-def result(model: ser.Recognizer) -> None:
-    found = st.session_state.get("result")
-    if found is None:
-        example()
-    elif isinstance(found, AudioError):
-        notice("This could not be heard", str(found), "Nothing was kept. Choose another recording above.")
+def show_result(model: ser.Recognizer) -> None:
+    result = st.session_state.get("result")
+    if result is None:
+        show_example()
+    elif isinstance(result, AudioError):
+        notice("This could not be heard", str(result), "Nothing was kept. Choose another recording above.")
     else:
-        answer(found, model.artifact.manifest["thresholds"]["confidence"])
+        show_answer(result, model.artifact.manifest["thresholds"]["confidence"])
 
 
-def answer(found: view.Judged, sure_from: float) -> None:
-    prediction = found.prediction
+def show_answer(answer: components.Answer, sure_from: float) -> None:
+    prediction = answer.prediction
     with st.container(border=True, key="answer"):
         left, right = st.columns([1.45, 1], gap="medium", vertical_alignment="center")
         with left:
-            st.html(view.headline(prediction))
+            st.html(components.headline(prediction))
         with right:
-            st.html(f'<p class="file">{escape(found.name)}<span>{words.seconds(prediction.duration_s)}</span></p>')
-            st.audio(found.wav, format="audio/wav")
+            st.html(f'<p class="file">{escape(answer.name)}<span>{wording.seconds(prediction.duration_s)}</span></p>')
+            st.audio(answer.wav, format="audio/wav")
         if prediction.reasons:
-            st.html(view.doubts(prediction, sure_from))
+            st.html(components.doubts(prediction, sure_from))
         if "silent" not in prediction.reasons:
-            emotions(prediction)
-            the_sound(found)
+            show_emotions(prediction)
+            show_sound(answer)
 
 
-def emotions(prediction: Prediction) -> None:
-    muted = words.unnamed(prediction)
+def show_emotions(prediction: Prediction) -> None:
+    muted = wording.is_unnamed(prediction)
     st.html("<h3>All emotions</h3>" + ('<p class="how">For completeness; here they say little.</p>' if muted else ""))
-    spoken = ", ".join(f"{emotion} {words.percent(p)}" for emotion, p in words.ranked(prediction))
+    values = ", ".join(f"{emotion} {wording.percent(p)}" for emotion, p in wording.ranked(prediction))
     st.plotly_chart(
-        view.bars(prediction, muted=muted),
-        config=view.CONFIG,
+        components.bars(prediction, muted=muted),
+        config=components.CONFIG,
         key="bars",
-        alt=f"Probability of every emotion: {spoken}",
+        alt=f"Probability of every emotion: {values}",
     )
-    if scales := view.scales(prediction):
+    if scales := components.scales(prediction):
         st.html(scales)
 
 
 @st.fragment
-def the_sound(found: view.Judged) -> None:
-    heard = words.heard(found.prediction)
-    st.html(f'<h3>The sound</h3><p class="how">{heard}</p>')
-    figure = view.sound(found)
-    st.plotly_chart(figure, config=view.CONFIG, key="sound", alt=f"Loudness of the recording over time. {heard}")
+def show_sound(answer: components.Answer) -> None:
+    used = wording.used_part(answer.prediction)
+    st.html(f'<h3>The sound</h3><p class="how">{used}</p>')
+    figure, config = components.sound(answer), components.CONFIG
+    st.plotly_chart(figure, config=config, key="sound", alt=f"Loudness of the recording over time. {used}")
     spectrogram = st.expander("Spectrogram", on_change="rerun", key="spectrogram")
     if spectrogram.open:
         with spectrogram:
-            figure = view.spectrogram(found.waveform)
-            st.plotly_chart(figure, config=view.CONFIG, key="spectrogram-chart", alt="Level over time and frequency")
+            figure = components.spectrogram(answer.waveform)
+            st.plotly_chart(figure, config=config, key="spectrogram-chart", alt="Level over time and frequency")
 
 
-def example() -> None:
+def show_example() -> None:
     with st.container(border=True, key="example"):
         st.html('<p class="eyebrow">An answer looks like this</p>')
-        st.html(view.headline(EXAMPLE).replace('role="status"', 'aria-hidden="true"'))
-        st.plotly_chart(view.bars(EXAMPLE, muted=True), config=view.CONFIG, key="bars", alt="Example of an answer")
+        st.html(components.headline(EXAMPLE).replace('role="status"', 'aria-hidden="true"'))
+        bars = components.bars(EXAMPLE, muted=True)
+        st.plotly_chart(bars, config=components.CONFIG, key="bars", alt="Example of an answer")
 
 
 def notice(title: str, *sentences: str) -> None:
-    """A problem as plain text: nothing that a visitor's file says is read as markup."""
+    """Show a problem; names and errors of files are escaped."""
     text = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
     st.html(f'<div class="notice" role="alert"><b>{escape(title)}</b>{text}</div>')
 
 
-def own_voice(model: ser.Recognizer) -> OwnVoice | None:
-    """Where a visitor gives recordings of one speaker; what they gave, if anything."""
+def enrolment_inputs(model: ser.Recognizer) -> Enrolment | None:
+    """Show the inputs for recordings of one speaker and return the enrolment, if there is one."""
     if "own_voice" not in model.artifact.manifest:
         return None
     state = st.session_state
     with st.expander("Your own voice", key="own-voice"):
-        st.html(f'<p class="how">{about_voices(model)}</p>')
+        st.html(f'<p class="how">{about_enrolment(model)}</p>')
         files = st.file_uploader(
             f"{FEWEST} to {MOST} recordings of one speaker, in different moods",
             accept_multiple_files=True,
             max_upload_size=VOICE_MB,
             key="voice",
         )
-        arrived = [mark(file) for file in files]
-        if arrived != state.get("voice_files", []):
-            state.voice_files = arrived
+        uploaded = [upload_id(file) for file in files]
+        if uploaded != state.get("voice_files", []):
+            state.voice_files = uploaded
             with st.spinner("Listening to the voice …"):
-                state.own_voice = enrolled(model, files) if files else None
-        own: OwnVoice | None = state.get("own_voice")
-        if own:
-            told(own)
-    return own
+                state.enrolment = enrol(model, files) if files else None
+        enrolment: Enrolment | None = state.get("enrolment")
+        if enrolment:
+            show_enrolment(enrolment)
+    return enrolment
 
 
-def about_voices(model: ser.Recognizer) -> str:
-    """What calibration does and, from the model's own scores, what it is worth."""
+def about_enrolment(model: ser.Recognizer) -> str:
+    """Return what calibration does and, from the model's scores, its gain."""
     scores = model.artifact.manifest["metrics"].get("calibrated")
-    worth = (
-        f" On actors that it had never heard, five recordings took the share of rightly named emotions from "
+    gain = (
+        f" On unseen actors, five recordings took the share of correctly recognised emotions from "
         f"{100 * scores['without']:.1f} to {100 * scores['with']:.1f}&nbsp;%."
         if scores
         else ""
     )
     return (
         "One person's everyday voice is another's sad one. Give a few recordings of one speaker, and every answer is "
-        f"measured against that voice, until you remove them or leave.{worth} They stay in memory."
+        f"measured against that voice, until you remove them or leave.{gain} They stay in memory."
     )
 
 
-def told(own: OwnVoice) -> None:
-    """How far the recordings of a voice got."""
-    if own.model:
-        st.html(f'<p class="ready">{own.usable} recordings of this voice are in use.</p>')
-    elif own.usable > MOST:
-        notice("Too many recordings", f"These are {own.usable}. Remove some until {MOST} are left.")
+def show_enrolment(enrolment: Enrolment) -> None:
+    if enrolment.model:
+        st.html(f'<p class="ready">{enrolment.usable} recordings of this voice are in use.</p>')
+    elif enrolment.usable > MOST:
+        notice("Too many recordings", f"These are {enrolment.usable}. Remove some until {MOST} are left.")
     else:
-        st.html(f'<p class="how">{own.usable} of at least {FEWEST} so far; five do well.</p>')
-    if own.refused:
-        notice("Left out", *own.refused)
+        st.html(f'<p class="how">{enrolment.usable} of at least {FEWEST} so far; five do well.</p>')
+    if enrolment.refused:
+        notice("Left out", *enrolment.refused)
 
 
-def adjusted(model: ser.Recognizer, own: OwnVoice | None) -> ser.Recognizer:
-    """The recogniser to ask: that of the visitor's voice, where there is one and it is switched on."""
-    if own is None or own.model is None:
+def chosen_model(model: ser.Recognizer, enrolment: Enrolment | None) -> ser.Recognizer:
+    """Return the calibrated model if there is one and it is switched on, else the given one."""
+    if enrolment is None or enrolment.model is None:
         return model
-    label = f"Adjusted to your voice, from {own.usable} recordings"
-    return own.model if st.toggle(label, value=True, key="use-voice") else model
+    label = f"Adjusted to your voice, from {enrolment.usable} recordings"
+    return enrolment.model if st.toggle(label, value=True, key="use-voice") else model
 
 
-def below_the_page(card: str) -> str:
-    """The model card with its headings one level down and without its pictures, which lie beside it as files."""
+def embedded_card(card: str) -> str:
+    """Return a model card with its headings one level down and without its pictures, which are not served."""
     return re.sub(r"(?m)^#", "##", re.sub(r"(?m)^!\[.*?\]\(.*?\)\s*$", "", card))
 
 
-def honest_score(metrics: Mapping[str, Any], n_labels: int) -> str:
-    """The model's score on unseen speakers between that of guessing and that of people, and in other rooms."""
+def score_sentences(metrics: Mapping[str, Any], n_labels: int) -> str:
+    """Return the score on unseen speakers beside chance and listeners, and that on unseen corpora."""
     uar = metrics.get("folds", {}).get("uar")
     if not uar:
         return ""
     score = (
-        f" On actors that it had never heard, it names {100 * uar:.1f}&nbsp;% of the emotions rightly; guessing gives "
+        f" On unseen actors, it recognises {100 * uar:.1f}&nbsp;% of the emotions correctly; guessing gives "
         f"{100 / n_labels:.1f}&nbsp;%, and people who listened to the same recordings {100 * HUMAN:.1f}&nbsp;%."
     )
-    elsewhere = [100 * scores["uar"] for scores in metrics.get("left_out", {}).values()]
-    if elsewhere:
-        low, high = min(elsewhere), max(elsewhere)
-        score += f" In rooms and languages that it had never heard, {low:.0f} to {high:.0f}&nbsp;%."
+    unseen = [100 * scores["uar"] for scores in metrics.get("left_out", {}).values()]
+    if unseen:
+        score += f" On unseen corpora in other rooms and languages, {min(unseen):.0f} to {max(unseen):.0f}&nbsp;%."
     return score
 
 
 def footer(model: ser.Recognizer) -> None:
     artifact = model.artifact
-    score = honest_score(artifact.manifest["metrics"], len(model.labels))
+    score = score_sentences(artifact.manifest["metrics"], len(model.labels))
     st.html(
         "<footer><p><b>What this is.</b> An estimate of how a voice <em>sounds</em> to a model that learned from acted "
         f"speech.{score}</p>"
@@ -342,7 +342,7 @@ def footer(model: ser.Recognizer) -> None:
     card = artifact.path("MODEL_CARD.md")
     if card.is_file():
         with st.expander("Model card"):
-            st.markdown(below_the_page(card.read_text(encoding="utf-8")))
+            st.markdown(embedded_card(card.read_text(encoding="utf-8")))
     st.html(f'<p class="version">ser {ser.__version__}, model {escape(model.name)}</p>')
 
 

@@ -1,4 +1,4 @@
-"""How an answer looks on the page: its headline, doubts and scales (HTML), bars, waveform, spectrogram (plotly)."""
+"""Components of the page: headline, doubts and scales as HTML; bars, waveform and spectrogram as plotly figures."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ser.features.spectral import HOP_LENGTH, N_FFT, power_to_db, stft_power
-from ser.page import wording as words
+from ser.page import wording
 from ser.page.wording import percent, ranked
 from ser.types import COLOURS, EMOJI, Prediction, Waveform
 
 N_STROKES = 100
-MAX_COLUMNS = 480  # of the spectrogram's picture
+MAX_COLUMNS = 480  # of the spectrogram
 BIN_POOL = 8  # neighbouring frequency bins drawn as one
-CHUNK = 2**18  # samples transformed at once, so that two minutes need no more memory than sixteen seconds
-NAMES = 124  # pixels for the names beside the bars
+CHUNK = 2**18  # samples per transform, so that two minutes need no more memory than sixteen seconds
+NAMES = 124  # pixels, the width of the names beside the bars
 GREY = "rgba(128, 124, 140, 0.5)"
 RAIL = "rgba(128, 124, 140, 0.14)"
 UNDECIDED = "#8B80F0"
@@ -28,10 +28,10 @@ CONFIG = {"displayModeBar": False, "staticPlot": True, "responsive": True}
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One answered recording as the page keeps it, in the visitor's session and nowhere else.
+class Answer:
+    """A classified recording, kept in the session only.
 
-    `wav` is what was heard: mono, at the model's sample rate, in a form that every browser plays.
+    `wav` holds the waveform as mono WAV at the model's sample rate, which every browser plays.
     """
 
     name: str
@@ -41,44 +41,44 @@ class Judged:
 
 
 def headline(prediction: Prediction) -> str:
-    """Face, title and how sure: the answer at a glance."""
+    """Return emoji, title and confidence as HTML."""
     (first, _), (second, _) = ranked(prediction)[:2]
     if prediction.uncertain:
-        colours = (UNNAMED,) * 2 if words.unnamed(prediction) else (COLOURS[first], COLOURS[second])
+        colours = (UNNAMED,) * 2 if wording.is_unnamed(prediction) else (COLOURS[first], COLOURS[second])
         face = f'<span class="face unsure" style="--a:{colours[0]};--b:{colours[1]}" aria-hidden="true">?</span>'
         eyebrow = "No clear answer"
     else:
         face = f'<span class="face" style="--a:{COLOURS[first]}" role="img" aria-label="{first}">{EMOJI[first]}</span>'
         eyebrow = "This voice sounds"
-    sure = words.subtitle(prediction).replace(" %", "&nbsp;%")  # a line never ends between a number and its sign
+    sure = wording.subtitle(prediction).replace(" %", "&nbsp;%")  # no line break before the sign
     return (
         f'<section class="headline" role="status">{face}<div><p class="eyebrow">{eyebrow}</p>'
-        f"<h2>{words.title(prediction)}</h2><p class='sure'>{sure}</p></div></section>"
+        f"<h2>{wording.title(prediction)}</h2><p class='sure'>{sure}</p></div></section>"
     )
 
 
 def doubts(prediction: Prediction, sure_from: float) -> str:
-    """Every doubt as an item: what was found, and what would help."""
-    pairs = words.doubts(prediction, sure_from)
-    items = "".join(f"<li><b>{escape(found)}</b> <span>{escape(helps)}</span></li>" for found, helps in pairs)
+    """Return the reasons for doubt as an HTML list: what is wrong, and what would help."""
+    pairs = wording.doubts(prediction, sure_from)
+    items = "".join(f"<li><b>{escape(problem)}</b> <span>{escape(advice)}</span></li>" for problem, advice in pairs)
     return f'<ul class="doubts">{items}</ul>'
 
 
 def scales(prediction: Prediction) -> str:
-    """Two scales: between a male and a female voice, and how intense it is.
+    """Return two scales as HTML: male to female, and intensity.
 
-    Empty for a model that does not say, and where the recording says little.
+    Empty if the model does not predict them, or if no emotion is named.
     """
-    if words.unnamed(prediction):
+    if wording.is_unnamed(prediction):
         return ""
-    drawn = []
+    parts = []
     if prediction.sex is not None:
-        sounds, likely = words.sex(prediction.sex)
-        drawn.append(_scale("between", f"Voice {sounds}", likely, prediction.sex["female"], ("male", "female")))
+        sounds, likely = wording.sex(prediction.sex)
+        parts.append(_scale("between", f"Voice {sounds}", likely, prediction.sex["female"], ("male", "female")))
     if prediction.intensity is not None:
         share = percent(prediction.intensity)
-        drawn.append(_scale("amount", "Intensity", share, prediction.intensity, ("normal", "strong")))
-    return f'<div class="scales">{"".join(drawn)}</div>' if drawn else ""
+        parts.append(_scale("amount", "Intensity", share, prediction.intensity, ("normal", "strong")))
+    return f'<div class="scales">{"".join(parts)}</div>' if parts else ""
 
 
 def _scale(kind: str, name: str, value: str, at: float, ends: tuple[str, str]) -> str:
@@ -91,14 +91,14 @@ def _scale(kind: str, name: str, value: str, at: float, ends: tuple[str, str]) -
 
 
 def bars(prediction: Prediction, *, muted: bool = False) -> go.Figure:
-    """Every emotion as a bar from 0 to 100 %, the most likely on top, each with name, emoji and per cent.
+    """Draw the probability of each emotion as a bar from 0 to 100 %, the most likely on top.
 
-    `muted` takes the colours away where the numbers mean little.
+    `muted` draws them in grey, for numbers that mean little.
     """
     rows = ranked(prediction)[::-1]
     emotions = [emotion for emotion, _ in rows]
     figure = go.Figure()
-    # A faint rail behind each bar shows where 100 % would be, and carries the number.
+    # A faint rail behind each bar marks 100 % and carries the number.
     figure.add_bar(
         **_horizontal(emotions, [100.0] * len(rows), RAIL),
         text=[f" <b>{percent(probability)}</b>" for _, probability in rows],
@@ -110,7 +110,7 @@ def bars(prediction: Prediction, *, muted: bool = False) -> go.Figure:
     for emotion in emotions:
         name = f"{EMOJI[emotion]}  {emotion.capitalize()}"
         figure.add_annotation(text=name, y=emotion, x=0, xref="paper", xanchor="left", xshift=-NAMES, showarrow=False)
-    # On an axis of their own both are single bars, which plotly rounds.
+    # On separate axes both are single bars, which plotly rounds.
     figure.update_layout(
         bargap=0.56, yaxis2={"overlaying": "y"}, **_layout(height=36 * len(rows), left=NAMES, right=56)
     )
@@ -130,15 +130,15 @@ def _horizontal(names: list[str], values: list[float], colours: str | list[str])
 
 
 def envelope(waveform: Waveform) -> np.ndarray:
-    """Peaks of `N_STROKES` equal parts of the sound, shape (n,), the loudest 1; silence is 0."""
+    """Return the peaks of `N_STROKES` equal parts of a waveform, shape (n,), the loudest 1; silence is 0."""
     parts = np.array_split(np.abs(waveform.samples), min(N_STROKES, len(waveform.samples)))
     peaks = np.array([part.max() for part in parts])
     return peaks / max(peaks.max(), 1e-9)
 
 
-def sound(judged: Judged) -> go.Figure:
-    """The waveform as strokes over time; what was trimmed and not judged is grey."""
-    peaks, prediction = envelope(judged.waveform), judged.prediction
+def sound(answer: Answer) -> go.Figure:
+    """Draw the waveform as strokes over time, with the trimmed ends in grey."""
+    peaks, prediction = envelope(answer.waveform), answer.prediction
     colour = UNDECIDED if prediction.uncertain else COLOURS[prediction.label]
     step = prediction.duration_s / len(peaks)
     times = (np.arange(len(peaks)) + 0.5) * step
@@ -160,7 +160,7 @@ def sound(judged: Judged) -> go.Figure:
 
 
 def spectrogram(waveform: Waveform) -> go.Figure:
-    """Level in dB over time and frequency, pooled to the size of a picture."""
+    """Draw the level in dB over time and frequency, pooled to at most `MAX_COLUMNS`."""
     pooled = [_pooled(stft_power(part)) for part in _chunks(waveform.samples)]
     power = np.concatenate(pooled)
     step = -(-len(power) // MAX_COLUMNS)
@@ -181,7 +181,7 @@ def _chunks(samples: np.ndarray) -> list[np.ndarray]:
 
 
 def _pooled(power: np.ndarray) -> np.ndarray:
-    """The loudest of every `BIN_POOL` neighbouring frequencies; the top bin is left out."""
+    """Return the maximum of every `BIN_POOL` neighbouring bins; the top bin is dropped."""
     return power[:, : N_FFT // 2].reshape(len(power), -1, BIN_POOL).max(axis=2)
 
 

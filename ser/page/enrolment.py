@@ -1,4 +1,4 @@
-"""A visitor's own voice: which recordings tell something of it, and the recogniser that is normalised to it."""
+"""Enrolment on the page: a model calibrated to a speaker from a few recordings."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from dataclasses import dataclass
 
 from ser.audio.loading import load_waveform
 from ser.inference.recognizer import Recognizer
-from ser.page import wording as words
+from ser.page import wording
 from ser.types import AudioError, Waveform
 
 FEWEST, MOST = 3, 10  # recordings
 
 
 @dataclass(frozen=True)
-class OwnVoice:
-    """What a few recordings of one speaker gave.
+class Enrolment:
+    """The model calibrated to a speaker, the number of usable recordings, and why the others are refused.
 
-    `model` is the recogniser normalised to that voice; None where there are fewer than `FEWEST` usable recordings or
-    more than `MOST`. `refused` says of each of the others why it is left out.
+    `model` is None if there are fewer than `FEWEST` usable recordings or more than `MOST`.
     """
 
     model: Recognizer | None
@@ -27,21 +26,21 @@ class OwnVoice:
     refused: tuple[str, ...] = ()
 
 
-def enrolled(model: Recognizer, files: Sequence[io.BytesIO]) -> OwnVoice:
-    """The voice in some named files, which are read and not kept. A file that cannot be used is left out."""
+def enrol(model: Recognizer, files: Sequence[io.BytesIO]) -> Enrolment:
+    """Calibrate a model to the speaker of some named files; unusable files are left out, none is kept."""
     if len(files) > MOST:
-        return OwnVoice(None, len(files))
-    heard = [_heard(model, file) for file in files]
-    waveforms = [one for one in heard if isinstance(one, Waveform)]
-    own = model.calibrated(waveforms) if len(waveforms) >= FEWEST else None
-    return OwnVoice(own, len(waveforms), tuple(one for one in heard if isinstance(one, str)))
+        return Enrolment(None, len(files))
+    checked = [_waveform_or_problem(model, file) for file in files]
+    waveforms = [waveform for waveform in checked if isinstance(waveform, Waveform)]
+    calibrated = model.calibrated(waveforms) if len(waveforms) >= FEWEST else None
+    return Enrolment(calibrated, len(waveforms), tuple(problem for problem in checked if isinstance(problem, str)))
 
 
-def _heard(model: Recognizer, file: io.BytesIO) -> Waveform | str:
-    """The sound of a recording, or why it tells nothing of a voice: silence, music, too little."""
+def _waveform_or_problem(model: Recognizer, file: io.BytesIO) -> Waveform | str:
+    """Return the waveform of a recording, or why it does not describe a voice: silence, music, too short."""
     try:
         waveform = load_waveform(file, model.sample_rate)
     except AudioError as error:
         return str(error)
     prediction = model.predict(waveform)
-    return f"{file.name}: {words.doubts(prediction, 0)[0][0]}" if words.unnamed(prediction) else waveform
+    return f"{file.name}: {wording.doubts(prediction, 0)[0][0]}" if wording.is_unnamed(prediction) else waveform

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,10 +15,11 @@ from streamlit.testing.v1 import AppTest
 
 import ser
 from ser.audio.loading import load_waveform
-from ser.page import components as view
-from ser.page import wording as words
+from ser.page import wording
 from ser.page.enrolment import FEWEST, MOST
-from ser.types import EMOJI, EMOTIONS, REASONS, Prediction, Waveform
+from ser.types import Prediction
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = sorted((ROOT / "samples").glob("*.flac"))
@@ -27,7 +27,7 @@ NOT_SPEECH = sorted((ROOT / "tests" / "clips").glob("*.flac"))
 
 
 class Text(HTMLParser):
-    """The words of a piece of HTML."""
+    """Collect the text of HTML."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Text(HTMLParser):
 
 
 def text(page: AppTest) -> str:
-    """What the page says, without the markup."""
+    """Return the page's text without markup."""
     parts = [" ".join(Text(element.value).words) for element in page.get("html")]
     return re.sub(r"\s+", " ", " ".join([*parts, *(element.value for element in page.markdown)]))
 
@@ -71,13 +71,13 @@ def opened() -> AppTest:
 
 @pytest.fixture
 def page() -> AppTest:
-    """The page as it ships."""
+    """Return the page with the default model."""
     return opened()
 
 
 @pytest.fixture
 def nothing_loaded():
-    """The page's model is loaded once a process; here it must be loaded anew, before and after."""
+    """Clear the page's cached model, before and after."""
     st.cache_resource.clear()
     yield
     st.cache_resource.clear()
@@ -85,7 +85,7 @@ def nothing_loaded():
 
 @pytest.fixture
 def page_of(nothing_loaded, monkeypatch):
-    """The page with a certain model."""
+    """Return the page with a named model."""
 
     def named(model: str) -> AppTest:
         monkeypatch.setenv("SER_MODEL", model)
@@ -94,7 +94,7 @@ def page_of(nothing_loaded, monkeypatch):
     return named
 
 
-def test_before_the_first_sound_a_greyed_example_stands_there(page):
+def test_the_page_starts_with_a_greyed_example(page):
     assert "How does this voice sound?" in text(page)
     assert "An answer looks like this" in text(page)
     assert "Nothing is stored" in text(page)
@@ -103,23 +103,23 @@ def test_before_the_first_sound_a_greyed_example_stands_there(page):
     assert not page.get("audio")
 
 
-def test_foot_says_what_it_is_how_good_and_where_prohibited(page):
-    said = text(page)
+def test_the_footer_states_use_scores_and_limits(page):
+    footer = text(page)
     uar = ser.load().artifact.manifest["metrics"]["folds"]["uar"]
-    elsewhere = [scores["uar"] for scores in ser.load().artifact.manifest["metrics"]["left_out"].values()]
-    assert f"languages that it had never heard, {100 * min(elsewhere):.0f} to {100 * max(elsewhere):.0f}" in said
-    assert f"{100 * uar:.1f}" in said and "62.4" in said and "12.5" in said
-    assert "does not know what a person feels" in said
-    assert "Article 5(1)(f)" in said
-    assert ser.__version__ in said
+    unseen = [scores["uar"] for scores in ser.load().artifact.manifest["metrics"]["left_out"].values()]
+    assert f"rooms and languages, {100 * min(unseen):.0f} to {100 * max(unseen):.0f}" in footer
+    assert f"{100 * uar:.1f}" in footer and "62.4" in footer and "12.5" in footer
+    assert "does not know what a person feels" in footer
+    assert "Article 5(1)(f)" in footer
+    assert ser.__version__ in footer
     assert any(expander.label == "Model card" for expander in page.expander)
 
 
-def test_upload_gives_the_same_answer_as_the_core(page):
+def test_upload_gives_the_answer_of_predict(page):
     upload(page, wav(voice()))
     prediction = ser.load().predict(wav(voice()))
-    assert words.title(prediction) in text(page)
-    assert words.subtitle(prediction) in text(page)
+    assert wording.title(prediction) in text(page)
+    assert wording.subtitle(prediction) in text(page)
     assert "voice.wav" in text(page)
     assert len(page.get("audio")) == 1
     assert len(page.get("plotly_chart")) == 2
@@ -130,16 +130,16 @@ def test_recording_is_answered(page):
     assert page.audio_input[0].sample_rate == 16_000
     page.audio_input[0].set_value(("audio.wav", wav(voice()), "audio/wav"))
     page.run()
-    assert words.title(ser.load().predict(wav(voice()))) in text(page)
+    assert wording.title(ser.load().predict(wav(voice()))) in text(page)
 
 
-def test_samples_are_answered_and_said_to_be_synthetic(page):
+def test_samples_are_answered_and_described_as_synthetic(page):
     assert 4 <= len(SAMPLES) <= 6
     assert "speech synthesiser" in text(page)
     for path in SAMPLES:
         page.button(key=path.stem).click().run()
         assert path.name in text(page)
-        assert words.title(ser.load().predict(path)) in text(page)
+        assert wording.title(ser.load().predict(path)) in text(page)
 
 
 def test_the_latest_sound_wins_and_removing_it_removes_the_answer(page):
@@ -163,34 +163,34 @@ def test_nothing_is_decoded_twice(page, monkeypatch):
 
 
 @pytest.mark.parametrize("path", NOT_SPEECH, ids=lambda path: path.stem)
-def test_music_noise_and_tones_are_not_given_an_emotion(page, path):
+def test_music_noise_and_tones_get_no_emotion(page, path):
     upload(page, path.read_bytes(), path.name)
     assert "unlike_training" in ser.load().predict(path).reasons
     assert "Not like speech" in text(page)
     assert 'role="img"' not in html(page)
 
 
-def test_silence_says_what_was_found(page):
+def test_silence_is_described(page):
     upload(page, wav(np.zeros(48_000)))
     assert "Silence" in text(page) and "3.0 s long and holds no sound" in text(page)
     assert not page.get("plotly_chart")
 
 
-def test_too_short_says_how_much_there_was(page):
+def test_too_short_gives_the_duration(page):
     upload(page, wav(voice()[8_000:13_600]))
     assert "Too short to tell" in text(page)
     assert "Only 0.3 s of sound; at least 0.5 s is needed." in text(page)
 
 
-def test_overdriven_is_said(page):
+def test_overdriven_is_described(page):
     upload(page, wav(np.clip(12 * voice(), -1, 1)))
     assert "overdriven" in text(page)
     assert 'role="img"' not in html(page)
 
 
 def test_half_a_file_is_answered_with_doubt(page):
-    whole = (ROOT / "samples" / "even.flac").read_bytes()
-    upload(page, whole[: len(whole) * 6 // 10], "half.flac")
+    data = (ROOT / "samples" / "even.flac").read_bytes()
+    upload(page, data[: len(data) * 6 // 10], "half.flac")
     assert "damaged or incomplete" in text(page)
 
 
@@ -205,7 +205,7 @@ def test_text_is_refused_in_plain_text_and_the_input_stays_ready(page):
 
 
 @pytest.mark.parametrize("data", [b"", wav(np.zeros(0)), b"RIFF" + bytes(200)], ids=["empty", "no samples", "broken"])
-def test_what_holds_no_sound_is_refused(page, data):
+def test_files_without_sound_are_refused(page, data):
     upload(page, data)
     assert "This could not be heard" in text(page)
 
@@ -230,29 +230,29 @@ def test_broken_artifact_shows_its_sentence_and_nothing_else(tmp_path, monkeypat
 # --- Sex and intensity ---
 
 
-def test_sex_and_intensity_stand_under_the_emotions(page_of):
+def test_sex_and_intensity_are_below_the_emotions(page_of):
     page = upload(page_of("voice"), wav(voice()))
     expected = ser.load("voice").predict(wav(voice()))
-    sounds, likely = words.sex(expected.sex)
+    sounds, likely = wording.sex(expected.sex)
     assert f"Voice {sounds} {likely} male female" in text(page)
-    assert f"Intensity {words.percent(expected.intensity)} normal strong" in text(page)
+    assert f"Intensity {wording.percent(expected.intensity)} normal strong" in text(page)
     assert html(page).count('role="meter"') == 2
 
 
 @pytest.mark.parametrize("sound", [np.zeros(48_000), voice()[8_000:13_600]], ids=["silence", "too short"])
-def test_where_nothing_is_named_neither_sex_nor_intensity_are(page_of, sound):
+def test_without_an_emotion_neither_sex_nor_intensity_is_shown(page_of, sound):
     page = upload(page_of("voice"), wav(sound))
     assert 'role="meter"' not in html(page) and "Voice sounds" not in text(page)
 
 
-def test_a_model_without_them_shows_neither_them_nor_the_own_voice(page_of):
+def test_a_model_without_sex_intensity_and_enrolment(page_of):
     page = upload(page_of("dense105"), wav(voice()))
-    assert words.subtitle(ser.load("dense105").predict(wav(voice()))) in text(page)
+    assert wording.subtitle(ser.load("dense105").predict(wav(voice()))) in text(page)
     assert 'role="meter"' not in html(page)
     assert len(page.file_uploader) == 1 and "Your own voice" not in [expander.label for expander in page.expander]
 
 
-# --- Your own voice ---
+# --- Enrolment ---
 
 SPOKEN = [path for path in SAMPLES if path.stem != "music"]
 
@@ -274,7 +274,7 @@ def probabilities(model: ser.Recognizer) -> dict[str, float]:
     return pytest.approx(model.predict(load_waveform(wav(voice()))).probabilities, abs=1e-6)
 
 
-def test_a_voice_changes_the_answers_until_it_is_switched_off_or_taken_away(page_of):
+def test_an_enrolment_changes_the_answers_until_it_is_switched_off_or_removed(page_of):
     page, plain = upload(page_of("voice"), wav(voice())), ser.load("voice")
     own = plain.calibrated([load_waveform(data) for _, data in recordings(3)])
     assert shown(page).probabilities == probabilities(plain) and not page.toggle
@@ -282,7 +282,7 @@ def test_a_voice_changes_the_answers_until_it_is_switched_off_or_taken_away(page
     assert page.toggle[0].value is True and page.toggle[0].label == "Adjusted to your voice, from 3 recordings"
     assert "3 recordings of this voice are in use" in text(page)
     assert shown(page).probabilities == probabilities(own) != probabilities(plain).expected
-    assert words.subtitle(shown(page)) in text(page)
+    assert wording.subtitle(shown(page)) in text(page)
     page.toggle[0].set_value(False).run()
     assert shown(page).probabilities == probabilities(plain)
     page.toggle[0].set_value(True).run()
@@ -291,7 +291,7 @@ def test_a_voice_changes_the_answers_until_it_is_switched_off_or_taken_away(page
     assert shown(page).probabilities == probabilities(plain) and not page.toggle
 
 
-def test_a_voice_given_first_holds_for_what_comes_then(page_of):
+def test_an_enrolment_before_the_first_recording(page_of):
     page = give(page_of("voice"), *recordings(4))
     assert page.toggle[0].value is True and "An answer looks like this" in text(page)
     upload(page, wav(voice()))
@@ -300,19 +300,19 @@ def test_a_voice_given_first_holds_for_what_comes_then(page_of):
     assert shown(upload(page_of("voice"), wav(voice()))).probabilities == probabilities(ser.load("voice"))
 
 
-def test_the_own_voice_says_what_it_is_worth(page_of):
+def test_the_gain_of_an_enrolment_is_stated(page_of):
     scores = ser.load("voice").artifact.manifest["metrics"]["calibrated"]
     assert f"from {100 * scores['without']:.1f} to {100 * scores['with']:.1f}" in text(page_of("voice"))
 
 
-def test_too_few_and_too_many_recordings_of_a_voice(page_of):
+def test_too_few_and_too_many_recordings(page_of):
     page = give(page_of("voice"), *recordings(FEWEST - 1))
     assert "2 of at least 3 so far" in text(page) and not page.toggle
     give(page, *recordings(MOST + 1))
     assert "Too many recordings These are 11. Remove some until 10 are left." in text(page) and not page.toggle
 
 
-def test_recordings_that_tell_nothing_of_a_voice_are_left_out_and_named(page_of):
+def test_unusable_recordings_are_left_out_and_named(page_of):
     useless = [
         ("<b>evil<b>.wav", b"only words, no sound"),
         ("silent.wav", wav(np.zeros(32_000))),
@@ -333,7 +333,7 @@ def test_recordings_that_tell_nothing_of_a_voice_are_left_out_and_named(page_of)
     assert page.toggle[0].value is True and "silent.wav" in text(page)
 
 
-def test_a_voice_is_heard_once(page_of, monkeypatch):
+def test_an_enrolment_is_decoded_once(page_of, monkeypatch):
     calls = []
     real = load_waveform
     monkeypatch.setattr("ser.page.enrolment.load_waveform", lambda *args: calls.append(1) or real(*args))
@@ -341,87 +341,3 @@ def test_a_voice_is_heard_once(page_of, monkeypatch):
     upload(page, wav(voice()))
     page.toggle[0].set_value(False).run()
     assert len(calls) == 3
-
-
-# --- Words and pictures ---
-
-
-def prediction(*reasons: str, **probabilities: float) -> Prediction:
-    rest = (1 - sum(probabilities.values())) / (len(EMOTIONS) - len(probabilities))
-    full = {emotion: probabilities.get(emotion, rest) for emotion in EMOTIONS}
-    return Prediction(max(full, key=full.__getitem__), full, reasons, 3.0, "m", (0.5, 2.5))
-
-
-def test_words_of_a_sure_answer():
-    assert words.title(prediction(happy=0.71)) == "Happy"
-    assert words.subtitle(prediction(happy=0.71)) == "fairly sure, 71 %"
-    assert words.subtitle(prediction(happy=0.95)) == "very sure, 95 %"
-
-
-def test_words_of_a_doubtful_answer():
-    between = prediction("close_call", sad=0.38, calm=0.34)
-    assert words.title(between) == "Unsure"
-    assert words.subtitle(between) == "between sad (38 %) and calm (34 %)"
-    assert words.subtitle(prediction("clipped", angry=0.9)) == "perhaps angry (90 %)"
-
-
-@pytest.mark.parametrize("reason", REASONS)
-def test_every_reason_has_its_sentence_and_advice(reason):
-    [(found, helps)] = words.doubts(prediction(reason, sad=0.4), 0.6)
-    assert found.endswith(".") and helps.endswith(".")
-
-
-@pytest.mark.parametrize(
-    ("female", "said"),
-    [
-        (0.96, ("sounds female", "96 %")),
-        (0.02, ("sounds male", "98 %")),
-        (0.55, ("could be either", "female 55 %")),
-        (0.42, ("could be either", "male 58 %")),
-    ],
-)
-def test_words_of_the_sex(female, said):
-    assert words.sex({"male": 1 - female, "female": female}) == said
-
-
-def test_scales_show_what_the_model_says_and_only_that():
-    sure = prediction(happy=0.7)
-    assert view.scales(sure) == ""
-    one = view.scales(replace(sure, intensity=0.62))
-    assert one.count('role="meter"') == 1 and 'aria-valuenow="62"' in one and "--at:0.62" in one and "62 %" in one
-    both = view.scales(replace(sure, sex={"male": 0.04, "female": 0.96}, intensity=0.0))
-    assert both.count('role="meter"') == 2 and "Voice sounds female" in both and "--at:0.96" in both and "0 %" in both
-
-
-@pytest.mark.parametrize("reason", REASONS)
-def test_scales_are_left_out_where_no_emotion_is_named(reason):
-    told = replace(prediction(reason, sad=0.4), sex={"male": 0.9, "female": 0.1}, intensity=0.5)
-    assert (view.scales(told) == "") is (reason in ("silent", "too_short", "unlike_training"))
-
-
-def test_bars_are_sorted_from_0_to_100_with_names_and_numbers():
-    figure = view.bars(prediction(sad=0.4, calm=0.3))
-    rail, values = figure.data
-    assert list(values.x) == sorted(values.x) and len(values.x) == len(EMOTIONS)
-    assert values.y[-1] == "sad" and rail.text[-1].strip() == "<b>40 %</b>"
-    assert tuple(figure.layout.xaxis.range) == (0, 100)
-    names = [annotation.text for annotation in figure.layout.annotations]
-    assert all(any(EMOJI[e] in name and e.capitalize() in name for name in names) for e in EMOTIONS)
-
-
-def test_what_was_trimmed_is_grey():
-    samples = np.ones(48_000, np.float32)
-    judged = view.Judged("x", Waveform(samples, 16_000), b"", prediction(sad=0.9))
-    [strokes] = view.sound(judged).data
-    used = (strokes.x >= 0.5) & (strokes.x <= 2.5)
-    assert set(strokes.marker.color[~used]) == {view.GREY}
-    assert view.GREY not in strokes.marker.color[used]
-
-
-@pytest.mark.parametrize("seconds", [0.3, 3.0, 60.0])
-def test_spectrogram_shows_a_tone_at_its_pitch_and_stays_small(seconds):
-    time = np.arange(int(16_000 * seconds)) / 16_000
-    [heat] = view.spectrogram(Waveform(np.sin(2 * np.pi * 3000 * time).astype(np.float32), 16_000)).data
-    loudest = heat.y[heat.z.mean(axis=1).argmax()]
-    assert loudest == pytest.approx(3.0, abs=0.05)
-    assert heat.z.size <= view.MAX_COLUMNS * 128

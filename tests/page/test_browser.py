@@ -1,4 +1,4 @@
-"""The page as a visitor meets it: the real server, a real headless Chromium, a microphone fed from a file."""
+"""The page in a real headless Chromium on the real server, with a microphone fed from a file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import soundfile as sf
 from playwright.sync_api import expect, sync_playwright
 
 import ser
-from ser.page import wording as words
+from ser.page import wording
 
 pytestmark = pytest.mark.browser
 
@@ -40,7 +40,7 @@ FLAGS = [
 MAX_RSS = 400e6
 WAIT_MS = 90_000  # on cores that other tests share
 
-# Text whose contrast with what lies behind it is below WCAG's 4.5 to 1.
+# Text with a contrast below WCAG's 4.5 to 1.
 LOW_CONTRAST = """
 () => {
   const ink = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
@@ -72,7 +72,7 @@ LOW_CONTRAST = """
 }
 """
 
-# What a screen reader would find without a name.
+# Elements without a name for screen readers.
 UNNAMED = """
 () => [...document.querySelectorAll('button, input, iframe, img, audio, .js-plotly-plot')]
   .filter(node => node.checkVisibility() && !node.closest('[aria-hidden=true]'))
@@ -84,7 +84,7 @@ UNNAMED = """
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[subprocess.Popen]:
-    """`streamlit run app.py` on a free port, which is kept as `.url`."""
+    """Run `streamlit run app.py` on a free port, stored as `.url`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -110,7 +110,7 @@ def wait_until_healthy(process: subprocess.Popen) -> None:
 
 @pytest.fixture(scope="module")
 def spoken(tmp_path_factory) -> Path:
-    """What the microphone hears: a sentence, then a pause, over a little noise; Chromium plays it in a loop."""
+    """Write the microphone's input: a sentence, then a pause, with faint noise; Chromium loops it."""
     samples, rate = sf.read(VOICE)
     samples = np.concatenate([samples, np.zeros(3 * rate)])
     path = tmp_path_factory.mktemp("microphone") / "spoken.wav"
@@ -120,7 +120,7 @@ def spoken(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def launch(chromium):
-    """Starts Chromium with flags of one's own; all are closed at the end."""
+    """Start Chromium with additional flags; all are closed at the end."""
     with sync_playwright() as driver:
         yield lambda *flags: driver.chromium.launch(executable_path=chromium, args=[*FLAGS, *flags], timeout=WAIT_MS)
 
@@ -132,7 +132,7 @@ def browser(launch, spoken):
 
 @pytest.fixture
 def visit(browser, server):
-    """Opens the page; every page is closed after the test."""
+    """Open the page; it is closed after the test."""
     contexts = []
 
     def opened(viewport: dict[str, int] = DESKTOP, theme: str = "light"):
@@ -153,11 +153,11 @@ def upload(page, path: Path | str) -> None:
 
 
 def answered(page, name: str) -> str:
-    """The title of the answer to the recording of this name, once it is there."""
+    """Wait for the answer to a recording and return its title."""
     expect(page.locator(".file")).to_have_text(re.compile(re.escape(name)), timeout=WAIT_MS)
     page.locator("[data-test-script-state=notRunning]").wait_for()
     for part in (".headline", ".st-key-bars .js-plotly-plot", ".st-key-sound .js-plotly-plot"):
-        expect(page.locator(part)).to_have_count(1, timeout=WAIT_MS)  # what is replaced goes a moment later
+        expect(page.locator(part)).to_have_count(1, timeout=WAIT_MS)  # replaced parts disappear a moment later
     return page.locator(".headline h2").inner_text()
 
 
@@ -165,11 +165,11 @@ def test_upload_of_a_sample(visit):
     page = visit()
     upload(page, VOICE)
     prediction = ser.load().predict(VOICE)
-    assert answered(page, VOICE.name) == words.title(prediction)
-    assert page.locator(".sure").inner_text().replace("\N{NO-BREAK SPACE}", " ") == words.subtitle(prediction)
+    assert answered(page, VOICE.name) == wording.title(prediction)
+    assert page.locator(".sure").inner_text().replace("\N{NO-BREAK SPACE}", " ") == wording.subtitle(prediction)
     shown = page.locator(".st-key-bars .js-plotly-plot").inner_text()
     assert all(emotion.capitalize() in shown for emotion in prediction.probabilities)
-    assert words.percent(prediction.confidence) in shown
+    assert wording.percent(prediction.confidence) in shown
     assert page.locator(".stAudio").evaluate("audio => audio.duration") == pytest.approx(
         prediction.duration_s, abs=0.05
     )
@@ -180,7 +180,7 @@ def test_upload_of_a_real_recording(visit, ser_data):
     recording = sorted((ser_data / "ravdess").rglob("03-01-05-02-*"))[0]
     page = visit()
     upload(page, recording)
-    assert answered(page, recording.name) == words.title(ser.load().predict(recording))
+    assert answered(page, recording.name) == wording.title(ser.load().predict(recording))
 
 
 def test_recording_that_stops_at_a_pause(visit):
@@ -200,7 +200,7 @@ def test_recording_that_is_stopped_by_hand(visit):
     assert answered(page, ".wav")
 
 
-def test_denied_microphone_says_how_to_allow_it(launch, server):
+def test_denied_microphone_shows_how_to_allow_it(launch, server):
     page = launch("--deny-permission-prompts").new_page()
     page.set_default_timeout(WAIT_MS)
     page.goto(server.url)
@@ -211,7 +211,7 @@ def test_denied_microphone_says_how_to_allow_it(launch, server):
     expect(page.get_by_text("If it was denied before")).to_be_visible(timeout=WAIT_MS)
 
 
-def test_address_without_microphone_says_so(launch, server):
+def test_address_without_microphone_shows_a_notice(launch, server):
     page = launch("--host-resolver-rules=MAP voice.test 127.0.0.1").new_page()
     page.set_default_timeout(WAIT_MS)
     page.goto(server.url.replace("localhost", "voice.test"))
@@ -219,7 +219,7 @@ def test_address_without_microphone_says_so(launch, server):
     expect(page.get_by_role("alert").filter(has_text="No microphone on this address")).to_be_visible(timeout=WAIT_MS)
 
 
-def test_samples_in_place_of_a_microphone(visit):
+def test_samples_without_a_microphone(visit):
     page = visit()
     page.get_by_role("tab", name="Samples").click()
     page.get_by_role("button", name="Music").click()
@@ -290,7 +290,7 @@ def test_readable_and_named_in_every_state(visit, theme, tmp_path):
 
 
 @pytest.mark.parametrize(("viewport", "theme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
-def test_own_voice(visit, viewport, theme, tmp_path):
+def test_enrolment(visit, viewport, theme, tmp_path):
     silent = tmp_path / "silent.wav"
     sf.write(silent, np.zeros(16_000), 16_000)
     page = visit(viewport, theme)
@@ -316,7 +316,7 @@ def bars(page) -> str:
     return page.locator(".st-key-bars .js-plotly-plot").text_content()
 
 
-def test_too_large_a_recording_of_a_voice_is_refused(visit, tmp_path):
+def test_too_large_a_recording_of_an_enrolment_is_refused(visit, tmp_path):
     large = tmp_path / "large.wav"
     large.write_bytes(bytes(6 * 2**20))
     page = visit()
@@ -325,18 +325,18 @@ def test_too_large_a_recording_of_a_voice_is_refused(visit, tmp_path):
     expect(page.locator(".st-key-voice").get_by_text("5.0MB or smaller")).to_be_visible(timeout=WAIT_MS)
 
 
-def test_nobody_else_is_asked_for_anything(browser, server):
+def test_no_other_host_is_contacted(browser, server):
     context = browser.new_context()
     page = context.new_page()
     page.set_default_timeout(WAIT_MS)
-    asked: set[str | None] = set()
-    page.on("request", lambda request: asked.add(urlsplit(request.url).hostname))
+    hosts: set[str | None] = set()
+    page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
     page.goto(server.url)
     page.locator(".st-key-example .js-plotly-plot").wait_for()
     upload(page, VOICE)
     answered(page, VOICE.name)
     context.close()
-    assert asked <= {"localhost", None}  # None: data and blob addresses
+    assert hosts <= {"localhost", None}  # None: data and blob addresses
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory from /proc")
@@ -349,8 +349,8 @@ def test_twenty_answers_stay_in_bounded_memory(visit, server, tmp_path):
         sf.write(path, np.tile(samples, repeats) * (1 - i / 100), rate)
         upload(page, path)
         answered(page, path.name)
-    found = resident_bytes(server.pid)
-    assert found < MAX_RSS, f"{found / 1e6:.0f} MB"
+    memory = resident_bytes(server.pid)
+    assert memory < MAX_RSS, f"{memory / 1e6:.0f} MB"
 
 
 def resident_bytes(pid: int) -> int:

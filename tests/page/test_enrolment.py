@@ -1,4 +1,4 @@
-"""A visitor's own voice: what can be used of the recordings, and what comes of it."""
+"""Enrolment: usable recordings, and the calibrated model."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from golden.make import RATE
 
 import ser
 from ser.audio.loading import load_waveform
-from ser.page.enrolment import FEWEST, MOST, enrolled
+from ser.page.enrolment import FEWEST, MOST, enrol
 from ser.types import ParameterError
+
+pytestmark = pytest.mark.slow
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 SPOKEN = sorted(path for path in SAMPLES.glob("*.flac") if path.stem != "music")
-ASKED = SPOKEN[-1]
+QUERY = SPOKEN[-1]
 
 
 @pytest.fixture(scope="module")
@@ -34,41 +36,41 @@ def recording(samples: np.ndarray, name: str = "voice.wav") -> io.BytesIO:
 
 
 def recordings(n: int) -> list[io.BytesIO]:
-    """Different ones: a sample of speech after the other, and from the second round on turned down."""
+    """Return n different recordings: the samples in turn, quieter in every round."""
     sounds = [sf.read(path)[0] for path in SPOKEN]
     return [recording(sounds[i % len(sounds)] / (1 + i // len(sounds)), f"{i}.wav") for i in range(n)]
 
 
 @pytest.mark.parametrize("n", [FEWEST, MOST])
 def test_a_few_recordings_give_the_calibrated_model(model, n):
-    own = enrolled(model, recordings(n))
+    enrolment = enrol(model, recordings(n))
     expected = model.calibrated([load_waveform(file) for file in recordings(n)])
-    assert (own.usable, own.refused) == (n, ())
-    assert own.model.predict(ASKED) != model.predict(ASKED)
-    assert own.model.predict(ASKED) == expected.predict(ASKED)
+    assert (enrolment.usable, enrolment.refused) == (n, ())
+    assert enrolment.model.predict(QUERY) != model.predict(QUERY)
+    assert enrolment.model.predict(QUERY) == expected.predict(QUERY)
 
 
 @pytest.mark.parametrize("n", [0, FEWEST - 1, MOST + 1])
 def test_too_few_and_too_many_give_none(model, n):
-    own = enrolled(model, recordings(n))
-    assert (own.model, own.usable, own.refused) == (None, n, ())
+    enrolment = enrol(model, recordings(n))
+    assert (enrolment.model, enrolment.usable, enrolment.refused) == (None, n, ())
 
 
-def test_what_tells_nothing_of_a_voice_is_left_out(model):
+def test_unusable_recordings_are_left_out(model):
     useless = [
         recording(np.zeros(RATE), "silent.wav"),
-        recording(sf.read(ASKED)[0][8_000:13_600], "short.wav"),
+        recording(sf.read(QUERY)[0][8_000:13_600], "short.wav"),
         recording(sf.read(SAMPLES / "music.flac")[0], "music.wav"),
         io.BytesIO(b"only words, not a sound"),
     ]
-    own = enrolled(model, [*recordings(FEWEST), *useless])
-    assert own.usable == FEWEST
-    assert [sentence.split(":")[0] for sentence in own.refused[:3]] == ["silent.wav", "short.wav", "music.wav"]
-    assert "this is text, not sound" in own.refused[3]
+    enrolment = enrol(model, [*recordings(FEWEST), *useless])
+    assert enrolment.usable == FEWEST
+    assert [sentence.split(":")[0] for sentence in enrolment.refused[:3]] == ["silent.wav", "short.wav", "music.wav"]
+    assert "this is text, not sound" in enrolment.refused[3]
     expected = model.calibrated([load_waveform(file) for file in recordings(FEWEST)])
-    assert own.model.predict(ASKED) == expected.predict(ASKED)
+    assert enrolment.model.predict(QUERY) == expected.predict(QUERY)
 
 
-def test_a_model_that_cannot_is_refused():
+def test_a_model_without_calibration_is_refused():
     with pytest.raises(ParameterError, match="dense105 cannot be calibrated"):
-        enrolled(ser.load("dense105"), recordings(FEWEST))
+        enrol(ser.load("dense105"), recordings(FEWEST))
