@@ -59,9 +59,7 @@ def predict(
         raise typer.Exit(REFUSED)
 
 
-def predictions(
-    recognizer: Recognizer, files: Iterable[str], engine: Engine | None = None
-) -> Iterator[dict[str, Any]]:
+def predictions(recognizer: Recognizer, files: Iterable[str], engine: Engine | None = None) -> Iterator[dict[str, Any]]:
     """Yield a prediction, with its words if there is an `engine`, or `{"file", "error"}` for every recording."""
     for file in files:
         unlisted: dict[Path, OSError] = {}

@@ -19,6 +19,9 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one, named in the log.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, help="Processes; one a core.")] = 1,
     model: ModelOption = None,
+    root_path: Annotated[
+        str, typer.Option(help="The path prefix of a proxy in front, e.g. /ser.", show_default=False)
+    ] = "",
     format: Annotated[
         Report, typer.Option("--format", "-f", help="json: one line on standard output, once it listens.")
     ] = "table",
@@ -30,4 +33,4 @@ def serve(
     def print_address(url: str) -> None:
         print(json.dumps({"url": url, "model": find(model).name, "workers": workers, "pid": os.getpid()}), flush=True)
 
-    run(host, port, workers, model, print_address if format == "json" else None)
+    run(host, port, workers, model, print_address if format == "json" else None, root_path=root_path)

@@ -32,6 +32,20 @@ def test_serve_tells_where_it_listens():
         assert process.stdout.read() == b""
 
 
+@pytest.mark.service
+def test_serve_answers_behind_the_prefix_of_a_proxy():
+    words = ["serve", "--port", "0", "--model", "dense105", "--format", "json", "--root-path", "ser/"]
+    command = [sys.executable, "-m", "ser", *words]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            url = json.loads(process.stdout.readline())["url"]
+            for path in ("/openapi.json", "/ser/openapi.json"):  # the prefix may be stripped by the proxy or not
+                with urllib.request.urlopen(f"{url}{path}", timeout=60) as answer:
+                    assert json.load(answer)["servers"] == [{"url": "/ser"}]
+        finally:
+            process.send_signal(signal.SIGTERM)
+
+
 @UNIX
 @pytest.mark.service
 def test_workers_that_are_slow_to_start_are_waited_for(tmp_path):
