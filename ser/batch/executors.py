@@ -110,7 +110,15 @@ def _backend() -> Any:
 
 
 def _client(address: str) -> Any:
-    from distributed import Client
+    import distributed
+
+    class Client(distributed.Client):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            try:
+                super().__init__(*arguments, **options)
+            except BaseException:  # the garbage collector would close it, in a deadlock if the next client is starting
+                self.close()
+                raise
 
     try:
         client = Client(address, timeout=CONNECT_S, set_as_default=False)
