@@ -96,5 +96,5 @@ def _present(name: str, target: Path) -> Path:
 def _by_hand(name: str, target: Path) -> str:
     archived = ", ".join(corpus.name for corpus in CORPORA.values() if corpus.archive)
     source = CORPORA[name].source
-    where = f"It is published at {source}; unpack it to {target}. " if source else "These recordings are your own. "
-    return f"There is no archive of {name} with a published checksum to fetch. {where}ser can download: {archived}."
+    advice = f"It is published at {source}; unpack it to {target}. " if source else "These recordings are your own. "
+    return f"There is no archive of {name} with a published checksum to fetch. {advice}ser can download: {archived}."

@@ -1,7 +1,7 @@
-"""A tiny Whisper model of random weights that faster-whisper really loads and runs: `python tiny_whisper.py DIR`.
+"""Build a tiny Whisper model with random weights for faster-whisper: `python tiny_whisper.py DIR`.
 
-Its sound goes through random convolutions, attention and alignment; only what is said is laid down: the script that
-`build` is given, whatever it hears. So texts can be tested exactly, while times come from the model.
+Its encoder, attention and alignment are random, its text is fixed: the script given to `build`, for any audio. So texts
+can be tested exactly, while times come from the model.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ LANGUAGES = ("en", "de", "pl", "zh")
 TASKS = ("translate", "transcribe", "startoflm", "startofprev", "nospeech", "notimestamps")
 WIDTH, HEADS, LAYERS, MELS, WINDOW, CONTEXT = 64, 2, 2, 80, 1500, 448
 MULTILINGUAL = ""  # the token by which CTranslate2 knows a model of many languages
-STEP = 30.0  # length of a place's direction; the random layers add about 1
+STEP = 30.0  # length of a position's direction; the random layers add about 1
 END_S = 2.0  # of the only segment, by the model's own account
 
 
 def build(folder: Path, script: Sequence[str] = SCRIPT, language: str = "en", seed: int = 20261121) -> Path:
-    """Write the model into `folder`, which is made; it takes every language for `language`. Returns the folder."""
+    """Write the model into a new `folder` and return it; the model detects `language` in any audio."""
     folder.mkdir(parents=True, exist_ok=True)
     text, special = _text(script), _special()
     _tokenizer(text, special).save(str(folder / "tokenizer.json"))
-    place = {token: number for number, token in enumerate([*text, *special])}
+    ids = {token: number for number, token in enumerate([*text, *special])}
     spec = WhisperSpec(LAYERS, HEADS, LAYERS, HEADS)
-    spec.register_vocabulary(list(place))
-    _fill(spec, np.random.default_rng(seed), len(place))
+    spec.register_vocabulary(list(ids))
+    _fill(spec, np.random.default_rng(seed), len(ids))
     words = ["<|0.00|>", *map(_spelt, script), f"<|{END_S:.2f}|>"] if script else []
-    _teach(spec, place[f"<|{language}|>"], [place[token] for token in (*words, "<|endoftext|>")])
+    _teach(spec, ids[f"<|{language}|>"], [ids[token] for token in (*words, "<|endoftext|>")])
     spec.config.suppress_ids, spec.config.suppress_ids_begin = [], []
-    spec.config.lang_ids = [place[f"<|{code}|>"] for code in LANGUAGES]
+    spec.config.lang_ids = [ids[f"<|{code}|>"] for code in LANGUAGES]
     spec.config.alignment_heads = [(LAYERS - 1, head) for head in range(HEADS)]
     spec.validate()
     spec.save(str(folder))
@@ -47,7 +47,7 @@ def build(folder: Path, script: Sequence[str] = SCRIPT, language: str = "en", se
 
 
 def _spelt(word: str) -> str:
-    """A word as the vocabulary has it: bytes as printable letters."""
+    """Return a word as in the vocabulary: bytes as printable characters."""
     return "".join(part for part, _ in pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str(word))
 
 
@@ -73,7 +73,7 @@ def _tokenizer(text: list[str], special: list[str]) -> Tokenizer:
 
 
 def _fill(spec: WhisperSpec, rng: np.random.Generator, n_tokens: int) -> None:
-    """Random weights for every layer."""
+    """Set random weights in every layer."""
 
     def some(*shape: int) -> np.ndarray:
         return (rng.standard_normal(shape) / np.sqrt(shape[-1])).astype(np.float32)
@@ -106,17 +106,17 @@ def _norms(spec: WhisperSpec) -> Iterator[Any]:
 
 
 def _teach(spec: WhisperSpec, language: int, script: list[int]) -> None:
-    """Make each place of the decoder answer one token: the first the language, those from the third on the script.
+    """Make each position of the decoder output one token: the first the language, those from the third on the script.
 
-    A place gets a direction of its own, far longer than what the random layers add to it, and its token the same
-    direction in the output. Between them stands what faster-whisper puts there: the language and the task.
+    A position has a direction of its own, far longer than what the random layers add, and its token has the same
+    direction in the output. Between them is the prompt of faster-whisper: the language and the task.
     """
     directions = np.linalg.qr(np.random.default_rng(0).standard_normal((WIDTH, WIDTH)))[0].astype(np.float32)
-    places = np.zeros((CONTEXT, WIDTH), np.float32)
-    for place, token in zip((0, *range(2, len(script) + 2)), (language, *script), strict=True):
-        places[place] = STEP * directions[place]
-        spec.decoder.projection.weight[token] = 3 * directions[place]
-    spec.decoder.position_encodings.encodings = places
+    positions = np.zeros((CONTEXT, WIDTH), np.float32)
+    for position, token in zip((0, *range(2, len(script) + 2)), (language, *script), strict=True):
+        positions[position] = STEP * directions[position]
+        spec.decoder.projection.weight[token] = 3 * directions[position]
+    spec.decoder.position_encodings.encodings = positions
 
 
 if __name__ == "__main__":
