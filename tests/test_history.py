@@ -153,6 +153,7 @@ def test_all_or_none_are_kept(path):
     assert History().newest() == []
 
 
+@pytest.mark.slow
 def test_many_keep_at_once(path):
     with ThreadPoolExecutor(4) as pool:
         kept = list(pool.map(lambda _: History().keep([ANSWER])[0].id, range(24)))

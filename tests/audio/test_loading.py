@@ -304,6 +304,7 @@ def test_threads_share_nothing(tmp_path):
             np.testing.assert_array_equal(waveform.samples, expected)
 
 
+@pytest.mark.slow
 def test_pyav_is_imported_only_when_needed(tmp_path):
     (tmp_path / "clip").write_bytes(encode(speech()))
     code = "import sys, ser.audio; ser.audio.load_waveform(sys.argv[1]); print([m for m in sys.modules if m == 'av'])"

@@ -112,6 +112,7 @@ def unfinished(source: Path, out: Path, n_files: int = PART) -> None:
 # --- Answers ---
 
 
+@pytest.mark.slow
 def test_rows_are_the_predictions_of_predict(calls, tmp_path):
     out, recognizer = tmp_path / "r.parquet", load(MODEL)
     assert batch(str(calls), out, MODEL, jobs=2) == {
@@ -144,6 +145,7 @@ def test_a_model_with_more_outputs_fills_more_columns(calls, tmp_path):
     assert row["intensity"] == answer["intensity"]
 
 
+@pytest.mark.slow
 def test_the_command_prints_counts_rate_and_time_left(calls, tmp_path):
     ran = run(calls, "--out", tmp_path / "r.parquet", "--format", "json", "--jobs", 1)
     assert ran.exit_code == 2 and json.loads(ran.stdout)["answered"] == 3
@@ -154,6 +156,7 @@ def test_the_command_prints_counts_rate_and_time_left(calls, tmp_path):
     assert again.stdout == ran.stdout and "1 files had been" in again.stderr and "--force" in again.stderr
 
 
+@pytest.mark.slow
 def test_the_documented_examples_run(many, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SER_MODEL", MODEL)
@@ -236,6 +239,7 @@ def test_an_output_of_something_else_is_left_alone(calls, tmp_path):
         batch(str(calls), tmp_path / "r", MODEL, jobs=0)
 
 
+@pytest.mark.slow
 def test_results_belong_to_their_source_and_model(calls, many, tmp_path, monkeypatch):
     out = tmp_path / "r"
     unfinished(many, out)
@@ -266,6 +270,7 @@ def test_a_folder_that_cannot_be_written_is_refused(calls, tmp_path, monkeypatch
         batch(str(calls), tmp_path / "r", MODEL, jobs=1)
 
 
+@pytest.mark.slow
 def test_two_runs_never_share_an_output(many, tmp_path):
     def progress(done: int, total: int) -> None:
         with pytest.raises(ParameterError, match="another run is at work"):
@@ -317,6 +322,7 @@ def test_a_full_disk_is_reported_and_loses_nothing(n_files, many, undisturbed, t
 # --- Interrupted runs ---
 
 
+@pytest.mark.slow
 def test_a_stopped_run_resumes_without_repeating(many, undisturbed, tmp_path):
     out, seen = tmp_path / "r.parquet", []
     unfinished(many, out, 3 * PART)
