@@ -114,6 +114,7 @@ def test_a_broken_transfer_leaves_nothing_and_can_be_repeated(serve, tmp_path):
     assert len(load_corpus("ravdess", fetch(tmp_path, url_of(server))).clips) == len(NAMES)
 
 
+@pytest.mark.slow
 def test_a_broken_transfer_is_tried_again(serve, tmp_path):
     server = serve(GOOD[:1000], GOOD, promised=len(GOOD))
     assert fetch(tmp_path, url_of(server), retries=1).is_dir()

@@ -13,6 +13,7 @@ from ser.features.recipes import recipe
 from ser.types import EMOTIONS, ParameterError
 
 
+@pytest.mark.slow
 def test_a_corpus_holds_every_speaker_and_emotion(tmp_path):
     corpus = load_corpus("table", write_corpus(tmp_path, n_speakers=2, takes=1))
     assert [clip.emotion for clip in corpus.clips[:8]] == sorted(EMOTIONS)
@@ -21,6 +22,7 @@ def test_a_corpus_holds_every_speaker_and_emotion(tmp_path):
     assert find_duplicates(corpus.clips, progress=False) == []
 
 
+@pytest.mark.slow
 def test_the_seed_decides_the_samples(tmp_path):
     names = ("first", "again", "other")
     for name, seed in zip(names, (0, 0, 1), strict=True):
@@ -51,6 +53,7 @@ def test_unknown_emotions_are_refused(rng):
         speak("bored", 120.0, rng)
 
 
+@pytest.mark.slow
 def test_real_speech_is_preferred(tmp_path, monkeypatch):
     (tmp_path / "ravdess").mkdir()
     monkeypatch.setenv("SER_DATA", str(tmp_path))

@@ -81,6 +81,7 @@ def test_figures_are_drawn_for_the_scores_in_the_manifest(tmp_path):
         assert {path.stem for path in pictures} == expected and min(path.stat().st_size for path in pictures) > 5000
 
 
+@pytest.mark.slow
 def test_reliability_diagram_shows_the_scores():
     axes, below = figures.reliability(**MORE["reliability"]).axes
     _, line = axes.lines
