@@ -13,17 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from tqdm.auto import tqdm
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ser.datasets.corpora import load_corpus
 from ser.datasets.splits import Split
 from ser.metrics import softmax
-from ser.training.configs import CONFIGS, find_config
-from ser.training.cross_validation import prepare, run_fold, scores
-from ser.training.ensemble import ENSEMBLES, answers, assemble, train_team
+from ser.training.configs import CONFIGS, ENSEMBLES, describe, find_ensemble
+from ser.training.cross_validation import scores, tested
+from ser.training.ensemble import fold_result, prepare_ensemble, train_networks
 from ser.training.train import work_folder
 from ser.types import Clip
 
@@ -36,45 +33,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds the corpora")
     parser.add_argument("--config", default="dense105", choices=[*CONFIGS, *ENSEMBLES])
-    parser.add_argument("--jobs", type=int, default=2, help="networks of an ensemble trained at a time")
+    parser.add_argument("--jobs", type=int, default=2, help="networks trained at a time")
     parser.add_argument("--write", action="store_true", help=f"keep the figures in {REPORT.name}")
     options = parser.parse_args()
-    found = _ensemble(options) if options.config in ENSEMBLES else _single(options)
-    low, high = found["uar_interval"]
+    report = _report(options.data, options.config, options.jobs)
+    low, high = report["uar_interval"]
     print(
-        f"{options.config}, one actor left out after the other: UAR {found['uar']:.4f} "
-        f"[{low:.4f}, {high:.4f}], accuracy {found['accuracy']:.4f}"
+        f"{options.config}, one actor left out after the other: UAR {report['uar']:.4f} "
+        f"[{low:.4f}, {high:.4f}], accuracy {report['accuracy']:.4f}"
     )
     if options.write:
-        kept = json.loads(REPORT.read_text(encoding="utf-8")) if REPORT.exists() else {}
-        REPORT.write_text(json.dumps({**kept, options.config: found}, indent=1) + "\n", encoding="utf-8")
+        reports = json.loads(REPORT.read_text(encoding="utf-8")) if REPORT.exists() else {}
+        REPORT.write_text(json.dumps({**reports, options.config: report}, indent=1) + "\n", encoding="utf-8")
 
 
-def _single(options: argparse.Namespace) -> dict[str, Any]:
-    clips = load_corpus("ravdess", options.data).clips
-    config = find_config(options.config)
-    study = prepare(clips, config, work_folder(f"one-out-{options.config}", clips, config, True))
-    splits = _one_out(study.clips, len(study.clips))
-    folds = [run_fold(study, split, config.seeds[0]) for split in tqdm(splits, desc="Actors")]
-    return _scores(study, splits, [fold.log_probabilities for fold in folds])
+def _report(data: Path, name: str, jobs: int) -> dict[str, Any]:
+    ensemble, configs = find_ensemble(name)
+    scored = load_corpus("ravdess", data).clips
+    clips = [*scored, *_other_clips(data)] if ensemble.first_corpus else scored
+    work = work_folder(f"one-out-{name}", clips, describe(name, ensemble, configs), resume=True)
+    study = prepare_ensemble(clips, ensemble, configs, work, n_scored=len(scored))
+    splits = _one_out(study.clips, study.n_scored)
+    train_networks(study, [], splits, jobs)
+    index, log_probabilities = tested([fold_result(study, split) for split in splits])
+    first = study.first
+    report = scores(first.truth[index], softmax(log_probabilities), first.speakers[index], first.labels)
+    keys = ("clips", "speakers", "uar", "uar_interval", "accuracy", "macro_f1")
+    return {"labels": list(first.labels), **{key: report[key] for key in keys}}
 
 
-def _ensemble(options: argparse.Namespace) -> dict[str, Any]:
-    home = load_corpus("ravdess", options.data).clips
-    others = [clip for name in OTHERS for clip in load_corpus(name, options.data).clips]
-    clips = [*home, *others, *load_corpus("table", options.data / TABLE).clips]
-    ensemble = ENSEMBLES[options.config]
-    more = json.dumps({name: find_config(name).to_dict() for name in ensemble.branches}, sort_keys=True)
-    first = find_config(next(iter(ensemble.branches)))
-    team = assemble(clips, len(home), ensemble, work_folder(f"one-out-{options.config}", clips, first, True, more))
-    splits = _one_out(team.clips, team.home)
-    train_team(team, splits, options.jobs)
-    return _scores(team.first, splits, [answers(team, split, split.test).log_probabilities for split in splits])
+def _other_clips(data: Path) -> list[Clip]:
+    others = [clip for corpus in OTHERS for clip in load_corpus(corpus, data).clips]
+    return [*others, *load_corpus("table", data / TABLE).clips]
 
 
-def _one_out(clips: Sequence[Clip], home: int) -> list[Split]:
-    """A split for every speaker of the first `home` clips, tested on that speaker alone."""
-    speakers = sorted({clip.speaker for clip in clips[:home]})
+def _one_out(clips: Sequence[Clip], n_scored: int) -> list[Split]:
+    """Return a split for every speaker of the first `n_scored` clips, tested on that speaker alone."""
+    speakers = sorted({clip.speaker for clip in clips[:n_scored]})
     return [
         Split(
             f"without-{speaker.replace('/', '-')}",
@@ -83,13 +78,6 @@ def _one_out(clips: Sequence[Clip], home: int) -> list[Split]:
         )
         for speaker in speakers
     ]
-
-
-def _scores(study: Any, splits: Sequence[Split], log_probabilities: Sequence[np.ndarray]) -> dict[str, Any]:
-    index = np.array([clip for split in splits for clip in split.test])
-    probabilities = softmax(np.concatenate(log_probabilities))
-    found = scores(study.truth[index], probabilities, study.speakers[index], study.labels)
-    return {key: found[key] for key in ("clips", "speakers", "labels", "uar", "uar_interval", "accuracy", "macro_f1")}
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ser.datasets.corpora import load_corpus
-from ser.evaluation.robustness import unheard
+from ser.evaluation.robustness import fold_of
 from ser.inference.artifact import find, verify
 from ser.inference.recognizer import Recognizer
 from ser.training.enrolment import CLIPS, DRAWS, enrolment, voices
@@ -36,9 +36,9 @@ def main() -> None:
     artifact = verify(find(options.model))
     clips = load_corpus(options.corpus, options.data).clips
     speakers = sorted({clip.speaker for clip in clips})
-    fold_of = unheard(artifact, speakers)
-    heard = {fold["name"]: Recognizer(artifact, fold) for fold in artifact.manifest["folds"]}
-    answers = voices(clips, {speaker: heard[fold_of[speaker]] for speaker in speakers})
+    folds = fold_of(artifact, speakers)
+    recognizers = {fold["name"]: Recognizer(artifact, fold) for fold in artifact.manifest["folds"]}
+    answers = voices(clips, {speaker: recognizers[folds[speaker]] for speaker in speakers})
     with tqdm(total=len(speakers) * DRAWS, desc="Own voices", unit="draw") as bar:
         scores = enrolment(clips, artifact.labels, *answers, n_clips=options.clips, on_draw=bar.update)
     low, high = scores["interval"]

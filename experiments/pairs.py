@@ -22,7 +22,7 @@ from ser import metrics
 from ser.datasets.corpora import load_corpus
 from ser.datasets.splits import Split, speaker_folds
 from ser.training.configs import find_config
-from ser.training.cross_validation import clip_log_probabilities, guard, prepare, train_on
+from ser.training.cross_validation import check_no_leak, clip_log_probabilities, prepare, train_on
 
 PAIRS = ((0, 1), (2, 3), (4, 5))
 
@@ -41,15 +41,15 @@ def main() -> None:
     folds = speaker_folds(listings[0])
     scores = []
     with tempfile.TemporaryDirectory() as work:
-        study = prepare(clips, config, Path(work))
+        data = prepare(clips, config, Path(work))
         for one, other in PAIRS[: options.pairs]:
             started = time.monotonic()
             test = (*folds[one].test, *folds[other].test)
             split = Split(f"without{one + 1}{other + 1}", tuple(sorted(set(range(len(clips))) - set(test))), test)
-            guard(study, split)
-            fitted = train_on(study, split.train, config.seeds[0], config.epochs)
-            answer = clip_log_probabilities(study, fitted, test).argmax(axis=1)
-            confusion = metrics.confusion_matrix(study.truth[list(test)], answer, len(study.labels))
+            check_no_leak(data, split)
+            fitted = train_on(data, split.train, config.seeds[0], config.epochs)
+            answer = clip_log_probabilities(data, fitted, test).argmax(axis=1)
+            confusion = metrics.confusion_matrix(data.truth[list(test)], answer, len(data.labels))
             scores.append(metrics.uar(confusion))
             print(f"folds {one + 1} and {other + 1}: UAR {scores[-1]:.3f}, {time.monotonic() - started:.0f} s")
     print(f"{options.config} {options.set}: mean {np.mean(scores):.3f}")

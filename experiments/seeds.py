@@ -8,25 +8,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from joblib import Parallel, delayed, parallel_config
-from tqdm.auto import tqdm
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ser.datasets.corpora import load_corpus
 from ser.datasets.splits import Split
 from ser.metrics import softmax
-from ser.training.configs import find_config
-from ser.training.cross_validation import scores
-from ser.training.ensemble import ENSEMBLES, Team, answers, assemble, fit_one, team_folds
+from ser.training.configs import ENSEMBLES, describe, find_ensemble
+from ser.training.cross_validation import TrainingSet, scores, tested
+from ser.training.ensemble import EnsembleStudy, fold_result, prepare_ensemble, train_networks
 from ser.training.train import work_folder
 
 REPORT = Path(__file__).resolve().parent.parent / "reports" / "seeds.json"
@@ -43,53 +38,37 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="networks trained at a time, each on one thread")
     parser.add_argument("--write", action="store_true", help=f"keep the figures in {REPORT.name}")
     options = parser.parse_args()
-    team = _team(options.data, options.model)
-    folds = [split for split, _ in team_folds(team)]
-    found = {}
-    for seed in SEEDS:
-        seeded = _seeded(team, seed)
-        _train(seeded, folds, options.jobs, f"Seed {seed}")
-        found[str(seed)] = _scores(seeded, folds)
-        print(f"{options.model}, seed {seed}: UAR {found[str(seed)]['uar']:.4f}", flush=True)
+    study = _study(options.data, options.model)
+    folds = [split for split, _ in study.folds()]
+    train_networks(study, folds, [], options.jobs)
+    by_seed = {str(seed): _scores(study, folds, index) for index, seed in enumerate(SEEDS)}
+    for seed, report in by_seed.items():
+        print(f"{options.model}, seed {seed}: UAR {report['uar']:.4f}", flush=True)
     if options.write:
-        kept = json.loads(REPORT.read_text(encoding="utf-8")) if REPORT.exists() else {}
-        REPORT.write_text(json.dumps({**kept, options.model: found}, indent=1) + "\n", encoding="utf-8")
+        reports = json.loads(REPORT.read_text(encoding="utf-8")) if REPORT.exists() else {}
+        REPORT.write_text(json.dumps({**reports, options.model: by_seed}, indent=1) + "\n", encoding="utf-8")
 
 
-def _team(data: Path, name: str) -> Team:
-    home = load_corpus("ravdess", data).clips
+def _study(data: Path, name: str) -> EnsembleStudy:
+    """Prepare the features of the shipped networks, to train networks with other seeds."""
+    scored = load_corpus("ravdess", data).clips
     others = [clip for corpus in OTHERS for clip in load_corpus(corpus, data).clips]
-    clips = [*home, *others, *load_corpus("table", data / TABLE).clips]
-    ensemble = ENSEMBLES[name]
-    configs = {branch: find_config(branch) for branch in ensemble.branches}
-    more = json.dumps({branch: config.to_dict() for branch, config in configs.items()}, sort_keys=True)
-    work = work_folder(f"seeds-{name}", clips, next(iter(configs.values())), True, more)
-    return assemble(clips, len(home), ensemble, work)
+    clips = [*scored, *others, *load_corpus("table", data / TABLE).clips]
+    ensemble, configs = find_ensemble(name)
+    work = work_folder(f"seeds-{name}", clips, describe(name, ensemble, configs), resume=True)
+    study = prepare_ensemble(clips, replace(ensemble, own=None), configs, work, n_scored=len(scored))
+    return replace(study, branches={branch: _with_seeds(data) for branch, data in study.branches.items()})
 
 
-def _seeded(team: Team, seed: int) -> Team:
-    """The same clips and features, networks of another seed."""
-    studies = {}
-    for name, study in team.studies.items():
-        work = study.work / f"seed{seed}"
-        work.mkdir(parents=True, exist_ok=True)
-        seeds = (study.config.seeds[0] + APART * seed,)
-        studies[name] = replace(study, config=replace(study.config, seeds=seeds), work=work)
-    return replace(team, studies=studies)
+def _with_seeds(data: TrainingSet) -> TrainingSet:
+    seeds = tuple(data.config.seeds[0] + APART * seed for seed in SEEDS)
+    return replace(data, config=replace(data.config, seeds=seeds))
 
 
-def _train(team: Team, folds: Sequence[Split], jobs: int, title: str) -> None:
-    tasks = [delayed(fit_one)(study, split, os.getpid()) for split in folds for study in team.studies.values()]
-    with parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1), tqdm(total=len(tasks), desc=title) as bar:
-        for _ in Parallel(return_as="generator_unordered")(tasks):
-            bar.update()
-
-
-def _scores(team: Team, folds: Sequence[Split]) -> dict[str, Any]:
-    found = np.concatenate([answers(team, split, split.test).log_probabilities for split in folds])
-    index = np.array([clip for split in folds for clip in split.test])
-    study = team.first
-    report = scores(study.truth[index], softmax(found), study.speakers[index], study.labels)
+def _scores(study: EnsembleStudy, folds: Sequence[Split], seed_index: int) -> dict[str, Any]:
+    index, log_probabilities = tested([fold_result(study, split, seed_index=seed_index) for split in folds])
+    data = study.first
+    report = scores(data.truth[index], softmax(log_probabilities), data.speakers[index], data.labels)
     return {key: report[key] for key in ("clips", "speakers", "uar", "uar_interval", "accuracy", "macro_f1")}
 
 

@@ -30,7 +30,7 @@ LONGEST = (
     "evaluation/test_leaderboard",
     "models/test_registry",
     "training/test_export",
-    "training/test_release",
+    "training/test_train_ensemble",
 )
 
 

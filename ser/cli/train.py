@@ -14,11 +14,8 @@ from ser.cli.output import Report, out, say
 from ser.extras import needs
 from ser.inference.manifest import read_manifest
 from ser.reporting.model_card import score_table
-from ser.training.configs import CONFIGS
-from ser.training.ensemble import ENSEMBLES
-from ser.training.release import train_ensemble
+from ser.training.configs import CONFIGS, ENSEMBLES
 from ser.training.train import train as run
-from ser.types import ParameterError
 
 KNOWN = (*CONFIGS, *ENSEMBLES)
 
@@ -37,18 +34,21 @@ def train(
     ] = False,
     resume: ResumeOption = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an artifact of this name.")] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes that train the networks of an ensemble.")] = 2,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that train networks, each on one thread.")] = 2,
     format: ReportOption = "table",
 ) -> None:
     """Train a model, score it on unseen speakers, and write artifacts/NAME/."""
-    pairs = _corpora(corpus)
-    if config in ENSEMBLES and (labels or reduce_noise):
-        raise ParameterError(f"--labels and --reduce-noise are for single networks; {config} is an ensemble.")
     with needs("train", "train"):
-        if config in ENSEMBLES:
-            folder = train_ensemble(pairs, config, name, resume=resume, force=force, jobs=jobs)
-        else:
-            folder = run(pairs, config, name, labels=labels, reduce_noise=reduce_noise, resume=resume, force=force)
+        folder = run(
+            _corpora(corpus),
+            config,
+            name,
+            labels=labels,
+            reduce_noise=reduce_noise,
+            resume=resume,
+            force=force,
+            jobs=jobs,
+        )
     print_trained(folder, format)
 
 

@@ -1,4 +1,4 @@
-"""The leaderboard: the published designs and our own models, measured in one way, beside what others print."""
+"""Measures published designs and our models by the same protocols, for the leaderboard."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import os
 import shutil
 import statistics
 import time
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,20 @@ import numpy as np
 
 from ser.audio.loading import load_waveform
 from ser.datasets.corpora import load_corpus
-from ser.datasets.splits import DOUBLED, Split, doubled, doubled_split, random_split, speaker_folds
+from ser.datasets.splits import DOUBLED, Split, doubled, doubled_split, speaker_folds
+from ser.evaluation.evaluate import evaluate, stored_folds
 from ser.files import write_atomically
 from ser.inference.artifact import Artifact, find, known, verify
 from ser.inference.recognizer import Recognizer
 from ser.metrics import softmax
-from ser.reporting import leaderboard as standings
+from ser.reporting import leaderboard as reporting
 from ser.reporting.published_scores import ANCHORS, DESIGNS, LISTENERS
-from ser.training.configs import CONFIGS
-from ser.training.cross_validation import FoldResult, Study, clip_log_probabilities, prepare, run_fold, scores, train_on
-from ser.training.train import ended_by, export_onnx, index_hash, work_folder
-from ser.types import LABEL_SETS, Clip, ParameterError
+from ser.training.configs import CONFIGS, Ensemble, describe
+from ser.training.cross_validation import ended_by, scores
+from ser.training.ensemble import EnsembleStudy, fold_minutes, fold_result, prepare_ensemble
+from ser.training.parallel import in_parallel
+from ser.training.train import export_onnx, index_hash, work_folder
+from ser.types import LABEL_SETS, Clip, check_known
 
 CORPUS = "ravdess"
 RANDOM = "random"
@@ -51,32 +54,32 @@ def leaderboard(
     jobs: int = 1,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Measure models on RAVDESS and write `leaderboard.json`, `.md` and `.png` in `out`; returns the board.
+    """Measure models on RAVDESS, write `leaderboard.json`, `.md` and `.png` in `out` and return the board.
 
-    A name is an artifact, whose scores are those of its manifest, or a configuration, which is trained here: six
-    folds of unseen actors and the random split, in `jobs` processes of one thread each. Without names all artifacts
-    and published designs. Rows of other names that stand in `out` already, of the same recordings, stay. A killed run
-    keeps its finished fits; `resume` goes on from them. Raises `ParameterError` for an unknown name.
+    A name is an artifact, which is scored by its stored fold graphs (by its manifest if that is of the same clips), or
+    a configuration, which is trained on six folds of unseen actors and a random split, in `jobs` processes of one
+    thread each. Without names all artifacts and published designs. Rows of other names in `out`, of the same clips,
+    are kept. `resume` continues an interrupted run from its finished fits. Raises `ParameterError` for unknown names.
     """
     names = _names(models)
     clips = load_corpus(CORPUS, os.fspath(data)).clips
     header = {**_header(clips), "one_out": _one_out(Path(out))}
-    rows = _standing_rows(Path(out), header)
-    there = [verify(find(name)) for name in names if name in known()]
+    rows = _old_rows(Path(out), header)
+    artifacts = [verify(find(name)) for name in names if name in known()]
     entries = _entries([name for name in names if name not in known()], clips, resume, progress)
-    for row in chain((_artifact_row(artifact, clips) for artifact in there), _trained_rows(entries, jobs, progress)):
+    artifact_rows = (_artifact_row(artifact, clips, data, progress) for artifact in artifacts)
+    for row in chain(artifact_rows, _trained_rows(entries, jobs, progress)):
         rows = merged(rows, row)
-        # With every row, so that a long run shows what it has.
-        standings.write(Path(out), {**header, "created": datetime.now(UTC).isoformat(timespec="seconds"), "rows": rows})
+        # After every row, so that a long run shows its results so far.
+        reporting.write(Path(out), {**header, "created": datetime.now(UTC).isoformat(timespec="seconds"), "rows": rows})
     return {**header, "rows": rows}
 
 
 def _names(models: Sequence[str]) -> list[str]:
-    choice = list(dict.fromkeys([*known(), *CONFIGS]))
-    unknown = [name for name in models if name not in choice]
-    if unknown:
-        raise ParameterError(f"Unknown model {unknown[0]!r}; known: {', '.join(choice)}.")
-    return list(models) or [name for name in choice if name in known() or name in DESIGNS]
+    names = list(dict.fromkeys([*known(), *CONFIGS]))
+    for name in models:
+        check_known(name, names, "model")
+    return list(models) or [name for name in names if name in known() or name in DESIGNS]
 
 
 # --- The board ---
@@ -94,20 +97,20 @@ def _header(clips: Sequence[Clip]) -> dict[str, Any]:
 
 
 def _one_out(out: Path) -> dict[str, Any]:
-    """What `experiments/one_out.py` wrote beside the board."""
+    """Return the scores that `experiments/one_out.py` wrote in the same folder."""
     file = out / ONE_OUT
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
-def _standing_rows(out: Path, header: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows that an earlier run wrote about the same recordings."""
-    file = out / standings.JSON
+def _old_rows(out: Path, header: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows that an earlier run wrote about the same clips."""
+    file = out / reporting.JSON
     old = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     return old["rows"] if old.get("index_sha256") == header["index_sha256"] else []
 
 
 def merged(rows: Sequence[dict[str, Any]], new: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows with `new` in the place of the one of its name: ours first, the best on top; then designs by name."""
+    """Replace the row of the same name and sort: our models by UAR, then designs by name, then the doubled corpus."""
     together = [row for row in rows if row["name"] != new["name"]] + [new]
     kinds = ("ours", "design", DOUBLED)
     return sorted(together, key=lambda row: (kinds.index(row["kind"]), _rank(row), row["name"]))
@@ -117,38 +120,58 @@ def _rank(row: dict[str, Any]) -> float:
     return -row["folds"]["uar"] if row["kind"] == "ours" and row["folds"] else 0.0
 
 
-# --- Rows of models that are there ---
+# --- Rows of artifacts ---
 
 
-def _artifact_row(artifact: Artifact, clips: Sequence[Clip]) -> dict[str, Any]:
+def _artifact_row(
+    artifact: Artifact, clips: Sequence[Clip], data: str | os.PathLike[str], progress: bool
+) -> dict[str, Any]:
     import keras
 
     manifest = artifact.manifest
-    found, training = manifest["metrics"], manifest["training"]
+    training = manifest["training"]
     files = [artifact.path(branch.file) for branch in artifact.branches]
     return _row(
         artifact.name,
         artifact.labels,
-        folds=found.get("folds"),
-        random=found.get(RANDOM),
+        **{protocol: _artifact_scores(artifact, clips, data, protocol, progress) for protocol in ("folds", RANDOM)},
         left_out={
-            corpus: {"uar": scored["uar"], "labels": scored["labels"]}
-            for corpus, scored in found.get("left_out", {}).items()
+            corpus: {"uar": scores["uar"], "labels": scores["labels"]}
+            for corpus, scores in manifest["metrics"].get("left_out", {}).items()
         },
         **_parameters(keras.saving.load_model(file, compile=False) for file in sorted(artifact.folder.glob("*.keras"))),
         bytes=sum(file.stat().st_size for file in files),
         ms=answer_ms(Recognizer(artifact), clips),
         minutes=training.get("minutes_a_fold"),
         epochs=training["epochs"],
-        ended=_ways(fold.get("ended") for fold in manifest.get("folds", [])),
+        ended=_reasons(fold.get("ended") for fold in manifest.get("folds", [])),
     )
+
+
+def _artifact_scores(
+    artifact: Artifact, clips: Sequence[Clip], data: str | os.PathLike[str], protocol: str, progress: bool
+) -> dict[str, Any] | None:
+    """Return the manifest's scores if they are of these clips, else those of the stored graphs, None without any."""
+    if _scored_on(artifact, clips):
+        return artifact.manifest["metrics"].get(protocol)
+    if not stored_folds(artifact, clips, protocol):
+        return None
+    return evaluate(CORPUS, data, artifact.folder, protocol, progress=progress)
+
+
+def _scored_on(artifact: Artifact, clips: Sequence[Clip]) -> bool:
+    """Return whether the manifest's scores are of these clips: as many, with all recordings of its random split."""
+    names = {f"{clip.speaker}/{Path(clip.path).stem}" for clip in clips}
+    tested = artifact.manifest.get(RANDOM, {}).get("test", ())
+    n_clips = artifact.manifest["metrics"].get("folds", {}).get("clips")
+    return n_clips == len(clips) and bool(tested) and names.issuperset(tested)
 
 
 def _row(name: str, labels: Sequence[str], **measured: Any) -> dict[str, Any]:
     design = DESIGNS.get(name)
     for protocol in ("folds", RANDOM):
-        found = measured.get(protocol)
-        measured[protocol] = {key: found[key] for key in KEPT if key in found} if found else None
+        scores = measured.get(protocol)
+        measured[protocol] = {key: scores[key] for key in KEPT if key in scores} if scores else None
     return {
         "name": name,
         "kind": "design" if design else "ours",
@@ -161,7 +184,7 @@ def _row(name: str, labels: Sequence[str], **measured: Any) -> dict[str, Any]:
 
 
 def _parameters(networks: Iterable[Any]) -> dict[str, int]:
-    """How many numbers some Keras models hold, and how many of them are learned by gradients."""
+    """Return the number of weights of some Keras models, and how many of them are trainable."""
     weights = [variable for network in networks for variable in network.weights]
     return {
         "parameters": sum(math.prod(variable.shape) for variable in weights),
@@ -169,13 +192,13 @@ def _parameters(networks: Iterable[Any]) -> dict[str, int]:
     }
 
 
-def _ways(ended: Iterable[str | None]) -> str | None:
-    """The ways in which the fits of all folds ended; None where it is not known."""
-    return ", ".join(sorted({way for way in ended if way})) or None
+def _reasons(ended: Iterable[str | None]) -> str | None:
+    """Return what ended the fits of all folds; None if unknown."""
+    return ", ".join(sorted({reason for reason in ended if reason})) or None
 
 
 def answer_ms(recognizer: Recognizer, clips: Sequence[Clip]) -> float:
-    """Median time in milliseconds from a clip's waveform to its answer, over clips from the whole list."""
+    """Return the median time in milliseconds from waveform to answer, over evenly chosen clips."""
     chosen = clips[:: max(len(clips) // TIMED_CLIPS, 1)]
     waveforms = [load_waveform(clip.path, recognizer.sample_rate) for clip in chosen]
     recognizer.predict(waveforms[0])  # builds filter banks
@@ -187,147 +210,126 @@ def answer_ms(recognizer: Recognizer, clips: Sequence[Clip]) -> float:
     return 1000 * statistics.median(times)
 
 
-# --- Rows of configurations that are trained here ---
+# --- Rows of configurations ---
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """A row to be: what it is trained on, and the splits."""
+    """A configuration to train, and its splits."""
 
     name: str
-    study: Study
+    study: EnsembleStudy
     folds: list[Split]
-    chance: Split
+    random: Split
 
     @property
     def splits(self) -> list[Split]:
-        return [*self.folds, self.chance]
+        return [*self.folds, self.random]
+
+    @property
+    def work(self) -> Path:
+        return self.study.first.work
 
 
 def _entries(names: Sequence[str], clips: Sequence[Clip], resume: bool, progress: bool) -> list[_Entry]:
-    """A row for each configuration; with one of them a second, which shows what the doubled corpus does to it."""
+    """Prepare each configuration, and one of them a second time on the doubled corpus."""
     entries = []
     for name in names:
-        study = _study(name, clips, f"leaderboard-{name}", resume, progress)
-        chance = random_split(study.clips, study.config.seeds[0], duplicates=study.duplicates)
-        entries.append(_Entry(name, study, speaker_folds(study.clips), chance))
+        study = _prepare(name, clips, f"leaderboard-{name}", resume, progress)
+        entries.append(_Entry(name, study, speaker_folds(study.clips), study.random_split()))
     if DOUBLED_DESIGN in names:
-        study = _study(DOUBLED_DESIGN, doubled(clips), f"leaderboard-{DOUBLED}", resume, progress)
-        entries.append(_Entry(DOUBLED_DESIGN, study, [], doubled_split(study.clips, study.config.seeds[0])))
+        study = _prepare(DOUBLED_DESIGN, doubled(clips), f"leaderboard-{DOUBLED}", resume, progress)
+        seed = study.first.config.seeds[0]
+        entries.append(_Entry(DOUBLED_DESIGN, study, [], doubled_split(study.clips, seed)))
     return entries
 
 
-def _study(name: str, clips: Sequence[Clip], work: str, resume: bool, progress: bool) -> Study:
+def _prepare(name: str, clips: Sequence[Clip], work: str, resume: bool, progress: bool) -> EnsembleStudy:
+    """Prepare one network. An inner fit is only made to choose epochs: the board needs no temperature."""
     config = CONFIGS[name]
     clips = [clip for clip in clips if clip.emotion in LABEL_SETS[config.labels]]
-    return prepare(clips, config, work_folder(work, clips, config, resume), progress)
+    ensemble, configs = replace(Ensemble.of_one(name), inner_fit=config.choose_epochs), {name: config}
+    folder = work_folder(work, clips, describe(name, ensemble, configs), resume)
+    return prepare_ensemble(clips, ensemble, configs, folder, progress)
 
 
 def _trained_rows(entries: Sequence[_Entry], jobs: int, progress: bool) -> Iterator[dict[str, Any]]:
-    """The rows, each as soon as its last network is trained."""
-    from joblib import Parallel, delayed, parallel_config
+    """Yield each row as soon as its last network is trained."""
     from tqdm.auto import tqdm
 
-    tasks = [(place, split) for place, entry in enumerate(entries) for split in entry.splits]
-    left = Counter(place for place, _ in tasks)
-    with (
-        warnings.catch_warnings(),
-        parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1),
-        tqdm(total=len(tasks), desc="Training", unit="fold", disable=not progress) as bar,
-    ):
-        # TensorFlow keeps memory from fit to fit, and joblib puts a fresh worker in the place of one that has grown.
-        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-        fits = (delayed(_fit)(place, entries[place].study, split, os.getpid()) for place, split in tasks)
-        for place in Parallel(return_as="generator_unordered")(fits):
+    tasks = [partial(_fit, position, entry, split) for position, entry in enumerate(entries) for split in entry.splits]
+    missing = Counter(position for position, entry in enumerate(entries) for _ in entry.splits)
+    with tqdm(total=len(tasks), desc="Training", unit=" folds", disable=not (progress and tasks)) as bar:
+        for position in in_parallel(tasks, jobs):
             bar.update()
-            left[place] -= 1
-            if not left[place]:
-                yield _trained_row(entries[place])
+            missing[position] -= 1
+            if not missing[position]:
+                yield _trained_row(entries[position])
 
 
-def _fit(place: int, study: Study, split: Split, program: int) -> int:
-    """Train and ask the network of one split, unless an earlier run did, and keep what is needed of it; gives `place`.
+def _fit(position: int, entry: _Entry, split: Split) -> int:
+    """Train the network of one split, unless an earlier run did, store its answers and return `position`.
 
-    The networks themselves go once their answers are kept. `program` is the process that wants them.
+    The network itself is deleted once its answers are stored.
     """
-
-    def stop_if_orphaned() -> None:
-        # A worker outlives a program that is killed, and would write into the run that goes on from there.
-        if program not in (os.getpid(), os.getppid()):
-            os._exit(1)
-
-    if not _outcome(study, split).exists():
-        for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
-            os.environ.setdefault(variable, "1")
-        fold = _trained(study, split, stop_if_orphaned)
+    study, outcome = entry.study, _outcome(entry, split)
+    if not outcome.exists():
+        fold = fold_result(study, split)
         if split.note:
-            export_onnx(fold.fitted, study.work / GRAPH)
-        found = {
+            export_onnx(fold.fitted, entry.work / GRAPH)
+        results = {
             "log_probabilities": fold.log_probabilities.tolist(),
             "epochs": fold.fitted.epochs,
-            "minutes": fold.inner_history["minutes"][-1] + fold.fitted.history["minutes"][-1],
-            "ended": ended_by(study.config, fold),
+            "minutes": fold_minutes(study, split),
+            "ended": ended_by(study.first.config, fold),
             **_parameters([fold.fitted.network]),
         }
-        write_atomically(_outcome(study, split), json.dumps(found))
-    for folder in study.work.glob(f"{split.name}-*"):  # a run that was killed just here has left some
+        write_atomically(outcome, json.dumps(results))
+    for folder in entry.work.glob(f"{split.name}-*"):  # an interrupted run may have left some, too
         shutil.rmtree(folder)
-    return place
+    return position
 
 
-def _trained(study: Study, split: Split, on_epoch: Callable[[], None]) -> FoldResult:
-    """One fit of a split, and before it another where that chooses the number of epochs.
-
-    No temperature is fitted for its own sake: it changes no figure of the board.
-    """
-    config, seed = study.config, study.config.seeds[0]
-    if config.choose_epochs:
-        return run_fold(study, split, seed, on_epoch)
-    fitted = train_on(study, split.train, seed, config.epochs, on_epoch)
-    answers = clip_log_probabilities(study, fitted, split.test)
-    return FoldResult(split, fitted, 1.0, {"minutes": [0.0]}, answers)
-
-
-def _outcome(study: Study, split: Split) -> Path:
-    return study.work / f"{split.name}.json"
+def _outcome(entry: _Entry, split: Split) -> Path:
+    return entry.work / f"{split.name}.json"
 
 
 def _trained_row(entry: _Entry) -> dict[str, Any]:
-    study = entry.study
-    found = {split.name: json.loads(_outcome(study, split).read_text()) for split in entry.splits}
-    last = found[entry.chance.name]
+    outcomes = {split.name: json.loads(_outcome(entry, split).read_text()) for split in entry.splits}
+    random = outcomes[entry.random.name]
     row = _row(
         entry.name,
-        study.labels,
-        folds=_scores(study, entry.folds, found) if entry.folds else None,
-        random=_scores(study, [entry.chance], found),
-        parameters=last["parameters"],
-        trainable=last["trainable"],
-        bytes=(study.work / GRAPH).stat().st_size,
-        ms=answer_ms(_recognizer(entry), study.clips),
-        minutes=statistics.median(outcome["minutes"] for outcome in found.values()),
-        epochs=statistics.median(outcome["epochs"] for outcome in found.values()),
-        ended=_ways(outcome["ended"] for outcome in found.values()),
+        entry.study.first.labels,
+        folds=_scores(entry, entry.folds, outcomes) if entry.folds else None,
+        random=_scores(entry, [entry.random], outcomes),
+        parameters=random["parameters"],
+        trainable=random["trainable"],
+        bytes=(entry.work / GRAPH).stat().st_size,
+        ms=answer_ms(_recognizer(entry), entry.study.clips),
+        minutes=statistics.median(outcome["minutes"] for outcome in outcomes.values()),
+        epochs=statistics.median(outcome["epochs"] for outcome in outcomes.values()),
+        ended=_reasons(outcome["ended"] for outcome in outcomes.values()),
     )
     if entry.folds:
         return row
-    return {**row, "name": f"{entry.name}-{DOUBLED}", "kind": DOUBLED, "paths": len(study.clips)}
+    return {**row, "name": f"{entry.name}-{DOUBLED}", "kind": DOUBLED, "paths": len(entry.study.clips)}
 
 
-def _scores(study: Study, splits: Sequence[Split], found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _scores(entry: _Entry, splits: Sequence[Split], outcomes: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    data = entry.study.first
     index = np.array([clip for split in splits for clip in split.test])
-    answers = [softmax(np.array(found[split.name]["log_probabilities"])) for split in splits]
-    return scores(study.truth[index], np.concatenate(answers), study.speakers[index], study.labels)
+    answers = [softmax(np.array(outcomes[split.name]["log_probabilities"])) for split in splits]
+    return scores(data.truth[index], np.concatenate(answers), data.speakers[index], data.labels)
 
 
 def _recognizer(entry: _Entry) -> Recognizer:
-    """The network of the random split as it would answer a user."""
-    study = entry.study
+    """Return a recogniser with the network of the random split."""
+    data = entry.study.first
     manifest = {
         "name": entry.name,
-        "labels": study.labels,
-        "branches": [{"recipe": study.config.recipe, "file": GRAPH, "weight": 1.0}],
-        "reduce_noise": study.config.reduce_noise,
+        "labels": data.labels,
+        "branches": [{"recipe": data.config.recipe, "file": GRAPH, "weight": 1.0}],
+        "reduce_noise": data.config.reduce_noise,
         "thresholds": {"confidence": 0.0},
     }
-    return Recognizer(Artifact(study.work, manifest), {"files": [GRAPH], "temperature": 1.0})
+    return Recognizer(Artifact(entry.work, manifest), {"files": [GRAPH], "temperature": 1.0})

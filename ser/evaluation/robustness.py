@@ -1,10 +1,10 @@
-"""Scores on unseen speakers when their recordings come over a telephone, coded, in noise, or cut short."""
+"""Scores a model on unseen speakers under distortions: telephone, codecs, noise, short excerpts."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ser.datasets.corpora import load_corpus
 from ser.evaluation.distortions import DISTORTIONS
 from ser.inference.artifact import Artifact, find, verify
 from ser.inference.recognizer import Recognizer
+from ser.training.parallel import in_parallel
 from ser.types import Clip, ParameterError, Prediction
 
 PLAIN = "as it is"
@@ -33,11 +34,11 @@ def robustness(
     jobs: int = 2,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """A row of scores for every distortion, as a plain dictionary (fractions, unrounded).
+    """Score a model under every distortion; returns a plain dictionary (fractions, unrounded).
 
-    Every clip (`every`: or each n-th) is answered by the stored fold network that never heard its speaker; labels are
-    those that model and corpus share. `jobs` processes of one thread each. A row's `holds` is null where it may lose
-    as much as it does. Raises `ParameterError` where a speaker has no such network, `AudioError` for a damaged clip.
+    Every clip (`every`: each n-th) is answered by the stored fold network that was not trained on its speaker, in
+    `jobs` processes of one thread each. Labels are those that model and corpus share. A row's `holds` is null if no
+    limit applies to it. Raises `ParameterError` if a speaker has no such network, `AudioError` for a damaged clip.
     """
     artifact = verify(find(model))
     clips = [clip for clip in load_corpus(corpus, os.fspath(data)).clips if clip.emotion in artifact.labels][::every]
@@ -55,35 +56,32 @@ def robustness(
     }
 
 
-def unheard(artifact: Artifact, speakers: Sequence[str]) -> dict[str, str]:
-    """For each speaker the name of the stored fold that never heard it."""
+def fold_of(artifact: Artifact, speakers: Sequence[str]) -> dict[str, str]:
+    """Return for each speaker the name of the stored fold that was not trained on it."""
     folds = artifact.manifest.get("folds", [])
-    found = {speaker: fold["name"] for fold in folds for speaker in fold["test"] if speaker in set(speakers)}
-    missing = sorted(set(speakers) - set(found))
+    names = {speaker: fold["name"] for fold in folds for speaker in fold["test"] if speaker in set(speakers)}
+    missing = sorted(set(speakers) - set(names))
     if missing:
         raise ParameterError(
-            f"{artifact.name} holds no fold network that never heard {', '.join(missing[:3])}"
-            f"{' and others' if missing[3:] else ''}; ask for the corpus that the model was trained on."
+            f"{artifact.name} has no fold network that was not trained on {', '.join(missing[:3])}"
+            f"{' and others' if missing[3:] else ''}; use the corpus that the model was trained on."
         )
-    return found
+    return names
 
 
 def _answers(
     artifact: Artifact, clips: Sequence[Clip], seed: int, jobs: int, progress: bool
 ) -> list[dict[str, Prediction]]:
-    """What each clip sounds like under every distortion."""
-    from joblib import Parallel, delayed, parallel_config
+    """Return the predictions for each clip, by distortion."""
     from tqdm.auto import tqdm
 
-    folds = unheard(artifact, [clip.speaker for clip in clips])
+    folds = fold_of(artifact, [clip.speaker for clip in clips])
     tasks = [
-        delayed(_clip_answers)(artifact.folder, folds[clip.speaker], clip.path, (seed, number))
+        partial(_clip_answers, artifact.folder, folds[clip.speaker], clip.path, (seed, number))
         for number, clip in enumerate(clips)
     ]
-    with parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1):
-        found = Parallel(return_as="generator")(tasks)
-        bar = tqdm(found, total=len(clips), desc="Listening under each distortion", unit="clip", disable=not progress)
-        return list(bar)
+    answers = in_parallel(tasks, jobs, ordered=True)
+    return [*tqdm(answers, total=len(clips), desc="Predicting with distortions", unit="clip", disable=not progress)]
 
 
 def _clip_answers(folder: Path, fold: str, path: str, seed: tuple[int, int]) -> dict[str, Prediction]:
@@ -95,9 +93,9 @@ def _clip_answers(folder: Path, fold: str, path: str, seed: tuple[int, int]) -> 
 
 @cache
 def _recognizer(folder: Path, fold: str) -> Recognizer:
-    """Kept by each process."""
+    """Load a fold's recogniser once per process."""
     artifact = verify(folder)
-    return Recognizer(artifact, next(variant for variant in artifact.manifest["folds"] if variant["name"] == fold))
+    return Recognizer(artifact, next(entry for entry in artifact.manifest["folds"] if entry["name"] == fold))
 
 
 def _rows(clips: Sequence[Clip], labels: list[str], answers: list[dict[str, Prediction]]) -> list[dict[str, Any]]:
@@ -105,24 +103,24 @@ def _rows(clips: Sequence[Clip], labels: list[str], answers: list[dict[str, Pred
     speakers = [clip.speaker for clip in clips]
 
     def matrices(name: str) -> np.ndarray:
-        answer = np.array([_best(found[name].probabilities, labels) for found in answers])
+        answer = np.array([_best(predictions[name].probabilities, labels) for predictions in answers])
         return metrics.speaker_matrices(truth, answer, speakers, len(labels))
 
     plain = matrices(PLAIN)
-    uncertain = {name: float(np.mean([found[name].uncertain for found in answers])) for name in answers[0]}
+    uncertain = {name: float(np.mean([predictions[name].uncertain for predictions in answers])) for name in answers[0]}
     return [_row(name, plain, matrices(name), uncertain[name]) for name in (PLAIN, *DISTORTIONS)]
 
 
-def _row(name: str, plain: np.ndarray, found: np.ndarray, uncertain: float) -> dict[str, Any]:
-    """Scores from the confusion matrix of each speaker, without and with a distortion."""
-    score = metrics.uar(found.sum(axis=0))
+def _row(name: str, plain: np.ndarray, distorted: np.ndarray, uncertain: float) -> dict[str, Any]:
+    """Score a distortion from the confusion matrix of each speaker without and with it."""
+    score = metrics.uar(distorted.sum(axis=0))
     lost = metrics.uar(plain.sum(axis=0)) - score
     return {
         "name": name,
         "uar": score,
-        "uar_interval": metrics.bootstrap(found),
+        "uar_interval": metrics.bootstrap(distorted),
         "lost": lost,
-        "lost_interval": metrics.gain_interval(found, plain),
+        "lost_interval": metrics.gain_interval(distorted, plain),
         "uncertain": uncertain,
         "holds": None if name in {PLAIN, *HARD} else lost <= ALLOWED_LOSS,
     }

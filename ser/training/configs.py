@@ -1,83 +1,77 @@
-"""How each model is trained: everything that changes its weights, by the name that the commands take."""
+"""Training configurations and ensembles of them, by the name that the commands take."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ser.features.recipes import RECIPES
 from ser.models.registry import ARCHITECTURES
 from ser.training.augment import AUGMENTATIONS, CHANCES
-from ser.types import LABEL_SETS, ParameterError
+from ser.types import LABEL_SETS, check_known, lookup
 
 SCHEDULES = ("one_cycle", "constant", "plateau")
 
 
-def _check_name(what: str, name: str, known: Iterable[str]) -> None:
-    if name not in known:
-        raise ParameterError(f"Unknown {what} {name!r}; known: {', '.join(known)}.")
-
-
 @dataclass(frozen=True)
 class Config:
-    """How a network is trained. Everything that changes its weights stands here or is the seed."""
+    """How one network is trained: everything that changes its weights, except the seed."""
 
     recipe: str = "voice105-v1"
     architecture: str = "dense"
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)  # of the architecture
     labels: str = "eight"  # a key of `LABEL_SETS`; clips with other labels are left out
-    reduce_noise: bool = False  # of every recording, in training and answering
-    copies: int = 4  # altered copies of each training clip
-    augmentations: dict[str, float] = field(default_factory=dict)  # chance of each; empty: `augment.CHANCES`
+    reduce_noise: bool = False  # in every recording, in training and prediction
+    copies: int = 4  # augmented copies of each training clip
+    augmentations: dict[str, float] = field(default_factory=dict)  # name to probability; empty: `augment.CHANCES`
     epochs: int = 30  # at most
-    choose_epochs: bool = True  # the number is chosen on inner speakers; else all are run
-    patience: int = 0  # epochs without a better one on inner speakers before a fit ends; 0: none ends so
-    minutes: float = 0.0  # after which a fit ends; 0: none ends so
+    choose_epochs: bool = True  # choose the number of epochs on inner speakers, else run all
+    patience: int = 0  # epochs without improvement on inner speakers that end a fit; 0: no early stopping
+    minutes: float = 0.0  # that end a fit; 0: no time limit
     batch_size: int = 256
     learning_rate: float = 3e-3  # highest
-    # "one_cycle": warmed up for a tenth of the epochs, then down a cosine; "constant"; "plateau": halved whenever the
-    # loss has not fallen for five epochs, that of inner speakers where they are watched.
+    # "one_cycle": warm-up for a tenth of the epochs, then cosine decay; "constant"; "plateau": halved if the loss (on
+    # inner speakers, if they are watched) has not fallen for five epochs.
     schedule: str = "one_cycle"
     weight_decay: float = 1e-4  # 0: plain Adam
-    l2: float = 0.0  # penalty on the square of every weight but biases and normalisations
-    class_weights: bool = False  # each emotion counts the same, however many clips it has
+    l2: float = 0.0  # penalty on all weights except biases and normalisations
+    class_weights: bool = False  # weight the loss so that all emotions count the same
     label_smoothing: float = 0.1
-    mixup: float = 0.0  # both parameters of the beta distribution of the mixing weight; 0: none
-    feature_noise: float = 0.5  # standard deviation added to standardised features
-    heads: bool = False  # sex and intensity are learned too, by a network that answers them
-    head_weight: float = 0.2  # of the loss of each
-    balance: bool = False  # every emotion of every speaker is drawn as often
-    home_share: float = 0.0  # of the draws, for the first corpus where there are others; 0: by its speakers' number
-    steps: int = 0  # batches an epoch; 0: as many as there are rows
-    crop_frames: int = 0  # a row of frames is altered anew in every batch and cut to so many; 0: it is not
-    stretch: float = 0.0  # largest change of pace, as a share
-    warp: float = 0.0  # largest change of vocal tract length, as a share
-    round_weights: bool = False  # to half precision, so that graphs can be stored in half the size without loss
-    shift_frames: int = 0  # most frames by which a row starts earlier or later
-    mask_frames: int = 0  # most frames in a row that are set to zero
-    seeds: tuple[int, ...] = (0, 1, 2)  # the first one ships; the score that decides is the mean of all
+    mixup: float = 0.0  # both parameters of the beta distribution of the mixing weight; 0: no mixup
+    feature_noise: float = 0.5  # standard deviation of the noise added to standardised features
+    heads: bool = False  # also learn sex and intensity
+    head_weight: float = 0.2  # of each head in the loss
+    balance: bool = False  # draw every emotion of every speaker equally often
+    home_share: float = 0.0  # share of the first corpus in the draws; 0: by its number of speakers
+    steps: int = 0  # batches per epoch; 0: one pass over the rows
+    crop_frames: int = 0  # augment frames anew in every batch and crop rows to this many; 0: neither
+    stretch: float = 0.0  # largest change of pace, as a fraction
+    warp: float = 0.0  # largest change of vocal tract length, as a fraction
+    round_weights: bool = False  # to half precision, so that graphs can be stored at half the size without loss
+    shift_frames: int = 0  # largest time shift of a row
+    mask_frames: int = 0  # longest run of frames in a row that is set to zero
+    seeds: tuple[int, ...] = (0, 1, 2)  # the first one ships; the deciding score is the mean over all
 
     def __post_init__(self) -> None:
-        """`ParameterError` for a name that is not known, so that no long work starts with it."""
-        _check_name("recipe", self.recipe, RECIPES)
-        _check_name("architecture", self.architecture, ARCHITECTURES)
-        _check_name("label set", self.labels, LABEL_SETS)
-        _check_name("schedule", self.schedule, SCHEDULES)
+        """Raise `ParameterError` if a name is unknown, before any long work starts."""
+        check_known(self.recipe, RECIPES, "recipe")
+        check_known(self.architecture, ARCHITECTURES, "architecture")
+        check_known(self.labels, LABEL_SETS, "label set")
+        check_known(self.schedule, SCHEDULES, "schedule")
         for name in self.augmentations:
-            _check_name("augmentation", name, AUGMENTATIONS)
+            check_known(name, AUGMENTATIONS, "augmentation")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Config:
-        """What `to_dict` gave, as it comes back from a manifest."""
+        """Return the configuration that a manifest stores; fields that it lacks get their defaults."""
         known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
         return cls(**{**known, "seeds": tuple(values["seeds"])})
 
 
-# What the published systems share: Adam on batches of 32, all epochs, twenty minutes a fold on one thread.
+# Common to the published systems: Adam on batches of 32, all epochs, 20 minutes per fold on one thread.
 PUBLISHED = Config(
     copies=0,
     choose_epochs=False,
@@ -90,7 +84,7 @@ PUBLISHED = Config(
     feature_noise=0.0,
     seeds=(0,),
 )
-# What the networks of our own model share: all four corpora, no choice of epochs, heads for sex and intensity.
+# Common to the networks of `voice`: all four corpora, a fixed number of epochs, heads for sex and intensity.
 OURS = Config(
     copies=3,
     augmentations={**CHANCES, "noise": 0.5, "reverberate": 0.3, "band_limit": 0.2, "telephone": 0.3},
@@ -112,7 +106,7 @@ SEQUENCE = replace(
 )
 VOICE = {
     "sequence": SEQUENCE,
-    "sequence_mixed": replace(SEQUENCE, home_share=0.5, seeds=(1,)),  # for rooms and languages that are not home
+    "sequence_mixed": replace(SEQUENCE, home_share=0.5, seeds=(1,)),  # better on other lines and languages
     "statistics": replace(
         OURS, recipe="functionals-v1", architecture="statistics", epochs=45, learning_rate=1e-3, weight_decay=1e-2,
         feature_noise=0.3, batch_size=64, mixup=0.4,
@@ -123,7 +117,7 @@ CONFIGS = {
     "smoke": Config(copies=1, epochs=2, batch_size=32, seeds=(0,)),
     **VOICE,
     "design_a": replace(PUBLISHED, recipe="static42-v1", architecture="cnn_lstm", epochs=50),
-    # Epochs and the mix of copies are ours: none are published.
+    # Epochs and augmentations are ours: none are published.
     "design_b": replace(
         PUBLISHED,
         recipe="static180-v1",
@@ -134,7 +128,7 @@ CONFIGS = {
         augmentations={"time_stretch": 0.5, "pitch_shift": 0.5, "noise": 0.5},
         epochs=100,
     ),
-    # Five samples a clip; epochs and the kind of schedule are ours.
+    # Five samples per clip; epochs and the kind of schedule are ours.
     "design_c": replace(
         PUBLISHED,
         labels="seven",
@@ -143,7 +137,7 @@ CONFIGS = {
         epochs=50,
         schedule="one_cycle",
     ),
-    # Twice the data; how far rows are shifted and masked, and the weight of the penalty, are ours.
+    # Twice the data; shift, mask and L2 weight are ours.
     "design_d": replace(
         PUBLISHED,
         recipe="frames120-v1",
@@ -166,7 +160,67 @@ CONFIGS = {
 }
 
 
+@dataclass(frozen=True)
+class Ensemble:
+    """Networks whose weighted log-probabilities are summed, and how they are trained and scored together.
+
+    The defaults are those of an ensemble; `of_one` gives those of a single network.
+    """
+
+    branches: dict[str, float]  # name of a configuration to weight
+    # A configuration trained again on features minus the speaker's mean; its network replaces that of the same name
+    # once clips of the speaker are known.
+    own: str | None = None
+    own_weight: float = 0.0
+    # Choose the epochs and the temperature of a fold by a first fit, on inner speakers of its training side. Else all
+    # epochs are run and the temperature is that of the other folds.
+    inner_fit: bool = False
+    held_share: float = 0.1  # of a fold's training speakers, held out for a split without other folds
+    # Folds and random split are of the first corpus; all others are trained on, and each is left out once.
+    first_corpus: bool = True
+    novelty_recipe: str | None = "voice105-v1"  # None: that of the network, if it gives statistics
+
+    @classmethod
+    def of_one(cls, name: str) -> Ensemble:
+        """Return the ensemble of a single network: scored on all corpora, its epochs chosen on inner speakers."""
+        return cls({name: 1.0}, inner_fit=True, held_share=0.0, first_corpus=False, novelty_recipe=None)
+
+
+ENSEMBLES = {"voice": Ensemble({"sequence": 0.35, "sequence_mixed": 0.35, "statistics": 0.3}, "statistics", 0.7)}
+
+
 def find_config(name: str) -> Config:
-    """The configuration of that name; `ParameterError` lists the known ones."""
-    _check_name("configuration", name, CONFIGS)
-    return CONFIGS[name]
+    """Return a configuration by name; `ParameterError` lists the known ones."""
+    return lookup(name, CONFIGS, "configuration")
+
+
+def find_ensemble(name: str) -> tuple[Ensemble, dict[str, Config]]:
+    """Return the ensemble of a name, of one network if it is a configuration's, and the configuration per branch."""
+    check_known(name, {**CONFIGS, **ENSEMBLES}, "configuration")
+    ensemble = ENSEMBLES.get(name) or Ensemble.of_one(name)
+    return ensemble, {branch: CONFIGS[branch] for branch in ensemble.branches}
+
+
+def describe(name: str, ensemble: Ensemble, configs: dict[str, Config]) -> dict[str, Any]:
+    """Return the manifest's entry for how a model was trained."""
+    first = next(iter(configs.values()))
+    if len(configs) == 1:
+        return {"name": name, **first.to_dict()}
+    return {
+        "name": name,
+        "architecture": " + ".join(config.architecture for config in configs.values()),
+        "branches": ensemble.branches,
+        "own": ensemble.own,
+        "own_weight": ensemble.own_weight,
+        "configs": {branch: config.to_dict() for branch, config in configs.items()},
+        "copies": first.copies,
+        "seeds": list(first.seeds),
+    }
+
+
+def read_description(stored: dict[str, Any]) -> tuple[Ensemble, dict[str, Config]]:
+    """Return what `describe` was given, from a manifest's entry."""
+    if "branches" not in stored:
+        return Ensemble.of_one(stored["name"]), {stored["name"]: Config.from_dict(stored)}
+    configs = {branch: Config.from_dict(stored["configs"][branch]) for branch in stored["branches"]}
+    return Ensemble(stored["branches"], stored["own"], stored["own_weight"]), configs

@@ -1,4 +1,4 @@
-"""Cross-validation: what a configuration reaches on speakers that it has never heard."""
+"""Trains the network of each fold and scores it on speakers that it was not trained on."""
 
 from __future__ import annotations
 
@@ -18,21 +18,25 @@ from ser.datasets.splits import DOUBLED, Split, check_split, inner_split, shared
 from ser.files import write_atomically
 from ser.training.configs import Config
 from ser.training.feature_table import FeatureTable, feature_table
-from ser.training.fit import Fitted, Scaler, fit
+from ser.training.fit import Fitted, Scaler, ended, fit, import_keras
 from ser.types import EMOTIONS, Clip
 
-OnEpoch = Callable[[], None]
+DONE = "done.json"  # written last, into the folder of a cached fit
 
 
 @dataclass(frozen=True)
-class Study:
-    """Clips, their features and how to train on them. `work` keeps finished fits, so that a killed run goes on."""
+class TrainingSet:
+    """Clips, their features and how to train on them; finished fits are cached in `work`, so that a run can resume.
+
+    With `inner_fit` a first fit on inner speakers of a training side chooses the number of epochs.
+    """
 
     clips: Sequence[Clip]
     config: Config
     table: FeatureTable
     duplicates: Sequence[Sequence[int]]
     work: Path
+    inner_fit: bool = True
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -51,19 +55,28 @@ class Study:
 
 @dataclass(frozen=True)
 class FoldResult:
-    """A network that never heard the test side of `split`, and its log-probabilities there, (n_test, n_labels)."""
+    """Log-probabilities of the test side of a split, (n_test, n_labels), and its heads (n_test, 2) if there are any.
+
+    `fitted` is the network of the first branch; `history` holds its learning curves, those of the inner fit if any.
+    """
 
     split: Split
     fitted: Fitted
     temperature: float
-    inner_history: dict[str, list[float]]
+    history: dict[str, list[float]]
     log_probabilities: np.ndarray
+    heads: np.ndarray | None = None
 
 
-def prepare(clips: Sequence[Clip], config: Config, work: Path, progress: bool = True) -> Study:
-    """Look for duplicates and extract the features. Raises `ParameterError` where duplicates span speakers."""
-    groups = find_duplicates(clips, progress=progress)
-    check_duplicates(clips, groups)
+def prepare(
+    clips: Sequence[Clip],
+    config: Config,
+    work: Path,
+    progress: bool = True,
+    duplicates: Sequence[Sequence[int]] | None = None,
+) -> TrainingSet:
+    """Search for duplicates, unless given, and extract the features. Duplicates of two speakers: `ParameterError`."""
+    groups = checked_duplicates(clips, progress) if duplicates is None else duplicates
     table = feature_table(
         clips,
         config.recipe,
@@ -74,186 +87,231 @@ def prepare(clips: Sequence[Clip], config: Config, work: Path, progress: bool = 
         reduce_noise=config.reduce_noise,
     )
     work.mkdir(parents=True, exist_ok=True)
-    return _heard(Study(clips, config, table, groups, work))
+    return _without_unreadable(TrainingSet(clips, config, table, groups, work))
 
 
-def _heard(study: Study) -> Study:
-    """The study without the few clips that cannot be read, which are named in a warning."""
-    if not study.table.unreadable:
-        return study
-    warnings.warn(f"Left out: {' '.join(study.table.unreadable)}", stacklevel=3)
-    heard = np.unique(study.table.origin)
-    places = {int(clip): place for place, clip in enumerate(heard)}
-    table = replace(study.table, origin=np.searchsorted(heard, study.table.origin))
-    groups = [[places[clip] for clip in group if clip in places] for group in study.duplicates]
-    return replace(study, clips=[study.clips[clip] for clip in heard], table=table, duplicates=groups)
+def checked_duplicates(clips: Sequence[Clip], progress: bool = True) -> Sequence[Sequence[int]]:
+    """Return groups of clips with equal samples; raise `ParameterError` if one has two speakers."""
+    groups = find_duplicates(clips, progress=progress)
+    check_duplicates(clips, groups)
+    return groups
 
 
-def run_fold(study: Study, split: Split, seed: int, on_epoch: OnEpoch = lambda: None) -> FoldResult:
-    """Choose epochs and temperature on inner speakers of the training side, train on all of it, answer the test side.
+def _without_unreadable(data: TrainingSet) -> TrainingSet:
+    """Drop the few clips that cannot be read, with a warning that names them."""
+    if not data.table.unreadable:
+        return data
+    warnings.warn(f"Left out: {' '.join(data.table.unreadable)}", stacklevel=3)
+    kept = np.unique(data.table.origin)
+    positions = {int(clip): position for position, clip in enumerate(kept)}
+    table = replace(data.table, origin=np.searchsorted(kept, data.table.origin))
+    groups = [[positions[clip] for clip in group if clip in positions] for group in data.duplicates]
+    return replace(data, clips=[data.clips[clip] for clip in kept], table=table, duplicates=groups)
 
-    The inner fit is made once, with the first seed, whichever seed trains the rest.
+
+# --- Fits ---
+
+
+def fit_inner(data: TrainingSet, split: Split) -> tuple[Fitted, tuple[int, ...]]:
+    """Fit on the training side without its inner speakers, whose clips are returned, and choose epochs on them."""
+    inner = inner_split(data.clips, split.train)
+
+    def train() -> Fitted:
+        check_no_leak(data, inner)
+        rows, targets, unaltered, sample_weights = _training_rows(data, inner.train)
+        inner_rows = data.table.side(inner.test, copies=False)
+        validation = (data.table.rows[inner_rows], _one_hot(data, inner_rows))
+        return fit(data.config, rows, targets, unaltered, data.config.seeds[0], None, validation, sample_weights)
+
+    return cached_fit(data, f"{split.name}-inner", train), inner.test
+
+
+def fit_fold(data: TrainingSet, split: Split, seed: int) -> Fitted:
+    """Fit on the training side of a split; the inner fit is that of the first seed for all seeds."""
+
+    def train() -> Fitted:
+        check_no_leak(data, split)
+        epochs = fit_inner(data, split)[0].epochs if data.inner_fit else data.config.epochs
+        return train_on(data, split.train, seed, epochs)
+
+    return cached_fit(data, f"{split.name}-seed{seed}", train)
+
+
+def fit_final(data: TrainingSet, folds: Sequence[Split]) -> Fitted:
+    """Fit on all clips, for as many epochs as the median fold: the network that ships."""
+    seed = data.config.seeds[0]
+
+    def train() -> Fitted:
+        epochs = round(float(np.median([fit_fold(data, split, seed).epochs for split in folds])))
+        return train_on(data, range(len(data.clips)), seed, epochs)
+
+    return cached_fit(data, "final", train)
+
+
+def train_on(data: TrainingSet, clips: Sequence[int], seed: int, epochs: int) -> Fitted:
+    """Train a network on clips and their augmented copies for a fixed number of epochs."""
+    rows, targets, unaltered, sample_weights = _training_rows(data, clips)
+    return fit(data.config, rows, targets, unaltered, seed, epochs, sample_weights=sample_weights)
+
+
+def check_no_leak(data: TrainingSet, split: Split) -> None:
+    """Raise if a split leaks, augmented copies included. The doubled split, which demonstrates a leak, is exempt."""
+    if split.name == DOUBLED:
+        return
+    train, test = (data.table.side(side, copies=side is split.train).tolist() for side in (split.train, split.test))
+    rows = replace(split, train=tuple(train), test=tuple(test))
+    origin = data.table.origin.tolist()
+    check_split(data.clips, rows, by_speaker=not split.note, origin=origin, duplicates=data.duplicates)
+
+
+def _training_rows(
+    data: TrainingSet, clips: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return rows, targets, which rows are unaltered, and their sample weights (None: equal)."""
+    rows = data.table.side(clips, copies=True)
+    targets = _one_hot(data, rows)
+    if data.config.heads:
+        targets = np.column_stack([targets, _head_targets(data)[data.table.origin[rows]]])
+    sample_weights = _sample_weights(data, rows) if data.config.balance else None
+    return data.table.rows[rows], targets, data.table.copy[rows] == 0, sample_weights
+
+
+def _one_hot(data: TrainingSet, rows: np.ndarray) -> np.ndarray:
+    return np.eye(len(data.labels), dtype=np.float32)[data.truth[data.table.origin[rows]]]
+
+
+def _head_targets(data: TrainingSet) -> np.ndarray:
+    """Return 1 for female and for strong, 0 for male and for normal, -1 for unknown; shape (n_clips, 2)."""
+    female = [{"female": 1, "male": 0}.get(clip.sex or "", -1) for clip in data.clips]
+    strong = [{"strong": 1, "normal": 0}.get(clip.intensity or "", -1) for clip in data.clips]
+    # Neutral has no strong form: its "normal" says nothing about intensity.
+    strong = [-1 if clip.emotion == "neutral" else value for clip, value in zip(data.clips, strong, strict=True)]
+    return np.column_stack([female, strong]).astype(np.float32)
+
+
+def _sample_weights(data: TrainingSet, rows: np.ndarray) -> np.ndarray:
+    """Return weights, sum 1, that balance the emotions of every speaker, and the clips and copies of each.
+
+    The first corpus gets its configured share of all draws if there are others.
     """
-    guard(study, split)
-    inner = inner_split(study.clips, split.train)
-    chosen = stage(study, f"{split.name}-inner", lambda: _watched(study, inner, on_epoch))
-    calibration = clip_log_probabilities(study, chosen, inner.test)
-    temperature = metrics.temperature(calibration, study.truth[list(inner.test)])
-    fitted = stage(
-        study, f"{split.name}-seed{seed}", lambda: train_on(study, split.train, seed, chosen.epochs, on_epoch)
-    )
-    answers = clip_log_probabilities(study, fitted, split.test)
-    return FoldResult(split, fitted, temperature, chosen.history, answers)
+    clips = [data.clips[origin] for origin in data.table.origin[rows]]
+    keys = [(clip.speaker, clip.emotion) for clip in clips]
+    counts = Counter(keys)
+    weights = np.array([1 / counts[key] for key in keys])
+    first, share = np.array([clip.corpus == data.clips[0].corpus for clip in clips]), data.config.home_share
+    if share and first.any() and not first.all():
+        weights *= np.where(first, share / weights[first].sum(), (1 - share) / weights[~first].sum())
+    return weights / weights.sum()
+
+
+# --- Cached fits ---
+
+
+def cached_fit(data: TrainingSet, name: str, make: Callable[[], Fitted]) -> Fitted:
+    """Return a fit from the work folder, after making and storing it if it is not there."""
+    folder = data.work / name
+    if not (folder / DONE).exists():
+        _store(folder, make())
+    return _load(folder)
+
+
+def _store(folder: Path, fitted: Fitted) -> None:
+    folder.mkdir(exist_ok=True)
+    fitted.network.save(folder / "network.keras")
+    np.savez(folder / "scaler.npz", mean=fitted.scaler.mean, variance=fitted.scaler.variance)
+    write_atomically(folder / DONE, json.dumps({"history": fitted.history, "epochs": fitted.epochs}))
+
+
+def _load(folder: Path) -> Fitted:
+    keras = import_keras()
+    done = json.loads((folder / DONE).read_text())
+    with np.load(folder / "scaler.npz", allow_pickle=False) as stored:
+        scaler = Scaler(stored["mean"], stored["variance"])
+    # Uncompiled: it is not trained further, and Keras cannot load a loss that is a local function.
+    network = keras.saving.load_model(folder / "network.keras", compile=False)
+    return Fitted(network, scaler, done["history"], done["epochs"])
+
+
+# --- Answers and scores ---
+
+
+def clip_log_probabilities(data: TrainingSet, fitted: Fitted, clips: Sequence[int]) -> np.ndarray:
+    """Return mean log-probabilities over the windows of each clip, in the given order, shape (n_clips, n_labels)."""
+    rows = data.table.side(clips, copies=False)
+    return _clip_means(data, fitted.log_probabilities(data.table.rows[rows]), rows, clips)
+
+
+def clip_heads(data: TrainingSet, fitted: Fitted, clips: Sequence[int]) -> np.ndarray:
+    """Return the mean heads (female, strong) over the windows of each clip, in the given order, shape (n_clips, 2)."""
+    rows = data.table.side(clips, copies=False)
+    return _clip_means(data, fitted.heads(data.table.rows[rows]), rows, clips)
+
+
+def _clip_means(data: TrainingSet, values: np.ndarray, rows: np.ndarray, clips: Sequence[int]) -> np.ndarray:
+    positions = {clip: position for position, clip in enumerate(clips)}
+    position = np.array([positions[clip] for clip in data.table.origin[rows]])
+    sums = np.zeros((len(clips), values.shape[1]))
+    np.add.at(sums, position, values)
+    return sums / np.maximum(np.bincount(position, minlength=len(clips)), 1)[:, None]
+
+
+def tested(folds: Sequence[FoldResult]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the indices of all test clips and their log-probabilities."""
+    index = np.array([clip for fold in folds for clip in fold.split.test])
+    return index, np.concatenate([fold.log_probabilities for fold in folds])
 
 
 def out_of_fold(folds: Sequence[FoldResult]) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the tested clips and their calibrated probabilities, each from the fold that never heard them."""
-    index = np.array([clip for fold in folds for clip in fold.split.test])
-    return index, np.concatenate([metrics.softmax(fold.log_probabilities / fold.temperature) for fold in folds])
+    """Return the indices of all test clips and their probabilities, calibrated by the temperature of the fold."""
+    return tested(folds)[0], np.concatenate(
+        [metrics.softmax(fold.log_probabilities / fold.temperature) for fold in folds]
+    )
 
 
-def left_out_scores(study: Study, fold: FoldResult) -> dict[str, Any]:
-    """Scores on a corpus that the network never heard, over the labels that it shares with the training side.
+def left_out_scores(data: TrainingSet, fold: FoldResult) -> dict[str, Any]:
+    """Score a corpus that the networks were not trained on, over the labels that it shares with the training side.
 
-    Probabilities are renormalised over those; clips with other labels are counted under `excluded`.
+    Probabilities are renormalised over these; clips with other labels are counted under `excluded`.
     """
     index, probabilities = out_of_fold([fold])
-    labels = shared_labels(study.clips, fold.split)
-    columns = [study.labels.index(label) for label in labels]
-    emotions = np.array([study.clips[clip].emotion for clip in index])
+    labels = shared_labels(data.clips, fold.split)
+    columns = [data.labels.index(label) for label in labels]
+    emotions = np.array([data.clips[clip].emotion for clip in index])
     kept = np.isin(emotions, labels)
     shared = probabilities[kept][:, columns]
     shared /= shared.sum(axis=1, keepdims=True)
-    truth = np.searchsorted(columns, study.truth[index[kept]])  # the columns ascend, as labels do everywhere
+    truth = np.searchsorted(columns, data.truth[index[kept]])  # columns ascend, as labels do everywhere
     return {
-        **scores(truth, shared, study.speakers[index[kept]], labels),
+        "labels": list(labels),
+        **scores(truth, shared, data.speakers[index[kept]], labels),
         "excluded": dict(sorted(Counter(emotions[~kept].tolist()).items())),
     }
+
+
+def fold_scores(data: TrainingSet, folds: Sequence[FoldResult]) -> dict[str, Any]:
+    """Return the pooled scores of the test clips of all folds, and the UAR of each speaker."""
+    index, probabilities = out_of_fold(folds)
+    truth, speakers, answer = data.truth[index], data.speakers[index], probabilities.argmax(axis=1)
+    matrices = metrics.speaker_matrices(truth, answer, speakers, len(data.labels))
+    by_speaker = dict(zip(sorted(set(speakers.tolist())), map(metrics.uar, matrices), strict=True))
+    return {**scores(truth, probabilities, speakers, data.labels), "uar_by_speaker": by_speaker}
 
 
 def scores(
     truth: np.ndarray, probabilities: np.ndarray, speakers: Sequence[str], labels: Sequence[str]
 ) -> dict[str, Any]:
-    """The report on answers, with the interval of the UAR over speakers and the calibration error."""
+    """Return the metrics of some answers, with the interval of UAR over speakers and the calibration error."""
     answer = probabilities.argmax(axis=1)
     return {
         "clips": len(truth),
         "speakers": len(set(speakers)),
-        "labels": list(labels),
         **metrics.report(truth, answer, labels),
         "uar_interval": metrics.speaker_interval(truth, answer, speakers, len(labels)),
         "calibration_error": metrics.calibration_error(probabilities.max(axis=1), answer == truth),
     }
 
 
-def guard(study: Study, split: Split) -> None:
-    """Stop a split that leaks, rows and altered copies included; but for the one that is there to show a leak."""
-    if split.name == DOUBLED:
-        return
-    rows = Split(
-        split.name,
-        tuple(study.table.side(split.train, copies=True).tolist()),
-        tuple(study.table.side(split.test, copies=False).tolist()),
-        split.note,
-    )
-    check_split(
-        study.clips, rows, by_speaker=not split.note, origin=study.table.origin.tolist(), duplicates=study.duplicates
-    )
-
-
-def train_on(study: Study, clips: Sequence[int], seed: int, epochs: int, on_epoch: OnEpoch = lambda: None) -> Fitted:
-    """A network trained on the given clips and their altered copies for a fixed number of epochs."""
-    rows, targets, unaltered, chances = _training_rows(study, clips)
-    return fit(study.config, rows, targets, unaltered, seed, epochs, on_epoch=on_epoch, chances=chances)
-
-
-def clip_log_probabilities(study: Study, fitted: Fitted, clips: Sequence[int]) -> np.ndarray:
-    """Mean log-probabilities over the windows of each clip, in the order given, shape (n_clips, n_labels)."""
-    rows = study.table.side(clips, copies=False)
-    return _clip_means(study, fitted.log_probabilities(study.table.rows[rows]), rows, clips)
-
-
-def clip_heads(study: Study, fitted: Fitted, clips: Sequence[int]) -> np.ndarray:
-    """Mean probability over the windows of each clip of a woman's voice and of strong intensity, (n_clips, 2)."""
-    rows = study.table.side(clips, copies=False)
-    return _clip_means(study, fitted.heads(study.table.rows[rows]), rows, clips)
-
-
-def _clip_means(study: Study, values: np.ndarray, rows: np.ndarray, clips: Sequence[int]) -> np.ndarray:
-    places = {clip: place for place, clip in enumerate(clips)}
-    place = np.array([places[clip] for clip in study.table.origin[rows]])
-    sums = np.zeros((len(clips), values.shape[1]))
-    np.add.at(sums, place, values)
-    return sums / np.maximum(np.bincount(place, minlength=len(clips)), 1)[:, None]
-
-
-def _watched(study: Study, inner: Split, on_epoch: OnEpoch) -> Fitted:
-    guard(study, inner)
-    rows, targets, unaltered, chances = _training_rows(study, inner.train)
-    held_out = study.table.side(inner.test, copies=False)
-    validation = (study.table.rows[held_out], _one_hot(study, held_out))
-    return fit(study.config, rows, targets, unaltered, study.config.seeds[0], None, validation, on_epoch, chances)
-
-
-def _training_rows(study: Study, clips: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
-    """Rows, targets, which rows are unaltered, and the chance of each to be drawn (None: all are seen as often)."""
-    rows = study.table.side(clips, copies=True)
-    targets = _one_hot(study, rows)
-    if study.config.heads:
-        targets = np.column_stack([targets, _head_targets(study)[study.table.origin[rows]]])
-    chances = _balanced(study, rows) if study.config.balance else None
-    return study.table.rows[rows], targets, study.table.copy[rows] == 0, chances
-
-
-def _one_hot(study: Study, rows: np.ndarray) -> np.ndarray:
-    return np.eye(len(study.labels), dtype=np.float32)[study.truth[study.table.origin[rows]]]
-
-
-def _head_targets(study: Study) -> np.ndarray:
-    """1 for a woman and for strong intensity, 0 for a man and normal intensity, -1 where unknown; (n_clips, 2)."""
-    women = [{"female": 1, "male": 0}.get(clip.sex or "", -1) for clip in study.clips]
-    strong = [{"strong": 1, "normal": 0}.get(clip.intensity or "", -1) for clip in study.clips]
-    # Neutral has no strong form: its "normal" says nothing about intensity.
-    strong = [-1 if clip.emotion == "neutral" else value for clip, value in zip(study.clips, strong, strict=True)]
-    return np.column_stack([women, strong]).astype(np.float32)
-
-
-def _balanced(study: Study, rows: np.ndarray) -> np.ndarray:
-    """Chances by which every emotion of every speaker is drawn as often, and every clip and copy within.
-
-    The first corpus of the study gets its configured share of all draws, if others stand beside it.
-    """
-    clips = [study.clips[origin] for origin in study.table.origin[rows]]
-    keys = [(clip.speaker, clip.emotion) for clip in clips]
-    counts = Counter(keys)
-    chances = np.array([1 / counts[key] for key in keys])
-    home, share = np.array([clip.corpus == study.clips[0].corpus for clip in clips]), study.config.home_share
-    if share and home.any() and not home.all():
-        chances *= np.where(home, share / chances[home].sum(), (1 - share) / chances[~home].sum())
-    return chances / chances.sum()
-
-
-def stage(study: Study, name: str, make: Callable[[], Fitted]) -> Fitted:
-    """What `make` gives, kept in the study's work folder and read from there the next time."""
-    folder = study.work / name
-    if not (folder / "done.json").exists():
-        _keep(folder, make())
-    return _kept(folder)
-
-
-def _keep(folder: Path, fitted: Fitted) -> None:
-    folder.mkdir(exist_ok=True)
-    fitted.network.save(folder / "network.keras")
-    np.savez(folder / "scaler.npz", mean=fitted.scaler.mean, variance=fitted.scaler.variance)
-    write_atomically(folder / "done.json", json.dumps({"history": fitted.history, "epochs": fitted.epochs}))
-
-
-def _kept(folder: Path) -> Fitted:
-    import keras
-
-    done = json.loads((folder / "done.json").read_text())
-    with np.load(folder / "scaler.npz", allow_pickle=False) as stored:
-        scaler = Scaler(stored["mean"], stored["variance"])
-    # Uncompiled: it learns no more, and Keras does not find a loss that is a function of ours.
-    network = keras.saving.load_model(folder / "network.keras", compile=False)
-    return Fitted(network, scaler, done["history"], done["epochs"])
+def ended_by(config: Config, fold: FoldResult) -> str:
+    """Return what set the number of epochs, "epochs", "minutes" or "patience", in the fit or in its inner fit."""
+    reason = ended(config, fold.fitted.history)
+    return ended(config, fold.history) if reason == "chosen" else reason

@@ -1,4 +1,4 @@
-"""Your own voice: what a few clips of a speaker, without their labels, are worth on the speaker's other clips."""
+"""Scores enrolment: how much a few unlabelled clips of a speaker improve the answers on the other clips."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Answer = Callable[[int], np.ndarray]  # index of a clip to probabilities, shape 
 
 
 class Enrollable(Protocol):
-    """What a recogniser must be able to do, so that the features of each clip are computed once."""
+    """A recogniser that can be scored with the features of each clip computed once."""
 
     def inputs(self, source: Any) -> Any: ...
 
     def probabilities(self, features: Any) -> np.ndarray: ...
 
     def calibrated_to(self, features: Sequence[Any]) -> Enrollable:
-        """Normalised to one voice, from the features of a few of its clips."""
+        """Return the recogniser calibrated to a speaker, from the features of a few clips."""
         ...
 
 
@@ -40,21 +40,21 @@ def enrolment(
     seed: int = 0,
     on_draw: Callable[[], Any] = lambda: None,
 ) -> dict[str, Any]:
-    """UAR with and without calibration to each speaker, pooled over speakers and draws, and the gain's interval.
+    """Return UAR with and without calibration to each speaker, pooled over speakers and draws, and the gain's interval.
 
-    Every draw takes `n_clips` clips of a speaker without a look at their labels, calls `calibrated` with their
-    indices, and asks both for all other clips of that speaker. The 95 % interval is over speakers (bootstrap).
-    Clips whose label is not in `labels` are drawn but not asked. Raises `ParameterError` for a speaker with too few.
+    Each draw takes `n_clips` clips of a speaker regardless of their labels, calls `calibrated` with their indices, and
+    compares both answers for the speaker's other clips. The 95 % interval is over speakers (bootstrap). Clips whose
+    label is not in `labels` are drawn but not scored. Raises `ParameterError` if a speaker has too few clips.
     """
     rng = np.random.default_rng(seed)
     plain = cache(plain)
     pairs = []
-    for own in _by_speaker(clips, n_clips).values():
+    for indices in _by_speaker(clips, n_clips).values():
         pair = np.zeros((2, len(labels), len(labels)), int)
         for _ in range(draws):
-            drawn = rng.choice(own, n_clips, replace=False).tolist()
-            asked = [index for index in own if index not in drawn and clips[index].emotion in labels]
-            pair += _confusions(clips, labels, asked, (plain, calibrated(drawn)))
+            drawn = rng.choice(indices, n_clips, replace=False).tolist()
+            scored = [index for index in indices if index not in drawn and clips[index].emotion in labels]
+            pair += _confusions(clips, labels, scored, (plain, calibrated(drawn)))
             on_draw()
         pairs.append(pair)
     before, after = np.stack(pairs, axis=1)
@@ -72,7 +72,7 @@ def enrolment(
 def voices(
     clips: Sequence[Clip], recognizers: Mapping[str, Enrollable]
 ) -> tuple[Answer, Callable[[list[int]], Answer]]:
-    """`plain` and `calibrated` for `enrolment`, from the recogniser that never heard each speaker."""
+    """Return `plain` and `calibrated` for `enrolment`, from a recogniser per speaker that was not trained on it."""
 
     @cache
     def features(index: int) -> Any:
@@ -82,18 +82,18 @@ def voices(
         return recognizers[clips[index].speaker].probabilities(features(index))
 
     def calibrated(drawn: list[int]) -> Answer:
-        own = recognizers[clips[drawn[0]].speaker].calibrated_to([features(index) for index in drawn])
-        return lambda index: own.probabilities(features(index))
+        recognizer = recognizers[clips[drawn[0]].speaker].calibrated_to([features(index) for index in drawn])
+        return lambda index: recognizer.probabilities(features(index))
 
     return plain, calibrated
 
 
 def _by_speaker(clips: Sequence[Clip], n_clips: int) -> dict[str, list[int]]:
-    """The indices of each speaker's clips; more than `n_clips` of them."""
+    """Return the indices of each speaker's clips; raise if a speaker has no more than `n_clips`."""
     speakers: dict[str, list[int]] = {speaker: [] for speaker in sorted({clip.speaker for clip in clips})}
     for index, clip in enumerate(clips):
         speakers[clip.speaker].append(index)
-    few = [speaker for speaker, own in speakers.items() if len(own) <= n_clips]
+    few = [speaker for speaker, indices in speakers.items() if len(indices) <= n_clips]
     if few or not speakers:
         raise ParameterError(
             f"Calibration to {n_clips} clips is scored on a speaker's other clips; found {len(few)} speakers with no "
@@ -103,9 +103,9 @@ def _by_speaker(clips: Sequence[Clip], n_clips: int) -> dict[str, list[int]]:
 
 
 def _confusions(
-    clips: Sequence[Clip], labels: Sequence[str], asked: list[int], answers: Sequence[Answer]
+    clips: Sequence[Clip], labels: Sequence[str], indices: list[int], answers: Sequence[Answer]
 ) -> np.ndarray:
-    """Confusion matrix of each of the answers, shape (n_answers, n_labels, n_labels)."""
-    truth = np.array([labels.index(clips[index].emotion) for index in asked], int)
-    found = (np.array([answer(index).argmax() for index in asked], int) for answer in answers)
-    return np.stack([metrics.confusion_matrix(truth, answer, len(labels)) for answer in found])
+    """Return the confusion matrix of each kind of answer, shape (n_answers, n_labels, n_labels)."""
+    truth = np.array([labels.index(clips[index].emotion) for index in indices], int)
+    predicted = (np.array([answer(index).argmax() for index in indices], int) for answer in answers)
+    return np.stack([metrics.confusion_matrix(truth, answer, len(labels)) for answer in predicted])

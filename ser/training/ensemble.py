@@ -1,16 +1,13 @@
-"""Our own model: several networks on different views of a voice, trained apart and asked together.
+"""Trains the branches of an ensemble on the same splits and combines their answers.
 
-Folds are made of the first corpus' speakers. All other corpora stand on every training side, and a few speakers of
-each training side are kept from its networks, to choose their weights on.
+The networks of an ensemble use different features of the same clips. A single network is an ensemble of one branch.
 """
 
 from __future__ import annotations
 
-import os
-import time
-import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,260 +15,292 @@ import numpy as np
 
 from ser import metrics
 from ser.datasets.splits import Split, corpus_splits, inner_split, random_split, speaker_folds
-from ser.training.configs import CONFIGS
+from ser.training.configs import Config, Ensemble
 from ser.training.cross_validation import (
     FoldResult,
-    Study,
+    TrainingSet,
+    checked_duplicates,
     clip_heads,
     clip_log_probabilities,
-    guard,
+    fit_final,
+    fit_fold,
+    fit_inner,
     prepare,
-    stage,
-    train_on,
 )
+from ser.training.enrolment import DRAWS, enrolment
 from ser.training.feature_table import FeatureTable
 from ser.training.fit import Fitted
+from ser.training.parallel import in_parallel
 from ser.types import Clip
 
-INNER_SHARE = 0.1  # of a training side's speakers, whom its networks never hear
-OWN_CLIPS = 5  # of a speaker, that a voice is described by in training
-OWN_DRAWS = 2  # rows of each window, each described by other clips
-FINAL = "final"
+OWN = "own"  # name of the network on features minus the speaker's mean
+OWN_CLIPS = 5  # of a speaker, whose features are averaged
+OWN_DRAWS = 2  # rows per window, each minus the mean of other clips
+
+Fold = tuple[Split, tuple[int, ...]]  # with the clips held out of its training side
+Answers = tuple[np.ndarray, np.ndarray | None]  # log-probabilities (n, n_labels) and heads (n, 2)
 
 
 @dataclass(frozen=True)
-class Ensemble:
-    """Names of configurations and the weight of each one's log-probabilities.
-
-    `own` is one of them, trained once more on features less those of the speaker's voice; once a few clips of the
-    speaker are known, that network takes the place of the first, with `own_weight`.
-    """
-
-    branches: dict[str, float]
-    own: str
-    own_weight: float
-
-
-ENSEMBLES = {"voice": Ensemble({"sequence": 0.35, "sequence_mixed": 0.35, "statistics": 0.3}, "statistics", 0.7)}
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What the networks of one split answer together: log-probabilities (n, n_labels), heads (n, 2)."""
-
-    log_probabilities: np.ndarray
-    heads: np.ndarray
-
-
-@dataclass(frozen=True)
-class Team:
-    """The studies of all branches, on the same clips; the first `home` clips are those of the folds' corpus."""
+class EnsembleStudy:
+    """The training sets of all branches, on the same clips; folds are made of the first `n_scored` clips."""
 
     ensemble: Ensemble
-    studies: dict[str, Study]
-    own: Study
-    home: int
+    branches: dict[str, TrainingSet]
+    own: TrainingSet | None
+    n_scored: int
 
     @property
-    def first(self) -> Study:
-        return next(iter(self.studies.values()))
+    def first(self) -> TrainingSet:
+        return next(iter(self.branches.values()))
 
     @property
     def clips(self) -> Sequence[Clip]:
         return self.first.clips
 
     @property
-    def all(self) -> dict[str, Study]:
-        return {**self.studies, "own": self.own}
+    def all(self) -> dict[str, TrainingSet]:
+        """The branches and the network for enrolled speakers."""
+        return {**self.branches, **({OWN: self.own} if self.own else {})}
 
-    def trained(self, split: Split) -> list[str]:
-        """The branches that are trained on a split; a voice of one's own is asked for in the folds and when shipped."""
-        named = split.name.startswith("fold") or split.name == FINAL
-        return [*self.studies, *(["own"] if named else [])]
+    @property
+    def heads(self) -> bool:
+        return all(data.config.heads for data in self.branches.values())
+
+    def folds(self) -> list[Fold]:
+        """Return folds over the speakers of the scored clips, with the clips of held-out speakers; all others train."""
+        return [self.hold_out(split) for split in speaker_folds(self.clips[: self.n_scored])]
+
+    def random_split(self) -> Split:
+        """Return the random split of the scored clips, by the first seed; all others train."""
+        together = [group for group in self.first.duplicates if max(group) < self.n_scored]
+        split = random_split(self.clips[: self.n_scored], self.first.config.seeds[0], duplicates=together)
+        return replace(split, train=(*split.train, *range(self.n_scored, len(self.clips))))
+
+    def left_out(self) -> list[Split]:
+        """Return a split for each corpus, to test on it and train on the others; none if there is only one."""
+        several = self.ensemble.first_corpus and len({clip.corpus for clip in self.clips}) > 1
+        return corpus_splits(self.clips) if several else []
+
+    def hold_out(self, split: Split) -> Fold:
+        """Return a split without the training clips of a few speakers, and these clips."""
+        train, share = {clip for clip in split.train if clip < self.n_scored}, self.ensemble.held_share
+        held = inner_split(self.clips[: self.n_scored], sorted(train), share=share).test if share else ()
+        others = range(self.n_scored, len(self.clips))
+        return replace(split, train=(*sorted(train - set(held)), *others)), held
 
 
-def assemble(clips: Sequence[Clip], home: int, ensemble: Ensemble, work: Path, progress: bool = True) -> Team:
-    """Extract the features of every branch. Raises `ParameterError` where duplicates span speakers."""
-    studies: dict[str, Study] = {}
-    for name in ensemble.branches:
-        studies[name] = _same_rows(studies, name, work) or prepare(clips, CONFIGS[name], work / name, progress)
-    own = studies[ensemble.own]
-    own = replace(own, table=relative(own.table, own.clips), work=work / "own")
-    own.work.mkdir(exist_ok=True)
-    home = sum(clip.corpus == clips[0].corpus for clip in own.clips) if home < len(clips) else len(own.clips)
-    return Team(ensemble, studies, own, home)
+def prepare_ensemble(
+    clips: Sequence[Clip],
+    ensemble: Ensemble,
+    configs: Mapping[str, Config],
+    work: Path,
+    progress: bool = True,
+    *,
+    n_scored: int | None = None,
+) -> EnsembleStudy:
+    """Search for duplicates and extract the features of all branches. Duplicates of two speakers: `ParameterError`.
+
+    `n_scored` is the number of clips of the first corpus, if only this one is scored.
+    """
+    duplicates = checked_duplicates(clips, progress)
+    branches: dict[str, TrainingSet] = {}
+    for name, config in configs.items():
+        data = _same_rows(branches, config) or prepare(clips, config, work, progress, duplicates)
+        branches[name] = _in_folder(replace(data, config=config, inner_fit=ensemble.inner_fit), work / name)
+    own = branches[ensemble.own] if ensemble.own else None
+    if own:
+        own = _in_folder(replace(own, table=relative(own.table, own.clips)), work / OWN)
+    kept = next(iter(branches.values())).clips
+    scored = set(clips[:n_scored])
+    return EnsembleStudy(ensemble, branches, own, sum(clip in scored for clip in kept))
 
 
-def _same_rows(studies: dict[str, Study], name: str, work: Path) -> Study | None:
-    """A branch on the rows of an earlier one, where both are made alike."""
-    config = CONFIGS[name]
-    rows = (config.recipe, config.copies, config.augmentations, config.reduce_noise)
-    for study in studies.values():
-        one = study.config
-        if rows == (one.recipe, one.copies, one.augmentations, one.reduce_noise):
-            (work / name).mkdir(exist_ok=True)
-            return replace(study, config=config, work=work / name)
-    return None
+def _same_rows(branches: Mapping[str, TrainingSet], config: Config) -> TrainingSet | None:
+    """Return an earlier branch whose rows are made in the same way."""
+
+    def rows(config: Config) -> tuple:
+        return config.recipe, config.copies, config.augmentations, config.reduce_noise
+
+    return next((data for data in branches.values() if rows(data.config) == rows(config)), None)
+
+
+def _in_folder(data: TrainingSet, work: Path) -> TrainingSet:
+    work.mkdir(parents=True, exist_ok=True)
+    return replace(data, work=work)
 
 
 def relative(table: FeatureTable, clips: Sequence[Clip], seed: int = 0) -> FeatureTable:
-    """Features less their mean over a few clips of the same speaker, drawn without a look at their labels.
+    """Return features minus their mean over a few clips of the same speaker, drawn without regard to labels.
 
-    Every row stands there twice, each time described by other clips.
+    Each row is included twice, minus the mean of different clips.
     """
     rng = np.random.default_rng(seed)
     unaltered = np.flatnonzero(table.copy == 0)
     clip_means = np.stack([table.rows[unaltered[table.origin[unaltered] == i]].mean(axis=0) for i in range(len(clips))])
     speakers = np.array([clip.speaker for clip in clips])
-    own = {speaker: np.flatnonzero(speakers == speaker) for speaker in set(speakers)}
+    clips_of = {speaker: np.flatnonzero(speakers == speaker) for speaker in set(speakers)}
     parts = []
     for _ in range(OWN_DRAWS):
-        voices = np.stack([clip_means[_others(rng, own[speakers[i]], i)].mean(axis=0) for i in range(len(clips))])
-        parts.append(table.rows - voices[table.origin])
+        means = [clip_means[_others(rng, clips_of[speakers[i]], i)].mean(axis=0) for i in range(len(clips))]
+        parts.append(table.rows - np.stack(means)[table.origin])
     origin, copy = np.tile(table.origin, OWN_DRAWS), np.tile(table.copy, OWN_DRAWS)
     return replace(table, rows=np.concatenate(parts).astype(np.float32), origin=origin, copy=copy)
 
 
-def _others(rng: np.random.Generator, own: np.ndarray, clip: int) -> np.ndarray:
-    """A few of a speaker's clips without the one in question, unless there is no other."""
-    others = own[own != clip]
-    return rng.choice(others, min(OWN_CLIPS, len(others)), replace=False) if len(others) else own
-
-
-# --- Splits ---
-
-
-def team_folds(team: Team) -> list[tuple[Split, tuple[int, ...]]]:
-    """Folds over the speakers of the home corpus, each with the clips of the speakers kept for choices."""
-    return [_kept_apart(team, split) for split in speaker_folds(team.clips[: team.home])]
-
-
-def team_random(team: Team, seed: int = 0) -> Split:
-    """The random split of the home corpus; the other corpora are trained on."""
-    together = [group for group in team.first.duplicates if max(group) < team.home]
-    split = random_split(team.clips[: team.home], seed, duplicates=together)
-    return replace(split, train=(*split.train, *range(team.home, len(team.clips))))
-
-
-def team_left_out(team: Team) -> list[Split]:
-    """One corpus left out after the other; none where there is only one."""
-    return corpus_splits(team.clips) if len({clip.corpus for clip in team.clips}) > 1 else []
-
-
-def team_final(team: Team) -> Split:
-    """Everything, for the network that ships."""
-    return Split(FINAL, tuple(range(len(team.clips))), ())
-
-
-def _kept_apart(team: Team, split: Split) -> tuple[Split, tuple[int, ...]]:
-    kept = inner_split(team.clips[: team.home], split.train, share=INNER_SHARE).test
-    train = (*sorted(set(split.train) - set(kept)), *range(team.home, len(team.clips)))
-    return replace(split, train=train), kept
+def _others(rng: np.random.Generator, clips: np.ndarray, clip: int) -> np.ndarray:
+    """Draw a few of a speaker's clips other than `clip`, unless there is no other."""
+    others = clips[clips != clip]
+    return rng.choice(others, min(OWN_CLIPS, len(others)), replace=False) if len(others) else clips
 
 
 # --- Training ---
 
 
-def train_team(team: Team, splits: Sequence[Split], jobs: int, progress: bool = True) -> float:
-    """Train every branch on every split, in `jobs` processes of one thread each; returns the minutes it took.
+def train_networks(
+    study: EnsembleStudy,
+    folds: Sequence[Split],
+    others: Sequence[Split],
+    jobs: int,
+    progress: bool = True,
+    *,
+    final: bool = False,
+) -> None:
+    """Train all networks of the splits, in `jobs` processes of one thread each, and cache them in the work folder.
 
-    Finished networks are kept in the work folder and read from there by `answers`, and by a run that goes on.
+    Folds are trained with each seed, other splits with the first; the network for enrolled speakers is trained on
+    the folds and, with `final`, on all clips. Inner fits come first, since they choose the epochs of the others.
     """
-    from joblib import Parallel, delayed, parallel_config
     from tqdm.auto import tqdm
 
-    for split in splits:
-        if split.test:
-            guard(team.first, split)
-    tasks = [(name, split) for split in splits for name in team.trained(split)]
-    started = time.monotonic()
-    with (
-        warnings.catch_warnings(),
-        parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1),
-        tqdm(total=len(tasks), desc="Training", unit="network", disable=not progress) as bar,
-    ):
-        # TensorFlow keeps memory from fit to fit, and joblib puts a fresh worker in the place of one that has grown.
-        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-        fits = (delayed(fit_one)(team.all[name], split, os.getpid()) for name, split in tasks)
-        for _ in Parallel(return_as="generator_unordered")(fits):
-            bar.update()
-    return (time.monotonic() - started) / 60
+    in_folds = [(data, split) for split in folds for data in study.all.values()]
+    in_others = [(data, split) for split in others for data in study.branches.values()]
+    phases = [
+        [partial(_run, fit_inner, *each) for each in (*in_folds, *in_others) if study.ensemble.inner_fit],
+        [partial(_run, fit_fold, data, split, seed) for data, split in in_folds for seed in data.config.seeds]
+        + [partial(_run, fit_fold, data, split, data.config.seeds[0]) for data, split in in_others],
+        [partial(_run, fit_final, data, folds) for data in study.all.values() if final],
+    ]
+    total = sum(map(len, phases))
+    with tqdm(total=total, desc=f"Training {total} networks", unit="network", disable=not progress) as bar:
+        for tasks in phases:
+            for _ in in_parallel(tasks, jobs):
+                bar.update()
 
 
-def fit_one(study: Study, split: Split, program: int) -> None:
-    """Train one network, unless it is there; `program` is the process that wants it."""
-
-    def stop_if_orphaned() -> None:
-        # A worker outlives a program that is killed, and would write into the run that goes on from there.
-        if program not in (os.getpid(), os.getppid()):
-            os._exit(1)
-
-    if (study.work / split.name / "done.json").exists():
-        return
-    for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
-        os.environ.setdefault(variable, "1")
-    config = study.config
-    stage(study, split.name, lambda: train_on(study, split.train, config.seeds[0], config.epochs, stop_if_orphaned))
+def _run(fit: Callable[..., Any], *arguments: Any) -> None:
+    """Leave the network in the work folder: a worker need not send it back."""
+    fit(*arguments)
 
 
-def fitted(team: Team, name: str, split: Split) -> Fitted:
-    """A network that `train_team` trained."""
-    study = team.all[name]
-    config = study.config
-    return stage(study, split.name, lambda: train_on(study, split.train, config.seeds[0], config.epochs))
+def networks(study: EnsembleStudy, split: Split, seed_index: int = 0) -> dict[str, Fitted]:
+    """Return the network of each branch."""
+    return {name: fit_fold(data, split, data.config.seeds[seed_index]) for name, data in study.branches.items()}
 
 
-def answers(team: Team, split: Split, clips: Sequence[int]) -> Answers:
-    """What the networks of a split answer together for some clips."""
-    weights = np.array(list(team.ensemble.branches.values()))
-    networks = {name: fitted(team, name, split) for name in team.studies}
-    scores = [clip_log_probabilities(team.studies[name], network, clips) for name, network in networks.items()]
-    heads = [clip_heads(team.studies[name], network, clips) for name, network in networks.items()]
-    return Answers(np.tensordot(weights, scores, 1), np.tensordot(weights / weights.sum(), heads, 1))
+def fold_minutes(study: EnsembleStudy, split: Split) -> float:
+    """Return the minutes of all fits of a fold, one after the other."""
+    fits = [fit_fold(data, split, data.config.seeds[0]) for data in study.all.values()]
+    inner = [fit_inner(data, split)[0] for data in study.all.values() if data.inner_fit]
+    return sum(fitted.history["minutes"][-1] for fitted in (*inner, *fits))
 
 
-def fold_results(
-    team: Team, folds: Iterable[tuple[Split, tuple[int, ...]]]
-) -> tuple[list[FoldResult], list[np.ndarray]]:
-    """Each fold's answers on its test side, with a temperature of its own, and what its heads say there.
-
-    The temperature is that of the speakers of the fold's training side, each answered in the fold that never heard
-    it; a split that stands alone has the speakers kept apart for it.
-    """
-    folds = list(folds)
-    tested = {split.name: answers(team, split, split.test) for split, _ in folds}
-    results = []
-    for split, kept in folds:
-        asked = [(tested[other.name], other.test) for other, _ in folds if other.name != split.name]
-        asked = asked or [(answers(team, split, kept), kept)]
-        inner = np.concatenate([found.log_probabilities for found, _ in asked])
-        temperature = metrics.temperature(inner, team.first.truth[[clip for _, clips in asked for clip in clips]])
-        network, scores = fitted(team, next(iter(team.studies)), split), tested[split.name].log_probabilities
-        results.append(FoldResult(split, network, temperature, network.history, scores))
-    return results, [tested[split.name].heads for split, _ in folds]
+# --- Answers and scores ---
 
 
-def head_scores(team: Team, folds: Sequence[FoldResult], heads: Sequence[np.ndarray]) -> dict[str, Any]:
-    """Accuracy of sex and intensity on the test sides, and the area under the curve of intensity."""
-    index = np.array([clip for fold in folds for clip in fold.split.test])
-    found = np.concatenate(heads)
-    clips = [team.clips[i] for i in index]
-    women = np.array([clip.sex == "female" for clip in clips])
+def answers(study: EnsembleStudy, fitted: Mapping[str, Fitted], clips: Sequence[int]) -> Answers:
+    """Return the weighted answers of the networks of all branches for some clips."""
+    weights = np.array(list(study.ensemble.branches.values()))
+    scores = [clip_log_probabilities(study.branches[name], network, clips) for name, network in fitted.items()]
+    if not study.heads:
+        return np.tensordot(weights, scores, 1), None
+    heads = [clip_heads(study.branches[name], network, clips) for name, network in fitted.items()]
+    return np.tensordot(weights, scores, 1), np.tensordot(weights / weights.sum(), heads, 1)
+
+
+def fold_result(study: EnsembleStudy, split: Split, temperature: float = 1.0, seed_index: int = 0) -> FoldResult:
+    """Return the answers on the test side of a split."""
+    fitted = networks(study, split, seed_index)
+    first = next(iter(fitted.values()))
+    history = (fit_inner(study.first, split)[0] if study.ensemble.inner_fit else first).history
+    return FoldResult(split, first, temperature, history, *answers(study, fitted, split.test))
+
+
+def fold_results(study: EnsembleStudy, folds: Sequence[Fold], seed_index: int = 0) -> list[FoldResult]:
+    """Return the answers on the test sides, each with a temperature that was not fitted on them."""
+    results = [fold_result(study, split, seed_index=seed_index) for split, _ in folds]
+    pairs = zip(results, folds, strict=True)
+    return [replace(result, temperature=_temperature(study, result, results, held)) for result, (_, held) in pairs]
+
+
+def _temperature(study: EnsembleStudy, fold: FoldResult, results: Sequence[FoldResult], held: tuple[int, ...]) -> float:
+    """Fit the temperature of a fold on inner speakers, else on the other folds, else on held-out speakers."""
+    calibration = [(other.log_probabilities, other.split.test) for other in results if other is not fold]
+    if study.ensemble.inner_fit:
+        inner = {name: fit_inner(data, fold.split) for name, data in study.branches.items()}
+        clips = next(iter(inner.values()))[1]
+        calibration = [(answers(study, {name: fitted for name, (fitted, _) in inner.items()}, clips)[0], clips)]
+    elif not calibration:
+        calibration = [(answers(study, networks(study, fold.split), held)[0], held)]
+    truth = study.first.truth[[clip for _, clips in calibration for clip in clips]]
+    return metrics.temperature(np.concatenate([log_probabilities for log_probabilities, _ in calibration]), truth)
+
+
+def head_scores(study: EnsembleStudy, results: Sequence[FoldResult]) -> dict[str, Any]:
+    """Return the accuracy of sex and intensity on the test sides, and the area under the curve of intensity."""
+    if not study.heads:
+        return {}
+    clips = [study.clips[clip] for fold in results for clip in fold.split.test]
+    heads = np.concatenate([fold.heads for fold in results if fold.heads is not None])
+    female = np.array([clip.sex == "female" for clip in clips])
     known = np.array([clip.sex is not None for clip in clips])
     graded = np.array([clip.intensity is not None and clip.emotion != "neutral" for clip in clips])
     strong = np.array([clip.intensity == "strong" for clip in clips])
-    scores = {}
+    scores: dict[str, Any] = {}
     if known.any():
-        scores["sex"] = {
-            "accuracy": float(np.mean((found[:, 0] >= 0.5) == women, where=known)),
-            "clips": int(known.sum()),
-        }
+        accuracy = float(np.mean((heads[:, 0] >= 0.5) == female, where=known))
+        scores["sex"] = {"accuracy": accuracy, "clips": int(known.sum())}
     if len(set(strong[graded])) > 1:
         from sklearn.metrics import roc_auc_score
 
         scores["intensity"] = {
-            "accuracy": float(np.mean((found[:, 1] >= 0.5) == strong, where=graded)),
-            "auc": float(roc_auc_score(strong[graded], found[graded, 1])),
+            "accuracy": float(np.mean((heads[:, 1] >= 0.5) == strong, where=graded)),
+            "auc": float(roc_auc_score(strong[graded], heads[graded, 1])),
             "clips": int(graded.sum()),
         }
     return scores
+
+
+def own_voice_scores(study: EnsembleStudy, results: Sequence[FoldResult], progress: bool) -> dict[str, Any]:
+    """Score the test speakers with and without enrolment of five clips, by networks not trained on the speaker."""
+    from tqdm.auto import tqdm
+
+    if study.own is None:
+        return {}
+    name = str(study.ensemble.own)
+    data, weight, own_weight = study.branches[name], study.ensemble.branches[name], study.ensemble.own_weight
+    plain: dict[int, np.ndarray] = {}
+    others: dict[int, np.ndarray] = {}  # of all branches but the one that is replaced
+    fold_of: dict[int, Split] = {}
+    for fold in results:
+        test = fold.split.test
+        replaced = clip_log_probabilities(data, fit_fold(data, fold.split, data.config.seeds[0]), test)
+        plain |= dict(zip(test, fold.log_probabilities, strict=True))
+        others |= dict(zip(test, fold.log_probabilities - weight * replaced, strict=True))
+        fold_of |= dict.fromkeys(test, fold.split)
+    rows_of = {clip: data.table.rows[data.table.side([clip], copies=False)] for clip in plain}
+    speakers = data.speakers[: study.n_scored]
+    own_network = cache(partial(fit_fold, study.own, seed=study.own.config.seeds[0]))
+
+    def calibrated(drawn: list[int]) -> Callable[[int], np.ndarray]:
+        clips = np.flatnonzero(speakers == speakers[drawn[0]]).tolist()
+        mean = np.mean([rows_of[clip].mean(axis=0) for clip in drawn], axis=0)
+        rows = np.concatenate([rows_of[clip] for clip in clips]) - mean
+        answered = own_network(fold_of[drawn[0]]).log_probabilities(rows.astype(np.float32))
+        ends = np.cumsum([len(rows_of[clip]) for clip in clips])[:-1]
+        means = {clip: part.mean(axis=0) for clip, part in zip(clips, np.split(answered, ends), strict=True)}
+        return lambda clip: others[clip] + own_weight * means[clip]
+
+    scored, labels = study.clips[: study.n_scored], study.first.labels
+    with tqdm(total=len(set(speakers)) * DRAWS, desc="Enrolment", unit="draw", disable=not progress) as bar:
+        return {"calibrated": enrolment(scored, labels, plain.__getitem__, calibrated, on_draw=bar.update)}

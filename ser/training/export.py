@@ -1,4 +1,4 @@
-"""A model's graphs in other formats: each file is held against its original on real clips before it is put in place."""
+"""Exports a model's graphs to other formats, each compared with its original on real clips before it is written."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from ser.audio.files import sound_files
 from ser.audio.loading import load_waveform
 from ser.extras import advice
 from ser.features.recipes import recipe
+from ser.files import write_atomically
 from ser.inference.artifact import ARTIFACTS, Artifact, Branch, check_golden, check_name, find, open_graph, verify
 from ser.models.layers import with_scaler
-from ser.types import ArtifactError, ParameterError
+from ser.types import ArtifactError, ParameterError, lookup
 
 if TYPE_CHECKING:
     import keras
 
 TOLERANCE = 1e-4  # between the outputs of a written file and those of the original graph
-MAX_CLIPS = 100  # of a folder, evenly chosen
-TIMED_S = 0.2  # of answers, of whose times the median is taken
+MAX_CLIPS = 100  # of a folder, evenly spaced
+TIMED_S = 0.2  # duration of the timing, of which the median is reported
 SAMPLES = ARTIFACTS.parent / "samples"
-SCALED = "model.keras"  # takes the features that this scaler has standardised; other networks contain theirs
+SCALED = "model.keras"  # takes features standardised by the scaler below; other networks contain theirs
 SCALER = "scaler.joblib"
 
 Answer = Callable[[np.ndarray], Sequence[np.ndarray]]  # features (n, *shape) to log-probabilities and further outputs
@@ -39,7 +40,7 @@ Answer = Callable[[np.ndarray], Sequence[np.ndarray]]  # features (n, *shape) to
 
 @dataclass(frozen=True)
 class Format:
-    """How a graph of an artifact is written to a path, how that file is run, and which libraries both need."""
+    """A writer of a graph to a path, a loader of the written file, and the libraries that both need."""
 
     write: Callable[[Artifact, str, Path], Any]
     open: Callable[[Artifact, Path], Answer]
@@ -55,15 +56,15 @@ def export(
     *,
     force: bool = False,
 ) -> dict[str, Any]:
-    """Write one file a branch, raw features in and log-probabilities out, and give the figures of each.
+    """Write a file per branch, from raw features to log-probabilities, and return its size, time and difference.
 
-    `out` is a folder or, for a model of one branch, a file that ends in the format's name. Each file is first run on
-    the recordings of `samples/` and of the folder `check`; `report` is a path for the figures as JSON. keras and
+    `out` is a folder or, for a model of one branch, a file that ends in the format's name. Each file is first checked
+    on the recordings of `samples/` and of the folder `check`; `report` is a path for the figures as JSON. keras and
     tflite unpickle the model's scaler: use them for models that you trust.
-    Raises `ParameterError` for unknown names and places that cannot be written, `ArtifactError` for a damaged model,
-    for what the format cannot hold, and for outputs that differ by more than 1e-4; nothing is written then.
+    Raises `ParameterError` for unknown names and paths that cannot be written, `ArtifactError` for a damaged model,
+    a graph that the format cannot hold, and outputs that differ by more than 1e-4; nothing is written then.
     """
-    made = find_format(format)
+    exporter = find_format(format)
     artifact = verify(find(model))
     graphs = {branch.file: branch for branch in artifact.branches}
     targets = _targets(check_name(artifact.name), list(graphs), format, out, force=force)
@@ -74,19 +75,18 @@ def export(
     clips = _clips(check)
     with tempfile.TemporaryDirectory() as aside:
         written = {file: Path(aside, target.name) for file, target in targets.items()}
-        rows = [_branch(artifact, branch, made, written[file], clips) for file, branch in graphs.items()]
+        rows = [_branch(artifact, branch, exporter, written[file], clips) for file, branch in graphs.items()]
         figures = {"model": artifact.name, "format": format, "clips": len(clips), "branches": rows}
-        places = {written[file]: target for file, target in targets.items()}
-        if report:
-            sheet = Path(aside, "figures")
-            sheet.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-            places[sheet] = report
-        _place(places)
+        contents = {target: written[file].read_bytes() for file, target in targets.items()}
+    if report:
+        contents[report] = (json.dumps(figures, indent=1) + "\n").encode()
+    for target, content in contents.items():
+        _write(target, content)
     return figures
 
 
 def measure(model: str | os.PathLike[str] | None, check: Path | None = None) -> list[dict[str, Any]]:
-    """The figures of every format, kept nowhere; a format that cannot hold the model has its sentence as `refused`."""
+    """Return the figures of every format, keeping no file; `refused` is the reason if it cannot hold the model."""
     verify(find(model))
     reports: list[dict[str, Any]] = []
     for format in FORMATS:
@@ -99,7 +99,7 @@ def measure(model: str | os.PathLike[str] | None, check: Path | None = None) -> 
 
 
 def table(report: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    """The figures of every file as text: name, size, time of an answer, largest difference."""
+    """Return a row of text per file: name, size, time of an answer, largest difference."""
     if "refused" in report:
         return [(report["refused"], "", "", "")]
     return [
@@ -109,24 +109,23 @@ def table(report: dict[str, Any]) -> list[tuple[str, str, str, str]]:
 
 
 def find_format(name: str) -> Format:
-    """The format of that name; `ParameterError` lists the known ones or says which library is missing."""
-    if name not in FORMATS:
-        raise ParameterError(f"Unknown format {name!r}; known: {', '.join(FORMATS)}.")
-    missing = [library for library in FORMATS[name].needs if find_spec(library) is None]
+    """Return a format by name; `ParameterError` lists the known ones or says which library is missing."""
+    exporter = lookup(name, FORMATS, "format")
+    missing = [library for library in exporter.needs if find_spec(library) is None]
     if missing:
-        found = f"{name} needs {', '.join(missing)}, which this installation lacks"
-        raise ParameterError(f"{found}; {advice('export')}.")
-    return FORMATS[name]
+        problem = f"{name} needs {', '.join(missing)}, which this installation lacks"
+        raise ParameterError(f"{problem}; {advice('export')}.")
+    return exporter
 
 
 def _targets(name: str, graphs: Sequence[str], format: str, out: Path, *, force: bool) -> dict[str, Path]:
-    """Where the file of each graph goes: `<model>.<format>`, with the graph's name where there are several."""
+    """Return the path per graph: `<model>.<format>`, with the graph's name if there are several."""
     targets = {file: out / f"{name}-{file.removesuffix('.onnx').replace('/', '-')}.{format}" for file in graphs}
     ending = out.suffix.removeprefix(".")
     if len(graphs) == 1:
         targets = {graphs[0]: out if ending == format else out / f"{name}.{format}"}
     if ending in FORMATS and list(targets.values()) != [out]:
-        raise ParameterError(f"{out} cannot be the place of {len(graphs)} {format} file(s); name a folder as --out.")
+        raise ParameterError(f"{out} cannot hold {len(graphs)} {format} file(s); name a folder as --out.")
     for target in targets.values():
         _check_taken(target, force=force)
     return targets
@@ -136,39 +135,39 @@ def _check_taken(target: Path, *, force: bool) -> None:
     try:
         taken = target.exists() and not force
     except OSError as error:  # a folder that may not be entered, a name that is too long
-        raise ParameterError(f"{target} cannot be written: {error.strerror}. Choose another place.") from error
+        raise ParameterError(f"{target} cannot be written: {error.strerror}. Choose another path.") from error
     if taken:
-        raise ParameterError(f"{target} exists already; choose another place, or --force to replace it.")
+        raise ParameterError(f"{target} exists already; choose another path, or --force to replace it.")
 
 
 def _clips(folder: Path | None) -> list[Path]:
-    """The recordings to check with: those of the repository and a folder's, evenly chosen."""
-    own, found = ([*sound_files(place)] if place and place.is_dir() else [] for place in (SAMPLES, folder))
-    if not (found if folder else own):
+    """Return the recordings to check with: the repository's samples, and evenly spaced ones of a folder."""
+    samples, others = ([*sound_files(path)] if path and path.is_dir() else [] for path in (SAMPLES, folder))
+    if not (others if folder else samples):
         raise ParameterError(f"No recordings to check with in {folder or SAMPLES}; name a folder of them as --check.")
-    return own + found[:: -(-len(found) // MAX_CLIPS) or 1]
+    return samples + others[:: -(-len(others) // MAX_CLIPS) or 1]
 
 
-def _branch(artifact: Artifact, branch: Branch, made: Format, path: Path, clips: Sequence[Path]) -> dict[str, Any]:
-    """Write one graph to a path, hold it against the original, and give its figures."""
-    listen = recipe(branch.recipe)
-    inputs = [listen.of(load_waveform(clip, listen.sample_rate)) for clip in clips]
+def _branch(artifact: Artifact, branch: Branch, exporter: Format, path: Path, clips: Sequence[Path]) -> dict[str, Any]:
+    """Write one graph to a path, compare it with the original and return its figures."""
+    features = recipe(branch.recipe)
+    inputs = [features.of(load_waveform(clip, features.sample_rate)) for clip in clips]
     original = _open_onnx(artifact, artifact.path(branch.file))
     name = f"{artifact.name}/{branch.file}"
     try:
-        made.write(artifact, branch.file, path)
-        answer = made.open(artifact, path)
-        answers = [answer(features) for features in inputs]
+        exporter.write(artifact, branch.file, path)
+        answer = exporter.open(artifact, path)
+        answers = [answer(rows) for rows in inputs]
     except ArtifactError:
         raise
-    except Exception as error:  # Keras, TensorFlow and LiteRT raise what they like
+    except Exception as error:  # Keras, TensorFlow and LiteRT raise many types
         reason = shorten(str(error), 300) or type(error).__name__
         raise ArtifactError(f"{name} cannot be held by a {path.suffix} file: {reason}") from error
     difference = float(np.max([_difference(original(x), y, name) for x, y in zip(inputs, answers, strict=True)]))
     if not difference <= TOLERANCE:
-        found = f"{name} and its {path.suffix} file differ by {difference:.3g} on real clips"
-        raise ArtifactError(f"{found}, at most {TOLERANCE} is accepted; nothing was written.")
-    longest = max(inputs, key=lambda features: features[0].size)[:1]
+        problem = f"{name} and its {path.suffix} file differ by {difference:.3g} on real clips"
+        raise ArtifactError(f"{problem}, at most {TOLERANCE} is accepted; nothing was written.")
+    longest = max(inputs, key=lambda rows: rows[0].size)[:1]
     return {
         "recipe": branch.recipe,
         "file": path.name,
@@ -178,15 +177,15 @@ def _branch(artifact: Artifact, branch: Branch, made: Format, path: Path, clips:
     }
 
 
-def _difference(expected: Sequence[np.ndarray], found: Sequence[np.ndarray], name: str) -> float:
-    shapes = [[array.shape for array in arrays] for arrays in (expected, found)]
+def _difference(expected: Sequence[np.ndarray], exported: Sequence[np.ndarray], name: str) -> float:
+    shapes = [[array.shape for array in arrays] for arrays in (expected, exported)]
     if shapes[0] != shapes[1]:
         raise ArtifactError(f"{name}: expected outputs of shapes {shapes[0]}, the exported file gives {shapes[1]}.")
-    return float(np.max([np.abs(a - b).max() for a, b in zip(expected, found, strict=True)]))
+    return float(np.max([np.abs(a - b).max() for a, b in zip(expected, exported, strict=True)]))
 
 
 def _ms(answer: Answer, features: np.ndarray) -> float:
-    """Median time of an answer in milliseconds."""
+    """Return the median time of an answer in milliseconds."""
     times: list[float] = []
     while len(times) < 5 or sum(times) < TIMED_S:
         started = time.perf_counter()
@@ -195,24 +194,16 @@ def _ms(answer: Answer, features: np.ndarray) -> float:
     return float(np.median(times)) * 1e3
 
 
-def _place(places: dict[Path, Path]) -> None:
-    """Copy finished files beside their places, and only when all are there rename them."""
-    partial = {target: target.with_name(f".{target.name}.part") for target in places.values()}
+def _write(path: Path, content: bytes) -> None:
     try:
-        for source, target in places.items():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, partial[target])
-        for target in places.values():
-            partial[target].replace(target)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
     except OSError as error:
-        raise ParameterError(f"{target} cannot be written: {error.strerror}. Choose another place.") from error
-    finally:
-        for path in filter(Path.exists, partial.values()):
-            path.unlink()
+        raise ParameterError(f"{path} cannot be written: {error.strerror}. Choose another path.") from error
 
 
 def _network(artifact: Artifact, file: str) -> keras.Model:
-    """The Keras network beside a graph, from raw features to log-probabilities and its further outputs."""
+    """Return the Keras network of a graph, from raw features to log-probabilities and its further outputs."""
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # read when TensorFlow starts
     import keras
 
@@ -223,7 +214,7 @@ def _network(artifact: Artifact, file: str) -> keras.Model:
 
         scaler = joblib.load(_stored(artifact, SCALER))
         shape = network.input_shape[1:]
-        shape = shape[1:] if len(shape) == 2 else shape  # frames are all scaled alike
+        shape = shape[1:] if len(shape) == 2 else shape  # one scaler for all frames
         return with_scaler(network, *np.asarray([scaler.mean_, scaler.scale_**2], np.float32).reshape(2, *shape))
     if "logits" not in [layer.name for layer in network.layers]:
         return network
@@ -233,25 +224,25 @@ def _network(artifact: Artifact, file: str) -> keras.Model:
 
 
 def _stored(artifact: Artifact, name: str) -> Path:
-    """A file that training wrote, verified with the others; an installation may have left it out."""
+    """Return the path of a file that training wrote; an installation may lack it."""
     if name not in artifact.manifest["files"] or not artifact.path(name).is_file():
         raise ArtifactError(f"{artifact.name}/{name} is missing, only onnx can be exported without it.")
     return artifact.path(name)
 
 
 def _write_tflite(artifact: Artifact, file: str, path: Path) -> None:
-    """Recurrent layers are written out step by step, since TFLite has no loop over steps of its own."""
+    """Write a network with its recurrent layers unrolled, since TFLite has no loop over steps."""
     network = _network(artifact, file)
     if None in network.input_shape[1:] and '"unroll"' in network.to_json():
-        found = f"{artifact.name}/{file} has recurrent layers over a free time axis"
-        raise ArtifactError(f"{found}, which TFLite cannot hold; export it as onnx or keras.")
+        problem = f"{artifact.name}/{file} has recurrent layers over a free time axis"
+        raise ArtifactError(f"{problem}, which TFLite cannot hold; export it as onnx or keras.")
     unrolled = type(network).from_config(_unrolled(network.get_config()))
     unrolled.set_weights(network.get_weights())
     unrolled.export(path, format="litert", verbose=False)
 
 
 def _unrolled(config: Any) -> Any:
-    """A network's description with every `unroll` in it set."""
+    """Return the configuration of a network with every `unroll` set."""
     if isinstance(config, dict):
         return {key: key == "unroll" or _unrolled(value) for key, value in config.items()}
     return type(config)(map(_unrolled, config)) if isinstance(config, list | tuple) else config

@@ -1,12 +1,13 @@
-"""From clips to the rows that a network learns from: features of each recording and of its altered copies."""
+"""Extracts the features of recordings and of their augmented copies as training rows."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +16,19 @@ from ser.audio.loading import load_waveform
 from ser.features import descriptors, functionals, preprocessing, published, recipes, spectral, voice105
 from ser.features.recipes import recipe
 from ser.training import augment
-from ser.types import AudioError, Clip, ParameterError
+from ser.training.parallel import in_parallel
+from ser.types import AudioError, Clip, ParameterError, Waveform, check_known
 
-CACHE = "~/.cache/ser"  # unless SER_CACHE names another folder
-CHUNK = 20  # clips a task
-# Whose code decides what a cached feature is.
+CACHE = "~/.cache/ser"  # unless SER_CACHE is set
+CHUNK = 5  # clips per task and per step of the progress bar
+# Modules whose code determines a cached feature.
 CODE = (augment, descriptors, functionals, preprocessing, published, recipes, spectral, voice105)
-MAX_UNREADABLE = 0.05  # share of the clips; more is taken for a mistake
+MAX_UNREADABLE = 0.05  # fraction of the clips; more is an error
 
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """One row a window: `rows` (n, *shape) float32, the clip it was made of, and the copy's number (0: unaltered)."""
+    """A row per window: features `rows` (n, *shape) float32, index of its clip, number of the copy (0: unaltered)."""
 
     rows: np.ndarray
     origin: np.ndarray
@@ -34,9 +36,9 @@ class FeatureTable:
     unreadable: tuple[str, ...] = ()
 
     def side(self, clips: Sequence[int], *, copies: bool) -> np.ndarray:
-        """Row numbers of the given clips, with or without their altered copies."""
-        chosen = np.isin(self.origin, np.asarray(clips, int))
-        return np.flatnonzero(chosen if copies else chosen & (self.copy == 0))
+        """Return the row numbers of clips, with or without their augmented copies."""
+        mask = np.isin(self.origin, np.asarray(clips, int))
+        return np.flatnonzero(mask if copies else mask & (self.copy == 0))
 
 
 def feature_table(
@@ -49,36 +51,33 @@ def feature_table(
     augmentations: Mapping[str, float] | None = None,
     reduce_noise: bool = False,
 ) -> FeatureTable:
-    """Features of every clip and of `copies` altered copies, on all cores, with a progress bar.
+    """Extract features of every clip and of `copies` augmented copies, on all cores, with a progress bar.
 
-    `augmentations` gives the chance of each transform in a copy (None: `augment.CHANCES`); `reduce_noise` is for
-    recordings and copies alike.
-
-    Kept on disk by joblib in `SER_CACHE`, so that the second call reads what the first computed. Clips that cannot be
-    decoded are named in `unreadable`; `ParameterError` where they are more than one in twenty.
+    `augmentations` maps names to probabilities (None: `augment.CHANCES`); `reduce_noise` applies to recordings and
+    copies. Results are cached in `SER_CACHE`. Clips that cannot be decoded are named in `unreadable`; raises
+    `ParameterError` if they are more than 5 %.
     """
-    from joblib import Memory, Parallel, delayed
+    from joblib import Memory
     from tqdm.auto import tqdm
 
-    recipe(recipe_name)
+    check_known(recipe_name, recipes.RECIPES, "recipe")
     folder = Path(os.environ.get("SER_CACHE", CACHE)).expanduser()
     cached = Memory(folder, verbose=0).cache(chunk_features, ignore=["paths"])
     chunks = [clips[start : start + CHUNK] for start in range(0, len(clips), CHUNK)]
-    how = How(recipe_name, copies, seed, tuple((augmentations or {}).items()), reduce_noise)
-    tasks = [delayed(cached)(*_task(chunk), how, code_digest()) for chunk in chunks]
-    results = Parallel(n_jobs=-1, return_as="generator")(tasks)
-    bar = tqdm(total=len(clips), desc=f"Features of {copies + 1} copies", unit="clip", disable=not progress)
-    found: list[list[np.ndarray] | str] = []
-    for chunk, result in zip(chunks, results, strict=True):
-        found += result
-        bar.update(len(chunk))
-    bar.close()
-    return _stacked(clips, found)
+    extraction = Extraction(recipe_name, copies, seed, tuple((augmentations or {}).items()), reduce_noise)
+    code = code_digest()
+    results: list[list[np.ndarray] | str] = []
+    with tqdm(total=len(clips), desc=f"Features of {copies + 1} copies", unit="clip", disable=not progress) as bar:
+        tasks = (partial(cached, *_task(chunk), extraction, code) for chunk in chunks)
+        for chunk in in_parallel(tasks, -1, ordered=True):
+            results += chunk
+            bar.update(len(chunk))
+    return _stacked(clips, results)
 
 
 @dataclass(frozen=True)
-class How:
-    """What is made of each recording."""
+class Extraction:
+    """What is extracted from each recording."""
 
     recipe: str
     copies: int
@@ -88,29 +87,32 @@ class How:
 
 
 def chunk_features(
-    paths: list[str], stamps: list[tuple[str, int, int]], how: How, code: str
+    paths: list[str], stamps: list[tuple[str, int, int]], extraction: Extraction, code: str
 ) -> list[list[np.ndarray] | str]:
-    """For each path the features of its copies, or the sentence that says why it cannot be read.
+    """Return for each path the features of its copies, or the error message if it cannot be read.
 
-    `stamps` (recording, size, time) and `code` stand for the sound and the program in the cache's key.
+    `stamps` (recording, size, time) and `code` stand for the file and the program in the cache's key.
     """
-    return [_clip_features(path, stamp[0], how) for path, stamp in zip(paths, stamps, strict=True)]
+    return [_clip_features(path, stamp[0], extraction) for path, stamp in zip(paths, stamps, strict=True)]
 
 
-def _clip_features(path: str, recording: str, how: How) -> list[np.ndarray] | str:
-    made = recipe(how.recipe)
+def _clip_features(path: str, recording: str, extraction: Extraction) -> list[np.ndarray] | str:
+    features = recipe(extraction.recipe)
     try:
-        waveform = load_waveform(path, made.sample_rate)
+        waveform = load_waveform(path, features.sample_rate)
     except AudioError as error:
         return str(error)
-    seed = (how.seed, zlib.crc32(recording.encode()))
-    generators = (np.random.default_rng([*seed, copy]) for copy in range(1, how.copies + 1))
-    sounds = [waveform, *(augment.altered(waveform, rng, dict(how.augmentations)) for rng in generators)]
-    return [made.of(preprocessing.reduce_noise(sound) if how.reduce_noise else sound) for sound in sounds]
+    seed = (extraction.seed, zlib.crc32(recording.encode()))
+    generators = (np.random.default_rng([*seed, copy]) for copy in range(1, extraction.copies + 1))
+    copies = (augment.altered(waveform, rng, dict(extraction.augmentations)) for rng in generators)
+    waveforms: Iterable[Waveform] = (waveform, *copies)
+    if extraction.reduce_noise:
+        waveforms = map(preprocessing.reduce_noise, waveforms)
+    return [features.of(waveform) for waveform in waveforms]
 
 
 def _task(clips: Sequence[Clip]) -> tuple[list[str], list[tuple[str, int, int]]]:
-    """Paths, and what tells the recordings apart wherever they lie."""
+    """Return the paths, and a stamp (recording, size, time) of each that does not depend on the folder."""
     stats = [Path(clip.path).stat() for clip in clips]
     names = [f"{clip.speaker}/{Path(clip.path).name}" for clip in clips]
     return [clip.path for clip in clips], [
@@ -119,13 +121,13 @@ def _task(clips: Sequence[Clip]) -> tuple[list[str], list[tuple[str, int, int]]]
 
 
 def code_digest() -> str:
-    """Digest of the code that makes features and copies: a change of either makes the cache miss."""
+    """Return the digest of the code that makes features and copies, which is part of the cache's key."""
     files = (Path(str(module.__file__)) for module in CODE)
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
-def _stacked(clips: Sequence[Clip], found: list[list[np.ndarray] | str]) -> FeatureTable:
-    unreadable = tuple(result for result in found if isinstance(result, str))
+def _stacked(clips: Sequence[Clip], results: list[list[np.ndarray] | str]) -> FeatureTable:
+    unreadable = tuple(result for result in results if isinstance(result, str))
     if len(unreadable) > MAX_UNREADABLE * len(clips):
         raise ParameterError(
             f"{len(unreadable)} of {len(clips)} recordings cannot be read; the first: {unreadable[0]} "
@@ -133,9 +135,9 @@ def _stacked(clips: Sequence[Clip], found: list[list[np.ndarray] | str]) -> Feat
         )
     parts = [
         (rows, clip, copy)
-        for clip, result in enumerate(found)
-        if not isinstance(result, str)
-        for copy, rows in enumerate(result)
+        for clip, copies in enumerate(results)
+        if not isinstance(copies, str)
+        for copy, rows in enumerate(copies)
     ]
     counts = [len(rows) for rows, _, _ in parts]
     return FeatureTable(

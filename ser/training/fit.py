@@ -1,10 +1,14 @@
-"""Fits one network to one training side."""
+"""Fits one network to the rows of a training side."""
 
 from __future__ import annotations
 
+import logging
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,22 +19,66 @@ from ser.models.voice import N_HEADS
 from ser.training.augment import mask_frames, shift_frames
 from ser.training.configs import Config
 from ser.training.frame_augment import alter_frames
-from ser.training.scaler import Scaler
 
 if TYPE_CHECKING:
     import keras
 
-SMOOTHING_EPOCHS = 5  # validation accuracies are averaged over so many epochs before the best is chosen
-PLATEAU_EPOCHS = 5  # without a lower loss before the learning rate is halved
+SMOOTHING_EPOCHS = 5  # over which validation accuracy is averaged before the best epoch is chosen
+PLATEAU_EPOCHS = 5  # without a lower loss, after which the learning rate is halved
 LEAST_RATE = 1e-6
-LEAST_ROUNDED = 1000  # numbers in an array that is kept at half precision
+LEAST_ROUNDED = 1000  # values; smaller arrays are not rounded to half precision
+
+
+def import_keras() -> Any:
+    """Import Keras without TensorFlow's notes: those of its start, and those on networks compiled one after another.
+
+    The first come from C++ code, which no setting silences; Python's errors pass.
+    """
+    if sys.stderr is None:  # it was closed
+        return import_module("keras")
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        return import_module("keras")
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """Mean and variance of each feature over unaltered training rows; a constant feature has variance 1.
+
+    Rows (n_frames, n_features) are scaled by feature, over the frames of all rows; frames of zeros are padding, which
+    does not count and stays zero. In rows of any other shape every value is a feature.
+    """
+
+    mean: np.ndarray
+    variance: np.ndarray
+
+    @classmethod
+    def fitted(cls, rows: np.ndarray) -> Scaler:
+        from sklearn.preprocessing import StandardScaler
+
+        shape = rows.shape[-1:] if rows.ndim == 3 else rows.shape[1:]
+        flat = rows[rows.any(axis=-1)] if rows.ndim == 3 else rows.reshape(len(rows), -1)
+        fitted = StandardScaler().fit(flat.astype(np.float64))
+        mean, variance = fitted.mean_.astype(np.float32), (fitted.scale_**2).astype(np.float32)
+        return cls(mean.reshape(shape), variance.reshape(shape))
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        scaled = (rows - self.mean) / np.sqrt(self.variance)
+        return scaled * rows.any(axis=-1, keepdims=True) if rows.ndim == 3 else scaled
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network with its scaler, its epochs, and its learning curves (one value an epoch; `minutes` so far).
+    """A trained network with its scaler, epochs and learning curves (a value per epoch; `minutes` since the start).
 
-    Where epochs are chosen on held-out rows, network and epochs are those of the highest smoothed accuracy there.
+    If epochs are chosen on held-out rows, network and epochs are those of the highest smoothed accuracy there.
     """
 
     network: keras.Model
@@ -39,11 +87,11 @@ class Fitted:
     epochs: int
 
     def log_probabilities(self, rows: np.ndarray) -> np.ndarray:
-        """Of raw features, shape (n, n_labels)."""
+        """Return log-probabilities for raw features, shape (n, n_labels)."""
         return _log_probabilities(self.network, self.scaler(rows))
 
     def heads(self, rows: np.ndarray) -> np.ndarray:
-        """Probability of a woman's voice and of strong intensity, shape (n, 2), where the network answers them."""
+        """Return the probabilities of a female voice and of strong intensity, shape (n, 2), of a network with heads."""
         return _outputs(self.network, self.scaler(rows))[:, -N_HEADS:]
 
 
@@ -55,17 +103,15 @@ def fit(
     seed: int,
     epochs: int | None = None,
     validation: tuple[np.ndarray, np.ndarray] | None = None,
-    on_epoch: Callable[[], None] = lambda: None,
-    chances: np.ndarray | None = None,
+    sample_weights: np.ndarray | None = None,
 ) -> Fitted:
-    """Train on raw feature rows and one-hot `targets` (n, n_labels); `unaltered` marks the rows the scaler sees.
+    """Train on raw feature rows and one-hot `targets` (n, n_labels); the scaler is fitted on the `unaltered` rows.
 
-    With `config.heads` the targets have two more columns, sex and intensity, with -1 for what is not known. `chances`
-    (n,), which sum to 1, draw rows with replacement; without them every row is seen once an epoch. `epochs` stops the
-    schedule of `config.epochs` early. `validation` is only watched, never learned from.
+    With `config.heads` the targets have two more columns, sex and intensity, -1 if unknown. `sample_weights` (n,) are
+    the probabilities, sum 1, by which rows are drawn with replacement; without them an epoch is one pass over the rows.
+    `epochs` stops the schedule of `config.epochs` early. `validation` is not trained on.
     """
-    import keras
-
+    keras = import_keras()
     keras.utils.set_random_seed(seed)
     scaler = Scaler.fitted(rows[unaltered])
     network = _compiled(config, rows, targets)
@@ -75,14 +121,13 @@ def fit(
     total = config.epochs if epochs is None else epochs
     best, started = Best(min(SMOOTHING_EPOCHS, total)), time.monotonic()
     for epoch in range(1, total + 1):
-        values = [network.train_on_batch(*batch) for batch in _batches(config, scaled, targets, rng, chances)]
-        _note(history, "", np.mean(values, axis=0))
+        values = [network.train_on_batch(*batch) for batch in _batches(config, scaled, targets, rng, sample_weights)]
+        _append(history, "", np.mean(values, axis=0))
         if watched:
-            _note(history, "val_", _loss_and_accuracy(_log_probabilities(network, watched[0]), watched[1]))
+            _append(history, "val_", _loss_and_accuracy(_log_probabilities(network, watched[0]), watched[1]))
         if watched and config.choose_epochs:
             best.see(epoch, history["val_accuracy"], network)
         history.setdefault("minutes", []).append((time.monotonic() - started) / 60)
-        on_epoch()
         if _is_late(config, history) or best.is_stale(epoch, config.patience):
             break
         if config.schedule == "plateau":
@@ -95,7 +140,7 @@ def fit(
 
 
 def ended(config: Config, history: dict[str, list[float]]) -> str:
-    """What ended a fit: all its "epochs", "minutes", "patience", or the number "chosen" on inner speakers."""
+    """Return what ended a fit: "epochs" (all), "minutes", "patience", or the number "chosen" on inner speakers."""
     if len(history["loss"]) >= config.epochs:
         return "epochs"
     if _is_late(config, history):
@@ -111,11 +156,11 @@ def _is_late(config: Config, history: dict[str, list[float]]) -> bool:
 class Best:
     """The weights after the epoch with the highest validation accuracy, smoothed over the last epochs.
 
-    Accuracy, since the loss of an overconfident network rises long before its answers get worse, and confidence is
+    Not the lowest loss: it rises as a network gets overconfident, long before the accuracy falls, and confidence is
     calibrated afterwards.
     """
 
-    first: int = SMOOTHING_EPOCHS  # a mean over fewer epochs may be high by luck
+    first: int = SMOOTHING_EPOCHS  # epoch; a mean over fewer values may be high by chance
     accuracy: float = -1.0
     epochs: int = 0
     weights: list[np.ndarray] = field(default_factory=list)
@@ -126,16 +171,16 @@ class Best:
             self.accuracy, self.epochs, self.weights = accuracy, epochs, network.get_weights()
 
     def is_stale(self, epochs: int, patience: int) -> bool:
-        """So many epochs have passed without a better one."""
+        """Return whether `patience` epochs have passed without a better one."""
         return bool(patience and self.epochs) and epochs - self.epochs >= patience
 
 
 def _compiled(config: Config, rows: np.ndarray, targets: np.ndarray) -> keras.Model:
-    """The untrained network with its loss and optimiser."""
+    """Build the untrained network with its loss and optimiser."""
     from keras import optimizers, regularizers
 
     n_labels = targets.shape[1] - N_HEADS * config.heads
-    # Frames are cut shorter in training than they are when asked.
+    # Rows of frames are shorter in training than in prediction.
     shape = (None, *rows.shape[2:]) if config.crop_frames else rows.shape[1:]
     network = build(config.architecture, shape, n_labels, **config.options)
     for weights in network.trainable_variables:
@@ -149,29 +194,29 @@ def _compiled(config: Config, rows: np.ndarray, targets: np.ndarray) -> keras.Mo
 
 
 def _loss_of_heads(config: Config) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Loss and accuracy of a network that answers sex and intensity beside the emotions."""
+    """Return loss and accuracy of a network with heads for sex and intensity."""
     from keras import losses, metrics, ops
 
-    def loss(targets: Any, answers: Any) -> Any:
-        emotions = losses.categorical_crossentropy(targets[:, :-N_HEADS], answers[:, :-N_HEADS])
-        wanted, found = targets[:, -N_HEADS:], ops.clip(answers[:, -N_HEADS:], 1e-6, 1 - 1e-6)
-        missed = -(wanted * ops.log(found) + (1 - wanted) * ops.log(1 - found))
-        known = ops.cast(wanted >= 0, "float32")
-        return emotions + config.head_weight * ops.sum(known * missed, axis=-1)
+    def loss(targets: Any, outputs: Any) -> Any:
+        emotions = losses.categorical_crossentropy(targets[:, :-N_HEADS], outputs[:, :-N_HEADS])
+        truth, heads = targets[:, -N_HEADS:], ops.clip(outputs[:, -N_HEADS:], 1e-6, 1 - 1e-6)
+        entropy = -(truth * ops.log(heads) + (1 - truth) * ops.log(1 - heads))
+        known = ops.cast(truth >= 0, "float32")
+        return emotions + config.head_weight * ops.sum(known * entropy, axis=-1)
 
-    def accuracy(targets: Any, answers: Any) -> Any:
-        return metrics.categorical_accuracy(targets[:, :-N_HEADS], answers[:, :-N_HEADS])
+    def accuracy(targets: Any, outputs: Any) -> Any:
+        return metrics.categorical_accuracy(targets[:, :-N_HEADS], outputs[:, :-N_HEADS])
 
     return loss, accuracy
 
 
 def rounded(weights: np.ndarray) -> np.ndarray:
-    """Kernels at half precision; small arrays, such as normalisations, as they are."""
+    """Round kernels to half precision; return small arrays, such as normalisations, unchanged."""
     return weights.astype(np.float16).astype(np.float32) if weights.size >= LEAST_ROUNDED else weights
 
 
 def _learning_rate(config: Config, steps: int) -> Any:
-    """A number, or the schedule of a training of so many steps an epoch."""
+    """Return a constant, or the schedule for `steps` batches per epoch."""
     from keras import optimizers
 
     if config.schedule != "one_cycle":
@@ -186,10 +231,10 @@ def _learning_rate(config: Config, steps: int) -> Any:
 
 
 def _follow_plateau(network: keras.Model, history: dict[str, list[float]]) -> None:
-    """Halve the learning rate whenever five more epochs have passed since the lowest loss."""
+    """Halve the learning rate every five epochs since the lowest loss."""
     losses = history.get("val_loss", history["loss"])
-    waited = len(losses) - 1 - int(np.argmin(losses))
-    if waited and waited % PLATEAU_EPOCHS == 0:
+    epochs = len(losses) - 1 - int(np.argmin(losses))
+    if epochs and epochs % PLATEAU_EPOCHS == 0:
         rate = float(network.optimizer.learning_rate) / 2
         network.optimizer.learning_rate = max(rate, LEAST_RATE)
 
@@ -199,16 +244,16 @@ def _batches(
     rows: np.ndarray,
     targets: np.ndarray,
     rng: np.random.Generator,
-    chances: np.ndarray | None = None,
+    sample_weights: np.ndarray | None = None,
 ) -> Iterator[tuple[np.ndarray, ...]]:
-    """One epoch of shuffled or drawn, altered batches with smoothed targets and perhaps weights; all of one size."""
+    """Yield one epoch of augmented batches (rows, smoothed targets, and weights if configured), all of one size."""
     size = min(config.batch_size, len(rows))
     steps = config.steps or len(rows) // size
     n_labels = targets.shape[1] - N_HEADS * config.heads
-    if chances is None:
+    if sample_weights is None:
         order = np.concatenate([rng.permutation(len(rows)) for _ in range(-(-steps * size // len(rows)))])
     else:
-        order = rng.choice(len(rows), steps * size, p=chances)
+        order = rng.choice(len(rows), steps * size, p=sample_weights)
     counts = targets[:, :n_labels].sum(axis=0)
     balance = len(targets) / np.maximum(counts, 1) / np.count_nonzero(counts)
     for start in range(0, steps * size, size):
@@ -224,7 +269,7 @@ def _batches(
 def _mixed(
     config: Config, x: np.ndarray, y: np.ndarray, n_labels: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Every row with a share of another one [Zhang et al. 2018, mixup]; sex and intensity are the larger share's."""
+    """Mix each row with another one [Zhang et al. 2018, mixup]; heads keep the targets of the larger share."""
     share, partner = np.float32(rng.beta(config.mixup, config.mixup)), rng.permutation(len(x))
     emotions = share * y[:, :n_labels] + (1 - share) * y[partner, :n_labels]
     heads = y[:, n_labels:] if share >= 0.5 else y[partner, n_labels:]
@@ -232,7 +277,7 @@ def _mixed(
 
 
 def _altered(config: Config, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Standardised rows with noise; those made of frames shifted in time, with a stretch of frames left out."""
+    """Augment standardised rows: noise; rows of frames are also altered, shifted and masked."""
     if config.crop_frames:
         rows = alter_frames(rows, config.crop_frames, config.stretch, config.warp, rng)
     if config.feature_noise:
@@ -244,19 +289,19 @@ def _altered(config: Config, rows: np.ndarray, rng: np.random.Generator) -> np.n
 
 
 def _log_probabilities(network: keras.Model, rows: np.ndarray) -> np.ndarray:
-    """Of the emotions, for standardised rows."""
+    """Return the log-probabilities of the emotions for standardised rows."""
     n_labels = network.get_layer("logits").output.shape[-1]
     return np.log(np.maximum(_outputs(network, rows)[:, :n_labels], 1e-30))
 
 
 def _outputs(network: keras.Model, rows: np.ndarray) -> np.ndarray:
-    """The network is called directly: `predict` compiles anew for each of many networks."""
+    """Call the network directly: `predict` would compile each of many networks anew."""
     from keras import ops
 
     if rows.ndim == 3 and network.input_shape[1] is None:
         rows = np.pad(rows, ((0, 0), (0, FRAME_MULTIPLE - 1), (0, 0)))  # as the exported graph does
-    at_once = 1024 if rows.ndim == 2 else 128  # frames and images take a thousand times the memory
-    parts = [rows[start : start + at_once] for start in range(0, len(rows), at_once)]
+    batch = 1024 if rows.ndim == 2 else 128  # frames and images need a thousand times the memory
+    parts = [rows[start : start + batch] for start in range(0, len(rows), batch)]
     return np.concatenate([ops.convert_to_numpy(network(part, training=False)) for part in parts])
 
 
@@ -266,6 +311,6 @@ def _loss_and_accuracy(scores: np.ndarray, targets: np.ndarray) -> tuple[float, 
     return float(-(scores * targets).sum(axis=1).mean()), float(hits.mean())
 
 
-def _note(history: dict[str, list[float]], prefix: str, values: Any) -> None:
+def _append(history: dict[str, list[float]], prefix: str, values: Any) -> None:
     for name, value in zip(("loss", "accuracy"), values, strict=True):
         history.setdefault(prefix + name, []).append(float(value))

@@ -1,4 +1,4 @@
-"""From corpora to an artifact: folds of unseen speakers, the random split beside them, then the network that ships."""
+"""Trains a model from corpora: scores it on unseen speakers and on a random split, then writes its artifact."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import hashlib
 import json
 import os
 import shutil
+import statistics
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,20 +21,44 @@ import numpy as np
 import ser
 from ser import metrics
 from ser.datasets.corpora import CorpusClips, find_corpus, load_corpus
-from ser.datasets.splits import Split, inner_split, random_split, speaker_folds
+from ser.datasets.splits import Split, inner_split, speaker_folds
 from ser.inference import artifact
-from ser.inference.manifest import SCHEMA
-from ser.inference.novelty import Novelty, usual
+from ser.inference.manifest import HEADS, SCHEMA
+from ser.inference.novelty import Novelty, fit_threshold
 from ser.models.layers import with_scaler
-from ser.training.configs import Config, find_config
-from ser.training.cross_validation import FoldResult, Study, out_of_fold, prepare, run_fold, train_on
-from ser.training.feature_table import code_digest
-from ser.training.fit import LEAST_ROUNDED, Fitted, ended
+from ser.reporting.figures import write_figures
+from ser.reporting.model_card import write_card
+from ser.training.configs import ENSEMBLES, Config, Ensemble, describe, find_ensemble
+from ser.training.cross_validation import (
+    FoldResult,
+    TrainingSet,
+    ended_by,
+    fit_final,
+    fit_fold,
+    fold_scores,
+    left_out_scores,
+    out_of_fold,
+    tested,
+)
+from ser.training.ensemble import (
+    OWN,
+    EnsembleStudy,
+    fold_minutes,
+    fold_result,
+    fold_results,
+    head_scores,
+    own_voice_scores,
+    prepare_ensemble,
+    train_networks,
+)
+from ser.training.feature_table import code_digest, feature_table
+from ser.training.fit import LEAST_ROUNDED, Fitted
 from ser.types import LABEL_SETS, Clip, ParameterError
 
-WANTED_ACCURACY = 0.85  # of the answers that are given without doubt, on out-of-fold speakers
+TARGET_ACCURACY = 0.85  # of answers that are not uncertain, on out-of-fold speakers
 GOLDEN_ROWS = 4
 LIBRARIES = ("numpy", "scipy", "librosa", "scikit-learn", "keras", "onnxruntime", "soundfile", "soxr")
+SINGLE = "model"  # file name of the network, if there is only one
 
 
 def train(
@@ -44,40 +70,51 @@ def train(
     reduce_noise: bool = False,
     resume: bool = False,
     force: bool = False,
+    jobs: int = 2,
     progress: bool = True,
 ) -> Path:
-    """Train and score a model on (corpus name, folder) pairs and write `artifacts/<name>/`; returns that folder.
+    """Train and score a model on (corpus name, folder) pairs, write `artifacts/<name>/` and return that folder.
 
-    `labels`, a key of `LABEL_SETS`, stands in for the configuration's; `reduce_noise` adds noise reduction to it.
-    Killed runs keep their finished fits; `resume` goes on from them. Raises `ParameterError` for unknown names and
-    unusable corpora, `ArtifactError` where the folder exists and `force` is not given.
+    `config_name` is a configuration or an ensemble; the folds of an ensemble are those of the first corpus. `labels`, a
+    key of `LABEL_SETS`, replaces the label set of a configuration, and `reduce_noise` adds noise reduction. Networks
+    are trained in `jobs` processes of one thread each; `resume` continues from the finished ones of an interrupted run.
+    Raises `ParameterError` for unknown names and unusable corpora, `ArtifactError` if the folder exists (see `force`).
     """
-    config = find_config(config_name)
-    config = replace(config, labels=labels or config.labels, reduce_noise=reduce_noise or config.reduce_noise)
+    ensemble, configs = find_ensemble(config_name)
+    if config_name in ENSEMBLES and (labels or reduce_noise):
+        raise ParameterError(f"--labels and --reduce-noise are for single networks; {config_name} is an ensemble.")
+    configs = {branch: _changed(config, labels, reduce_noise) for branch, config in configs.items()}
     name = artifact.check_name(name or config_name)
-    folder = artifact.home(name)
+    folder = artifact.new_folder(name)
     artifact.check_free(folder, force=force)
-    listings = [_within(load_corpus(find_corpus(corpus).name, data), config.labels) for corpus, data in corpora]
+    first = next(iter(configs.values()))
+    listings = [_within(load_corpus(find_corpus(corpus).name, data), first.labels) for corpus, data in corpora]
     clips = [clip for listing in listings for clip in listing.clips]
-    check_clips(clips, config)
-    work = work_folder(name, clips, config, resume)
-    study = prepare(clips, config, work, progress)
-    trained = _train_all(study, speaker_folds(study.clips), progress)
-    manifest = _manifest(study, listings, trained, name, config_name)
-    artifact.write(folder, lambda beside: _fill(beside, study, trained, manifest), force=force)
+    n_scored = len(listings[0].clips) if ensemble.first_corpus else len(clips)
+    check_clips(clips[:n_scored], first)
+    description = describe(config_name, ensemble, configs)
+    work = work_folder(name, clips, description, resume)
+    study = prepare_ensemble(clips, ensemble, configs, work, progress, n_scored=n_scored)
+    trained = _train(study, work, jobs, progress)
+    manifest = _manifest(trained, listings, name, description, progress)
+    artifact.write(folder, lambda partial: _write_files(partial, trained, manifest, progress), force=force)
     shutil.rmtree(work)
     return folder
 
 
+def _changed(config: Config, labels: str | None, reduce_noise: bool) -> Config:
+    return replace(config, labels=labels or config.labels, reduce_noise=reduce_noise or config.reduce_noise)
+
+
 def _within(listing: CorpusClips, labels: str) -> CorpusClips:
-    """The listing without clips of other labels than the set's, which are counted."""
+    """Drop and count the clips whose label is not in the label set."""
     kept = [clip for clip in listing.clips if clip.emotion in LABEL_SETS[labels]]
-    left = Counter(clip.emotion for clip in listing.clips if clip.emotion not in LABEL_SETS[labels])
-    return replace(listing, clips=kept, excluded=dict(sorted((left + Counter(listing.excluded)).items())))
+    dropped = Counter(clip.emotion for clip in listing.clips if clip.emotion not in LABEL_SETS[labels])
+    return replace(listing, clips=kept, excluded=dict(sorted((dropped + Counter(listing.excluded)).items())))
 
 
 def check_clips(clips: Sequence[Clip], config: Config) -> None:
-    """Refuse before the long work where no honest score is possible."""
+    """Raise `ParameterError`, before the long work, if no speaker-independent score is possible."""
     emotions = {clip.emotion for clip in clips}
     if len(emotions) < 2:
         raise ParameterError(
@@ -88,44 +125,9 @@ def check_clips(clips: Sequence[Clip], config: Config) -> None:
         inner_split(clips, split.train)
 
 
-@dataclass(frozen=True)
-class Trained:
-    """Everything that was fitted for one artifact."""
-
-    folds: list[list[FoldResult]]  # [seed][fold]
-    chance: FoldResult  # the random split
-    shipped: Fitted
-    temperature: float
-
-
-def _train_all(study: Study, folds: list[Split], progress: bool) -> Trained:
-    from tqdm.auto import tqdm
-
-    seeds, epochs = study.config.seeds, study.config.epochs
-    random = random_split(study.clips, seeds[0], duplicates=study.duplicates)
-    fits = (len(seeds) + 1) * len(folds) + 3
-    with tqdm(total=fits * epochs, desc=f"Training {fits} networks", unit="epoch", disable=not progress) as bar:
-        results = [[run_fold(study, split, seed, bar.update) for split in folds] for seed in seeds]
-        chance = run_fold(study, random, seeds[0], bar.update)
-        usual = round(float(np.median([fold.fitted.epochs for fold in results[0]])))
-        shipped = train_on(study, range(len(study.clips)), seeds[0], usual, bar.update)
-    return Trained(results, chance, shipped, pooled_temperature(study, results[0]))
-
-
-def pooled_temperature(study: Study, folds: list[FoldResult]) -> float:
-    index, answers = _pooled(folds)
-    return metrics.temperature(answers, study.truth[index])
-
-
-def _pooled(folds: Sequence[FoldResult]) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the tested clips and their log-probabilities."""
-    index = np.array([clip for fold in folds for clip in fold.split.test])
-    return index, np.concatenate([fold.log_probabilities for fold in folds])
-
-
-def work_folder(name: str, clips: Sequence[Clip], config: Config, resume: bool, more: str = "") -> Path:
-    """Where this very training keeps its finished fits; emptied unless it is resumed."""
-    digest = index_hash(clips, json.dumps(config.to_dict(), sort_keys=True) + code_digest() + more)
+def work_folder(name: str, clips: Sequence[Clip], description: Mapping[str, Any], resume: bool) -> Path:
+    """Return the folder that caches the fits of this training; it is emptied unless it is resumed."""
+    digest = index_hash(clips, json.dumps(description, sort_keys=True) + code_digest())
     folder = Path(os.environ.get("SER_CACHE", "~/.cache/ser")).expanduser() / "work" / f"{name}-{digest[:16]}"
     if not resume:
         shutil.rmtree(folder, ignore_errors=True)
@@ -133,88 +135,135 @@ def work_folder(name: str, clips: Sequence[Clip], config: Config, resume: bool, 
 
 
 def index_hash(clips: Sequence[Clip], more: str = "") -> str:
-    """SHA-256 over speaker, file name and emotion of every clip."""
+    """Return the SHA-256 over speaker, file name and emotion of every clip."""
     lines = [f"{clip.speaker}\t{Path(clip.path).stem}\t{clip.emotion}" for clip in clips]
     return hashlib.sha256("\n".join([*lines, more]).encode()).hexdigest()
 
 
-def score(study: Study, folds: Sequence[FoldResult]) -> dict[str, Any]:
-    """Pooled out-of-fold scores with the interval over speakers and the calibration error."""
+@dataclass(frozen=True)
+class TrainedModel:
+    """The answers of all networks on their test sides; the networks themselves are in the study's work folder."""
+
+    study: EnsembleStudy
+    folds: list[list[FoldResult]]  # [seed][fold]
+    random: FoldResult
+    left_out: list[FoldResult]
+    temperature: float
+    minutes: float
+
+    def final(self, data: TrainingSet) -> Fitted:
+        """Return the network that ships."""
+        return fit_final(data, [fold.split for fold in self.folds[0]])
+
+
+def _train(study: EnsembleStudy, work: Path, jobs: int, progress: bool) -> TrainedModel:
+    folds, random, left_out = study.folds(), study.random_split(), study.left_out()
+    started = time.monotonic()
+    train_networks(study, [split for split, _ in folds], [random, *left_out], jobs, progress, final=True)
+    minutes = _total_minutes(work / "minutes.json", (time.monotonic() - started) / 60)
+    seeds = range(len(study.first.config.seeds))
+    results = [fold_results(study, folds, seed_index) for seed_index in seeds]
+    index, log_probabilities = tested(results[0])
+    temperature = metrics.temperature(log_probabilities, study.first.truth[index])
+    others = [fold_result(study, split, temperature) for split in left_out]
+    return TrainedModel(study, results, _random_result(study, random, temperature), others, temperature, minutes)
+
+
+def _random_result(study: EnsembleStudy, split: Split, temperature: float) -> FoldResult:
+    """Return the answers on the random split, with a temperature of its own if that is fitted on inner speakers."""
+    if study.ensemble.inner_fit:
+        return fold_results(study, [(split, ())])[0]
+    return fold_result(study, split, temperature)
+
+
+def _total_minutes(path: Path, minutes: float) -> float:
+    """Return and store the minutes of this run and of those that it resumes."""
+    total = minutes + (json.loads(path.read_text()) if path.exists() else 0.0)
+    path.write_text(json.dumps(total))
+    return total
+
+
+# --- Scores ---
+
+
+def _scores(trained: TrainedModel, progress: bool) -> dict[str, Any]:
+    study, folds = trained.study, trained.folds[0]
+    data = study.first
     index, probabilities = out_of_fold(folds)
-    truth, answer = study.truth[index], probabilities.argmax(axis=1)
-    confidence = probabilities.max(axis=1)
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == data.truth[index]
+    by_seed = [fold_scores(data, results) for results in trained.folds]
     return {
-        **metrics.report(truth, answer, study.labels),
-        "uar_interval": metrics.speaker_interval(truth, answer, study.speakers[index], len(study.labels)),
-        "calibration_error": metrics.calibration_error(confidence, answer == truth),
-        "clips": len(index),
-        "speakers": len(set(study.speakers[index])),
-        "uar_by_speaker": _by_speaker(study, index, truth, answer),
+        "folds": {
+            **by_seed[0],
+            "seeds": [{key: scores[key] for key in ("uar", "accuracy")} for scores in by_seed],
+            "uar_mean_of_seeds": float(np.mean([scores["uar"] for scores in by_seed])),
+        },
+        "random": {**fold_scores(data, [trained.random]), "note": trained.random.split.note},
+        "left_out": {
+            fold.split.name.removeprefix("without_"): left_out_scores(data, fold) for fold in trained.left_out
+        },
+        **head_scores(study, folds),
+        **metrics.confidence_curves(confidence, right),
+        "accuracy_at_half": metrics.accuracy_at_coverage(confidence, right, 0.5),
+        **own_voice_scores(study, folds, progress),
     }
 
 
-def _by_speaker(study: Study, index: np.ndarray, truth: np.ndarray, answer: np.ndarray) -> dict[str, float]:
-    speakers = study.speakers[index]
-    masks = {str(speaker): speakers == speaker for speaker in sorted(set(speakers))}
-    n = len(study.labels)
-    return {
-        speaker: metrics.uar(metrics.confusion_matrix(truth[mask], answer[mask], n)) for speaker, mask in masks.items()
-    }
+def threshold(data: TrainingSet, folds: Sequence[FoldResult], temperature: float) -> float:
+    """Return the confidence above which out-of-fold answers, calibrated as the model is, reach the target accuracy."""
+    index, log_probabilities = tested(folds)
+    probabilities = metrics.softmax(log_probabilities / temperature)
+    right = probabilities.argmax(axis=1) == data.truth[index]
+    return metrics.confidence_threshold(probabilities.max(axis=1), right, TARGET_ACCURACY)
 
 
-def _scores(study: Study, trained: Trained) -> dict[str, Any]:
-    folds = score(study, trained.folds[0])
-    seeds = [metrics_of_seed(study, results) for results in trained.folds]
-    return {
-        "folds": {**folds, "seeds": seeds, "uar_mean_of_seeds": float(np.mean([seed["uar"] for seed in seeds]))},
-        "random": {**score(study, [trained.chance]), "note": trained.chance.split.note},
-    }
-
-
-def metrics_of_seed(study: Study, results: Sequence[FoldResult]) -> dict[str, float]:
-    """UAR and accuracy of one seed's folds."""
-    scores = score(study, results)
-    return {key: scores[key] for key in ("uar", "accuracy")}
-
-
-def threshold(study: Study, folds: Sequence[FoldResult], temperature: float) -> float:
-    """Confidence from which on out-of-fold answers, calibrated as the shipped ones are, are right often enough."""
-    index, answers = _pooled(folds)
-    probabilities = metrics.softmax(answers / temperature)
-    right = probabilities.argmax(axis=1) == study.truth[index]
-    return metrics.confidence_threshold(probabilities.max(axis=1), right, WANTED_ACCURACY)
+# --- The artifact ---
 
 
 def _manifest(
-    study: Study, listings: Sequence[CorpusClips], trained: Trained, name: str, config_name: str
+    trained: TrainedModel, listings: Sequence[CorpusClips], name: str, description: Mapping[str, Any], progress: bool
 ) -> dict[str, Any]:
-    folds = trained.folds[0]
+    study, folds = trained.study, trained.folds[0]
+    ensemble, data = study.ensemble, study.first
     return {
         "schema": SCHEMA,
         "name": name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "labels": list(study.labels),
-        "branches": [{"recipe": study.config.recipe, "file": "model.onnx", "weight": 1.0}],
+        "labels": list(data.labels),
+        "branches": [
+            {"recipe": study.branches[branch].config.recipe, "file": _graph(ensemble, branch), "weight": weight}
+            for branch, weight in ensemble.branches.items()
+        ],
+        **({"heads": list(HEADS)} if study.heads else {}),
+        **_own_entry(study),
         "golden": "golden.npz",
-        **({"reduce_noise": True} if study.config.reduce_noise else {}),
+        **({"reduce_noise": True} if data.config.reduce_noise else {}),
         "temperature": trained.temperature,
-        "thresholds": {"confidence": threshold(study, folds, trained.temperature)},
-        "folds": [variant(study, fold) for fold in folds],
-        "random": variant(study, trained.chance),
+        "thresholds": {"confidence": threshold(data, folds, trained.temperature)},
+        "folds": [fold_entry(study, fold, [*study.all]) for fold in folds],
+        "random": fold_entry(study, trained.random, [*study.branches]),
         "training": {
-            "corpora": heard_corpora(listings),
+            "corpora": _corpus_entries(listings),
             "clips": len(study.clips),
-            "config": {"name": config_name, **study.config.to_dict()},
-            "epochs": trained.shipped.epochs,
+            "config": description,
+            "epochs": trained.final(data).epochs,
+            "minutes": trained.minutes,
+            "minutes_a_fold": statistics.median(fold_minutes(study, fold.split) for fold in folds),
             "index_sha256": index_hash(study.clips),
         },
-        "metrics": _scores(study, trained),
+        "metrics": _scores(trained, progress),
         "versions": {"ser": ser.__version__, **{library: version(library) for library in LIBRARIES}},
     }
 
 
-def heard_corpora(listings: Sequence[CorpusClips]) -> dict[str, Any]:
-    """What the manifest says of each corpus that a model was trained on."""
+def _own_entry(study: EnsembleStudy) -> dict[str, Any]:
+    if study.own is None:
+        return {}
+    recipe, weight = study.own.config.recipe, study.ensemble.own_weight
+    return {"own_voice": {"recipe": recipe, "file": f"{OWN}.onnx", "weight": weight}}
+
+
+def _corpus_entries(listings: Sequence[CorpusClips]) -> dict[str, Any]:
     return {
         listing.corpus: {
             "clips": len(listing.clips),
@@ -226,66 +275,58 @@ def heard_corpora(listings: Sequence[CorpusClips]) -> dict[str, Any]:
     }
 
 
-def variant(study: Study, fold: FoldResult) -> dict[str, Any]:
-    """A network that never heard `test`: speakers for a fold of speakers, recordings for the random split."""
+def fold_entry(study: EnsembleStudy, fold: FoldResult, networks: Sequence[str]) -> dict[str, Any]:
+    """Return the manifest's entry for a fold; `test` lists speakers, or recordings if it is a random split."""
     clips = [study.clips[index] for index in fold.split.test]
     if fold.split.note:
-        tested = sorted(f"{clip.speaker}/{Path(clip.path).stem}" for clip in clips)
+        test = sorted(f"{clip.speaker}/{Path(clip.path).stem}" for clip in clips)
     else:
-        tested = sorted({clip.speaker for clip in clips})
-    name = fold.split.name
+        test = sorted({clip.speaker for clip in clips})
+    own = {"own_voice": _graph(study.ensemble, OWN, fold.split)} if OWN in networks else {}
     return {
-        "name": name,
-        "files": [f"folds/{name}.onnx"],
-        "test": tested,
+        "name": fold.split.name,
+        "files": [_graph(study.ensemble, branch, fold.split) for branch in study.branches],
+        "test": test,
         "temperature": fold.temperature,
         "epochs": fold.fitted.epochs,
-        "ended": ended_by(study.config, fold),
+        "ended": ended_by(study.first.config, fold),
+        **own,
     }
 
 
-def ended_by(config: Config, fold: FoldResult) -> str:
-    """What set the number of epochs: "epochs", "minutes" or "patience", in the fit or in the one that chose for it."""
-    found = ended(config, fold.fitted.history)
-    return ended(config, fold.inner_history) if found == "chosen" else found
+def _graph(ensemble: Ensemble, branch: str, split: Split | None = None) -> str:
+    """Return the name of a network's graph, of the network that ships if no split is given."""
+    single = len(ensemble.branches) == 1
+    if split is None:
+        return f"{SINGLE if single else branch}.onnx"
+    return f"folds/{split.name}.onnx" if single else f"folds/{split.name}-{branch}.onnx"
 
 
-def _fill(beside: Path, study: Study, trained: Trained, manifest: dict[str, Any]) -> dict[str, Any]:
-    """Write everything in the folder but its manifest; gives the manifest."""
-    from ser.reporting.figures import write_figures
-    from ser.reporting.model_card import write_card
-
-    (beside / "folds").mkdir()
-    for fold in [*trained.folds[0], trained.chance]:
-        export_onnx(fold.fitted, beside / "folds" / f"{fold.split.name}.onnx")
-    export_onnx(trained.shipped, beside / "model.onnx")
-    trained.shipped.network.save(beside / "model.keras")
-    _save_scaler(trained.shipped, beside / "scaler.joblib")
-    _save_golden(study, beside)
-    if study.table.rows.ndim == 2:  # what is usual is told for statistics, not for frames or images
-        manifest = {**manifest, "novelty": _save_novelty(study, trained.folds[0], beside / "novelty.npz")}
-    (beside / "metrics.json").write_text(json.dumps(manifest["metrics"], indent=1) + "\n", encoding="utf-8")
-    curves = [fold.inner_history for fold in trained.folds[0]]
-    write_figures(beside / "figures", manifest, curves)
-    write_card(beside, manifest)
+def _write_files(folder: Path, trained: TrainedModel, manifest: dict[str, Any], progress: bool) -> dict[str, Any]:
+    """Write all files of the artifact except its manifest, and return the manifest."""
+    study = trained.study
+    (folder / "folds").mkdir()
+    graphs = [(fold.split, name, data) for fold in trained.folds[0] for name, data in study.all.items()]
+    graphs += [(trained.random.split, name, data) for name, data in study.branches.items()]
+    for split, name, data in graphs:
+        fitted = fit_fold(data, split, data.config.seeds[0])
+        export_onnx(fitted, folder / _graph(study.ensemble, name, split), half=data.config.round_weights)
+    for name, data in study.all.items():
+        fitted, path = trained.final(data), folder / _graph(study.ensemble, name)
+        export_onnx(fitted, path)
+        _save_keras(fitted, path.with_suffix(".keras"))
+    _save_golden(study, folder)
+    manifest = {**manifest, **_save_novelty(trained, folder / "novelty.npz", progress)}
+    (folder / "metrics.json").write_text(json.dumps(manifest["metrics"], indent=1) + "\n", encoding="utf-8")
+    write_figures(folder / "figures", manifest, [fold.history for fold in trained.folds[0]])
+    write_card(folder, manifest)
     return manifest
 
 
-def _save_novelty(study: Study, folds: Sequence[FoldResult], path: Path) -> dict[str, Any]:
-    """Write what the training speech is like; gives the manifest's entry."""
-
-    def rows(clips: Sequence[int]) -> np.ndarray:
-        return study.table.rows[study.table.side(clips, copies=False)]
-
-    Novelty.fitted(rows(range(len(study.clips)))).save(path)
-    sides = ((rows(fold.split.train), rows(fold.split.test)) for fold in folds)
-    return {"file": path.name, "branch": 0, **usual(sides)}
-
-
 def export_onnx(fitted: Fitted, path: Path, *, half: bool = False) -> None:
-    """Scaler and network as one ONNX graph from raw features to log-probabilities.
+    """Write scaler and network as one ONNX graph from raw features to log-probabilities.
 
-    With `half` kernels are stored at half precision: no loss where training has rounded them.
+    `half` stores large constants at half precision, for the graphs of folds whose weights training has rounded.
     """
     graph = with_scaler(fitted.network, fitted.scaler.mean, fitted.scaler.variance)
     graph(np.zeros((1, *(n or 32 for n in graph.input_shape[1:])), np.float32))
@@ -294,37 +335,41 @@ def export_onnx(fitted: Fitted, path: Path, *, half: bool = False) -> None:
         _store_half(path)
 
 
-def save_network(fitted: Fitted, path: Path) -> None:
-    """Scaler and network as one Keras file."""
-    with_scaler(fitted.network, fitted.scaler.mean, fitted.scaler.variance).save(path)
-
-
 def _store_half(path: Path) -> None:
-    """Rewrite a graph with its large constants at half precision, each cast back where it is used."""
+    """Rewrite a graph with its large constants at half precision, each followed by a cast to single precision."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
     model = onnx.load(path)
-    graph, kept, casts = model.graph, [], []
+    graph, constants, casts = model.graph, [], []
     for constant in graph.initializer:
         values = numpy_helper.to_array(constant)
         if values.dtype != np.float32 or values.size < LEAST_ROUNDED:
-            kept.append(constant)
+            constants.append(constant)
             continue
         small = f"{constant.name}_half"
         casts.append(helper.make_node("Cast", [small], [constant.name], to=TensorProto.FLOAT))
-        kept.append(numpy_helper.from_array(values.astype(np.float16), small))
+        constants.append(numpy_helper.from_array(values.astype(np.float16), small))
     nodes = [*casts, *graph.node]
     del graph.initializer[:], graph.node[:]
-    graph.initializer.extend(kept)
+    graph.initializer.extend(constants)
     graph.node.extend(nodes)
     onnx.save(model, path)
 
 
-def _save_scaler(fitted: Fitted, path: Path) -> None:
-    """The fitted `StandardScaler`, for people who go on training; answering never opens it.
+def _save_keras(fitted: Fitted, path: Path) -> None:
+    """Write scaler and network as one Keras file; a single network goes without it, beside a scikit-learn scaler."""
+    if path.stem != SINGLE:
+        with_scaler(fitted.network, fitted.scaler.mean, fitted.scaler.variance).save(path)
+        return
+    fitted.network.save(path)
+    _save_scaler(fitted, path.with_name("scaler.joblib"))
 
-    It takes flat rows: one a window, or one a frame where the recipe gives frames.
+
+def _save_scaler(fitted: Fitted, path: Path) -> None:
+    """Write the scaler as a `StandardScaler` for further training; prediction does not read it.
+
+    It takes flat rows: one per window, or one per frame if the recipe gives frames.
     """
     import joblib
     from sklearn.preprocessing import StandardScaler
@@ -337,11 +382,30 @@ def _save_scaler(fitted: Fitted, path: Path) -> None:
     joblib.dump(scaler, path)
 
 
-def _save_golden(study: Study, beside: Path) -> None:
-    """A few feature rows and what the exported graph gives for them on this machine."""
+def _save_golden(study: EnsembleStudy, folder: Path) -> None:
+    """Write a few feature rows of every branch and the output of its graph for them on this machine."""
     import onnxruntime as ort
 
-    session = ort.InferenceSession(beside / "model.onnx", providers=["CPUExecutionProvider"])
-    rows = study.table.rows[study.table.copy == 0]
-    rows = rows[:: max(len(rows) // GOLDEN_ROWS, 1)][:GOLDEN_ROWS]
-    np.savez(beside / "golden.npz", input_0=rows, output_0=artifact.run_graph(session, rows))
+    stored: dict[str, Any] = {}
+    for i, (name, data) in enumerate(study.branches.items()):
+        session = ort.InferenceSession(folder / _graph(study.ensemble, name), providers=["CPUExecutionProvider"])
+        rows = data.table.rows[data.table.copy == 0]
+        rows = rows[:: max(len(rows) // GOLDEN_ROWS, 1)][:GOLDEN_ROWS]
+        stored |= {f"input_{i}": rows, f"output_{i}": artifact.run_graph(session, rows)}
+    np.savez_compressed(folder / "golden.npz", **stored)
+
+
+def _save_novelty(trained: TrainedModel, path: Path, progress: bool) -> dict[str, Any]:
+    """Write the distribution of the training speech and return the manifest's entry, if the features are statistics."""
+    study, recipe = trained.study, trained.study.ensemble.novelty_recipe
+    table = feature_table(study.clips, recipe, progress=progress) if recipe else study.first.table
+    if table.rows.ndim != 2:
+        return {}
+
+    def rows(clips: Sequence[int]) -> np.ndarray:
+        return table.rows[table.side(clips, copies=False)]
+
+    Novelty.fitted(rows(range(len(study.clips)))).save(path)
+    sides = ((rows(fold.split.train), rows(fold.split.test)) for fold in trained.folds[0])
+    features = {"recipe": recipe} if recipe else {"branch": 0}
+    return {"novelty": {"file": path.name, **features, **fit_threshold(sides)}}

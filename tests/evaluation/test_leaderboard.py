@@ -18,7 +18,9 @@ from typer.testing import CliRunner
 
 import ser
 from ser.cli.main import app
+from ser.datasets.corpora import load_corpus
 from ser.evaluation import leaderboard
+from ser.evaluation.evaluate import evaluate
 from ser.evaluation.leaderboard import merged
 from ser.inference import artifact
 from ser.inference.artifact import known
@@ -226,27 +228,48 @@ def test_a_killed_run_goes_on_where_it_was(few, home, eager, monkeypatch):
         start_new_session=True,
     )
     kept = home / "cache" / "work"
-    while run.poll() is None and not list(kept.glob("*/fold?.json")):
+    while run.poll() is None and not list(kept.rglob("fold?.json")):
         time.sleep(0.05)
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
-    finished = {path: path.read_bytes() for path in kept.glob("*/*.json")}
+    finished = {path: path.read_bytes() for path in kept.rglob("*.json") if path.name != "done.json"}
     assert finished and not (home / "out").exists()
 
     trained = []
-    real = leaderboard.run_fold
+    real = leaderboard.fold_result
     monkeypatch.setattr(
-        leaderboard, "run_fold", lambda study, split, *more: trained.append(split.name) or real(study, split, *more)
+        leaderboard, "fold_result", lambda study, split: trained.append(split.name) or real(study, split)
     )
     found = leaderboard.leaderboard(few, ["smoke"], resume=True, out=home / "out", progress=False)
     assert len(trained) == 4 - len(finished) and "doubled" in trained
     assert {path: path.read_bytes() for path in finished} == finished
     check_rows(found, home)
     words = ["--data", str(few), "--models", "dense105", "--out", str(home / "out"), "--format", "json"]
-    told = CliRunner().invoke(app, ["leaderboard", *words])
+    result = CliRunner().invoke(app, ["leaderboard", *words])
     stored = json.loads((home / "out" / "leaderboard.json").read_text())
-    assert json.loads(told.stdout)["rows"] == stored["rows"]
+    assert json.loads(result.stdout)["rows"] == stored["rows"] and "fold" not in result.stderr
     assert [row["name"] for row in stored["rows"]] == ["dense105", "smoke", "smoke-doubled"]
+    shipped = stored["rows"][0]  # scored on these clips, not on those of its card
+    assert (shipped["folds"]["clips"], shipped["folds"]["speakers"]) == (64, 4)
+    assert shipped["folds"]["uar"] == evaluate("ravdess", few, "dense105", progress=False)["uar"]
+    tested = set(known_test_clips("dense105")) & {f"ravdess/{path.stem[-2:]}/{path.stem}" for path in few.iterdir()}
+    assert shipped["random"]["clips"] == len(tested) > 0
+
+
+def known_test_clips(name: str) -> list[str]:
+    return artifact.verify(known()[name]).manifest["random"]["test"]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["dense105", "voice"])
+def test_the_manifest_is_asked_about_the_same_clips_only(ser_data, few, name):
+    model = artifact.verify(known()[name])
+    clips = load_corpus("ravdess", ser_data).clips
+    for protocol in ("folds", "random"):
+        scores = leaderboard._artifact_scores(model, clips, ser_data, protocol, False)
+        assert scores == model.manifest["metrics"][protocol]
+    assert not leaderboard._scored_on(model, load_corpus("ravdess", few).clips)
+    assert not leaderboard._scored_on(model, [*clips[:-1], clips[0]])
 
 
 def check_rows(found: dict[str, Any], home: Path) -> None:

@@ -22,7 +22,7 @@ from ser.audio.loading import load_waveform
 from ser.features.recipes import RECIPES
 from ser.inference.artifact import ARTIFACTS, find, open_graph, run_graph, verify
 from ser.training.configs import Config
-from ser.training.cross_validation import Study, clip_log_probabilities
+from ser.training.cross_validation import TrainingSet, clip_log_probabilities
 from ser.training.feature_table import FeatureTable
 from ser.types import EMOTIONS, REASONS, ArtifactError, AudioError, Clip, ParameterError, Waveform
 
@@ -183,7 +183,7 @@ def test_long_speech_is_the_mean_over_windows_as_in_training(recognizer):
 
     origin = np.repeat([0, 1, 2], [5, 1, 2])
     clips = [Clip(f"{k}.wav", "sad", f"a/{k}", "a") for k in range(3)]
-    study = Study(clips, Config(), FeatureTable(np.concatenate(rows), origin, 0 * origin), (), Path())
+    study = TrainingSet(clips, Config(), FeatureTable(np.concatenate(rows), origin, 0 * origin), (), Path())
     scores = clip_log_probabilities(study, Graph(), (2, 0, 1)) / artifact.manifest["temperature"]
     expected = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     found = [vector(recognizer.predict(sound)) for sound in (sounds[2], sounds[0], sounds[1])]

@@ -9,7 +9,7 @@ import pytest
 
 from ser.datasets.splits import corpus_splits, doubled, doubled_split
 from ser.training.configs import Config
-from ser.training.cross_validation import FoldResult, Study, guard, left_out_scores
+from ser.training.cross_validation import FoldResult, TrainingSet, check_no_leak, left_out_scores
 from ser.training.feature_table import FeatureTable
 from ser.types import Clip, ParameterError
 
@@ -25,13 +25,15 @@ def clips(corpus: str, emotions: tuple[str, ...], speakers: int) -> list[Clip]:
     ]
 
 
-def study(listed: list[Clip], tmp_path) -> Study:
+def training_set(listed: list[Clip], tmp_path) -> TrainingSet:
     rows = np.zeros((len(listed), 1), np.float32)
-    return Study(listed, Config(), FeatureTable(rows, np.arange(len(listed)), np.zeros(len(listed))), [], tmp_path)
+    return TrainingSet(
+        listed, Config(), FeatureTable(rows, np.arange(len(listed)), np.zeros(len(listed))), [], tmp_path
+    )
 
 
 def test_only_shared_labels_are_scored(tmp_path):
-    made = study(clips("nemo", OTHER, 2) + clips("ravdess", HEARD, 3), tmp_path)
+    made = training_set(clips("nemo", OTHER, 2) + clips("ravdess", HEARD, 3), tmp_path)
     assert made.labels == ("neutral", "happy", "sad", "angry", "disgust")
     split = next(split for split in corpus_splits(made.clips) if split.name == "without_nemo")
     # neutral, happy, disgust of the first speaker, then of the second; angry is always most likely, but not asked for.
@@ -47,10 +49,10 @@ def test_only_shared_labels_are_scored(tmp_path):
     assert found["calibration_error"] == pytest.approx(gaps / 4)
 
 
-def test_the_guard_lets_only_the_doubled_corpus_leak(tmp_path):
-    made = study(doubled(clips("ravdess", HEARD, 4)), tmp_path)
+def test_only_the_doubled_corpus_may_leak(tmp_path):
+    made = training_set(doubled(clips("ravdess", HEARD, 4)), tmp_path)
     split = doubled_split(made.clips)
-    guard(made, split)
+    check_no_leak(made, split)
     renamed = type(split)("random", split.train, split.test, split.note)
     with pytest.raises(ParameterError, match="'random' leaks: a recording is on both sides"):
-        guard(made, renamed)
+        check_no_leak(made, renamed)

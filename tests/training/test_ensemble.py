@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import json
+from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,26 +15,14 @@ from golden.make import RATE, voice
 
 from ser.datasets.splits import RAVDESS_FOLDS, Split
 from ser.inference import artifact
+from ser.inference.manifest import read_manifest
 from ser.training import cross_validation as crossval
-from ser.training.configs import CONFIGS
-from ser.training.cross_validation import FoldResult, Study, guard
-from ser.training.ensemble import (
-    ENSEMBLES,
-    FINAL,
-    INNER_SHARE,
-    OWN_DRAWS,
-    Ensemble,
-    Team,
-    _same_rows,
-    head_scores,
-    relative,
-    team_final,
-    team_folds,
-    team_left_out,
-    team_random,
-)
+from ser.training import ensemble as ensembles
+from ser.training import train as training
+from ser.training.configs import CONFIGS, ENSEMBLES, Ensemble, describe, find_ensemble, read_description
+from ser.training.cross_validation import FoldResult, TrainingSet, check_no_leak
+from ser.training.ensemble import OWN_DRAWS, EnsembleStudy, _same_rows, head_scores, relative
 from ser.training.feature_table import FeatureTable
-from ser.training.release import find_ensemble, train_ensemble
 from ser.types import EMOTIONS, ArtifactError, Clip, ParameterError
 
 SEXES = ("female", "male")
@@ -64,86 +53,116 @@ def table(n_clips: int, copies: int = 1, windows: int = 2) -> FeatureTable:
     return FeatureTable(rows, origin, copy)
 
 
-def study(listed: list[Clip], **options: Any) -> Study:
-    return Study(listed, replace(CONFIGS["statistics"], **options), table(len(listed)), (), Path())
+def training_set(listed: list[Clip], **options: Any) -> TrainingSet:
+    return TrainingSet(listed, replace(CONFIGS["statistics"], **options), table(len(listed)), (), Path())
 
 
-def team(listed: list[Clip], duplicates: tuple[tuple[int, ...], ...] = ()) -> Team:
+def study(listed: list[Clip], duplicates: tuple[tuple[int, ...], ...] = (), **options: Any) -> EnsembleStudy:
     """Folds are made of the first clip's corpus."""
-    made = replace(study(listed), duplicates=duplicates)
-    home = sum(clip.corpus == listed[0].corpus for clip in listed)
-    return Team(Ensemble({"one": 0.5, "other": 0.5}, "one", 0.6), {"one": made, "other": made}, made, home)
+    made = replace(training_set(listed, **options), duplicates=duplicates)
+    n_scored = sum(clip.corpus == listed[0].corpus for clip in listed)
+    return EnsembleStudy(Ensemble({"one": 0.5, "other": 0.5}, "one", 0.6), {"one": made, "other": made}, made, n_scored)
 
 
 @pytest.fixture(scope="module")
-def whole() -> Team:
-    return team(clips("ravdess", 24) + clips("nemo", 4, EMOTIONS[2:5]) + clips("emodb", 3))
+def several() -> EnsembleStudy:
+    return study(clips("ravdess", 24) + clips("nemo", 4, EMOTIONS[2:5]) + clips("emodb", 3))
 
 
-def speakers(made: Team, side: tuple[int, ...]) -> set[str]:
+def speakers(made: EnsembleStudy, side: tuple[int, ...]) -> set[str]:
     return {made.clips[index].speaker for index in side}
 
 
 # --- Splits ---
 
 
-def test_networks_never_hear_tested_and_kept_speakers(whole):
-    folds = team_folds(whole)
-    home, others = set(range(whole.home)), set(range(whole.home, len(whole.clips)))
-    assert [speakers(whole, split.test) for split, _ in folds] == [
+def test_networks_are_not_trained_on_tested_and_held_out_speakers(several):
+    folds = several.folds()
+    scored, others = set(range(several.n_scored)), set(range(several.n_scored, len(several.clips)))
+    assert [speakers(several, split.test) for split, _ in folds] == [
         {f"ravdess/{actor:02d}" for actor in fold} for fold in RAVDESS_FOLDS
     ]
-    for split, kept in folds:
-        assert guard(whole.first, split) is None
-        sides = [speakers(whole, side) for side in (split.train, split.test, kept)]
+    for split, held in folds:
+        assert check_no_leak(several.first, split) is None
+        sides = [speakers(several, side) for side in (split.train, split.test, held)]
         assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
-        assert set(split.train) | set(split.test) | set(kept) == home | others
-        assert others < set(split.train) and set(kept) < home
-        assert len(sides[2]) == round(INNER_SHARE * 20)
-        assert {whole.clips[index].sex for index in kept} == set(SEXES)
+        assert set(split.train) | set(split.test) | set(held) == scored | others
+        assert others < set(split.train) and set(held) < scored
+        assert len(sides[2]) == round(several.ensemble.held_share * 20)
+        assert {several.clips[index].sex for index in held} == set(SEXES)
 
 
-def test_small_corpora_keep_one_speaker():
+def test_small_corpora_hold_out_one_speaker():
     for n_speakers in (3, 5):
-        made = team(clips("table", n_speakers))
-        for split, kept in team_folds(made):
-            assert len(speakers(made, kept)) == len(speakers(made, split.test)) == 1
+        made = study(clips("table", n_speakers))
+        for split, held in made.folds():
+            assert len(speakers(made, held)) == len(speakers(made, split.test)) == 1
             assert len(speakers(made, split.train)) == n_speakers - 2
     with pytest.raises(ParameterError, match="at least two speakers on the training side"):
-        team_folds(team(clips("table", 2)))
+        study(clips("table", 2)).folds()
 
 
-def test_the_random_split_tests_the_home_corpus_and_trains_on_all_others():
+def test_a_single_network_holds_out_no_speaker():
+    made = replace(study(clips("table", 4)), ensemble=Ensemble.of_one("smoke"))
+    assert all(not held and len(speakers(made, split.train)) == 3 for split, held in made.folds())
+
+
+def test_the_random_split_tests_the_scored_corpus_and_trains_on_all_others():
     listed = clips("ravdess", 6) + clips("nemo", 3)
     same = (0, 9)  # a recording that lies there twice, and one of another corpus
-    made = team(listed, (same, (50, 51)))
-    split = team_random(made)
-    assert guard(made.first, split) is None and "inflated" in split.note
-    assert max(split.test) < made.home == 48 and set(split.train) | set(split.test) == set(range(len(listed)))
+    made = study(listed, (same, (50, 51)))
+    split = made.random_split()
+    assert check_no_leak(made.first, split) is None and "inflated" in split.note
+    assert max(split.test) < made.n_scored == 48 and set(split.train) | set(split.test) == set(range(len(listed)))
     assert speakers(made, split.test) & speakers(made, split.train)
     assert len({index in split.test for index in same}) == 1
     assert len(split.test) == pytest.approx(48 / 5, abs=2)
-    assert team_random(made) == split != team_random(made, seed=1)
+    assert made.random_split() == split != study(listed, (same, (50, 51)), seeds=(1,)).random_split()
 
 
-def test_every_corpus_is_left_out_once(whole):
-    left = {split.name: split for split in team_left_out(whole)}
-    assert set(left) == {"without_ravdess", "without_nemo", "without_emodb"}
-    for name, split in left.items():
+def test_every_corpus_is_left_out_once(several):
+    left_out = {split.name: split for split in several.left_out()}
+    assert set(left_out) == {"without_ravdess", "without_nemo", "without_emodb"}
+    for name, split in left_out.items():
         corpus = name.removeprefix("without_")
-        assert {whole.clips[index].corpus for index in split.test} == {corpus}
-        assert corpus not in {whole.clips[index].corpus for index in split.train}
-        assert set(split.train) | set(split.test) == set(range(len(whole.clips)))
-    assert team_left_out(team(clips("table", 4))) == []
+        assert {several.clips[index].corpus for index in split.test} == {corpus}
+        assert corpus not in {several.clips[index].corpus for index in split.train}
+        assert set(split.train) | set(split.test) == set(range(len(several.clips)))
+    assert study(clips("table", 4)).left_out() == []
+    assert replace(several, ensemble=Ensemble.of_one("smoke")).left_out() == []
 
 
-def test_what_ships_hears_everything_and_a_voice_of_ones_own_is_not_trained_everywhere(whole):
-    final = team_final(whole)
-    assert final.train == tuple(range(len(whole.clips))) and final.test == ()
-    splits = [*(split for split, _ in team_folds(whole)), final, team_random(whole), *team_left_out(whole)]
-    own = {split.name for split in splits if "own" in whole.trained(split)}
-    assert own == {*(f"fold{k}" for k in range(1, 7)), FINAL}
-    assert all(whole.trained(split)[:2] == ["one", "other"] for split in splits)
+# --- Networks ---
+
+
+def test_the_network_for_enrolled_speakers_is_trained_on_folds_and_on_all_clips(several, monkeypatch):
+    fits: list[tuple[str, str]] = []
+    for name in ("fit_inner", "fit_fold", "fit_final"):
+        monkeypatch.setattr(
+            ensembles, name, lambda data, split, *_, fit=name: fits.append((fit, getattr(split, "name", "")))
+        )
+    folds, others = [split for split, _ in several.folds()], [several.random_split(), *several.left_out()]
+    ensembles.train_networks(several, folds, others, 1, progress=False, final=True)
+    n_branches, n_networks = len(several.branches), len(several.all)
+    assert Counter(fits) == {
+        **{("fit_fold", split.name): n_networks for split in folds},
+        **{("fit_fold", split.name): n_branches for split in others},
+        ("fit_final", ""): n_networks,
+    }
+
+
+def test_a_single_network_has_inner_fits_and_several_seeds(monkeypatch, capsys):
+    """The progress bar counts networks, so that it is full at the end however early their fits end."""
+    made = study(clips("table", 4), seeds=(0, 1, 2))
+    made = EnsembleStudy(Ensemble.of_one("one"), {"one": made.first}, None, made.n_scored)
+    fits: list[str] = []
+    for name in ("fit_inner", "fit_fold", "fit_final"):
+        monkeypatch.setattr(ensembles, name, lambda *_, fit=name: fits.append(fit))
+    splits = [split for split, _ in made.folds()]
+    ensembles.train_networks(made, splits, [made.random_split()], 1, final=True)
+    assert fits == 5 * ["fit_inner"] + (4 * 3 + 1) * ["fit_fold"] + ["fit_final"]
+    bar = capsys.readouterr().err.split("\r")
+    assert "0/19" in bar[1] and "100%" in bar[-1] and "19/19" in bar[-1]
 
 
 # --- What is drawn and learned ---
@@ -151,48 +170,50 @@ def test_what_ships_hears_everything_and_a_voice_of_ones_own_is_not_trained_ever
 
 def test_every_emotion_of_every_speaker_is_drawn_as_often():
     listed = clips("ravdess", 3) + clips("nemo", 2, EMOTIONS[:2], takes=7)
-    made = study(listed, home_share=0.0)
+    made = training_set(listed, home_share=0.0)
     rows = made.table.side(range(len(listed)), copies=True)[5:]  # some have fewer rows than others
-    chances = crossval._balanced(made, rows)
+    weights = crossval._sample_weights(made, rows)
     mass = defaultdict(float)
-    for chance, origin in zip(chances, made.table.origin[rows], strict=True):
-        mass[listed[origin].speaker, listed[origin].emotion] += chance
-    assert chances.shape == rows.shape and (chances > 0).all() and chances.sum() == pytest.approx(1)
+    for weight, origin in zip(weights, made.table.origin[rows], strict=True):
+        mass[listed[origin].speaker, listed[origin].emotion] += weight
+    assert weights.shape == rows.shape and (weights > 0).all() and weights.sum() == pytest.approx(1)
     assert len(mass) == 3 * 4 + 2 * 2
     np.testing.assert_allclose(list(mass.values()), 1 / len(mass))
 
 
 def test_the_first_corpus_gets_its_share_of_the_draws():
     listed = clips("ravdess", 3) + clips("nemo", 2, EMOTIONS[:2], takes=7)
-    home = np.array([clip.corpus == "ravdess" for clip in listed])
-    made = study(listed, home_share=0.8)
+    in_first = np.array([clip.corpus == "ravdess" for clip in listed])
+    made = training_set(listed, home_share=0.8)
     rows = made.table.side(range(len(listed)), copies=True)
-    at_home = home[made.table.origin[rows]]
-    chances = crossval._balanced(made, rows)
-    assert chances.sum() == pytest.approx(1) and chances[at_home].sum() == pytest.approx(0.8)
-    assert len({round(chance, 9) for chance in chances[at_home]}) == 1  # all clips of this list are as rare
-    for part in (rows[at_home], rows[~at_home]):  # a side of one corpus has nothing to share with
+    first = in_first[made.table.origin[rows]]
+    weights = crossval._sample_weights(made, rows)
+    assert weights.sum() == pytest.approx(1) and weights[first].sum() == pytest.approx(0.8)
+    assert len({round(weight, 9) for weight in weights[first]}) == 1  # all clips of this list are as rare
+    for part in (rows[first], rows[~first]):  # a side of one corpus has nothing to share with
         np.testing.assert_allclose(
-            crossval._balanced(made, part), crossval._balanced(study(listed, home_share=0.0), part)
+            crossval._sample_weights(made, part), crossval._sample_weights(training_set(listed, home_share=0.0), part)
         )
 
 
 def test_targets_of_the_heads():
     unknown = Clip("x.wav", "sad", "table/x", "table")
-    made = study([*clips("ravdess", 2, ("neutral", "happy")), unknown])
+    made = training_set([*clips("ravdess", 2, ("neutral", "happy")), unknown])
     targets = crossval._head_targets(made)
     man, woman, neutral = [0, 0, 0, 0], [1, 1, 1, 1], -1
     assert targets[:, 0].tolist() == [*man, *woman, -1]
     assert targets[:, 1].tolist() == [neutral, neutral, 0, 1, neutral, neutral, 0, 1, -1]
-    rows, wanted, unaltered, chances = crossval._training_rows(made, (2, 3, 8))
-    assert len(rows) == len(wanted) == len(chances) == 12 and unaltered.sum() == 6
+    rows, wanted, unaltered, weights = crossval._training_rows(made, (2, 3, 8))
+    assert len(rows) == len(wanted) == len(weights) == 12 and unaltered.sum() == 6
     assert wanted[:, :3].tolist() == 8 * [[0, 1, 0]] + 4 * [[0, 0, 1]]
     assert wanted[:, 3:].tolist() == 4 * [[0, 0]] + 4 * [[0, 1]] + 4 * [[-1, -1]]
 
 
 def test_without_heads_and_balance_there_are_neither():
-    _, wanted, _, chances = crossval._training_rows(study(clips("ravdess", 2), heads=False, balance=False), (0, 1))
-    assert wanted.shape == (8, 4) and chances is None
+    _, wanted, _, weights = crossval._training_rows(
+        training_set(clips("ravdess", 2), heads=False, balance=False), (0, 1)
+    )
+    assert wanted.shape == (8, 4) and weights is None
 
 
 # --- A voice of one's own ---
@@ -252,33 +273,31 @@ def test_a_speaker_of_one_clip_is_described_by_it():
 # --- Scores of the heads ---
 
 
-def told(made: Team, index: list[int], heads: list[list[float]]) -> dict[str, Any]:
-    fold: Any = FoldResult(Split("fold1", (), tuple(index)), None, 1.0, {}, np.zeros((len(index), 4)))  # type: ignore[arg-type]
-    return head_scores(made, [fold], [np.array(heads)])
+def scored(made: EnsembleStudy, index: list[int], heads: list[list[float]]) -> dict[str, Any]:
+    split, answers = Split("fold1", (), tuple(index)), np.zeros((len(index), 4))
+    return head_scores(made, [FoldResult(split, None, 1.0, {}, answers, np.array(heads))])  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
-def test_heads_are_scored_where_the_truth_is_known():
+def test_heads_are_scored_if_the_truth_is_known():
     listed = [*clips("ravdess", 2, ("neutral", "happy")), Clip("x.wav", "sad", "table/x", "table")]
     heads = [[0.1, 0.9], [0.2, 0.9], [0.6, 0.4], [0.4, 0.3], [0.9, 0.9], [0.5, 0.9], [0.9, 0.6], [0.9, 0.8], [0.0, 0.0]]
-    found = told(team(listed), list(range(9)), heads)
-    assert found["sex"] == {"accuracy": pytest.approx(7 / 8), "clips": 8}
+    scores = scored(study(listed), list(range(9)), heads)
+    assert scores["sex"] == {"accuracy": pytest.approx(7 / 8), "clips": 8}
     # normal, strong, normal, strong at .4, .3, .6, .8; neutral has no strong form
-    assert found["intensity"] == {"accuracy": pytest.approx(0.5), "auc": pytest.approx(0.5), "clips": 4}
+    assert scores["intensity"] == {"accuracy": pytest.approx(0.5), "auc": pytest.approx(0.5), "clips": 4}
 
 
 @pytest.mark.slow
 def test_heads_without_any_truth_have_no_score():
     listed = [Clip(f"{k}.wav", "sad", "table/x", "table") for k in range(3)]
-    assert told(team(listed), [0, 1, 2], [[0.5, 0.5]] * 3) == {}
+    assert scored(study(listed), [0, 1, 2], [[0.5, 0.5]] * 3) == {}
 
 
 def test_branches_of_one_recipe_share_their_rows(tmp_path):
-    first = Study([], CONFIGS["sequence"], table(2), (), tmp_path / "sequence")
-    shared = _same_rows({"sequence": first}, "sequence_mixed", tmp_path)
-    assert shared.table is first.table and shared.config is CONFIGS["sequence_mixed"]
-    assert shared.work == tmp_path / "sequence_mixed" and shared.work.is_dir()
-    assert _same_rows({"sequence": first}, "statistics", tmp_path) is None
+    first = TrainingSet([], CONFIGS["sequence"], table(2), (), tmp_path)
+    assert _same_rows({"sequence": first}, CONFIGS["sequence_mixed"]) is first
+    assert _same_rows({"sequence": first}, CONFIGS["statistics"]) is None
 
 
 # --- Refusals ---
@@ -290,7 +309,23 @@ def test_ensembles_are_made_of_configurations():
         assert sum(ensemble.branches.values()) == pytest.approx(1) and ensemble.own_weight > 0
         assert all(CONFIGS[name].heads and CONFIGS[name].round_weights for name in ensemble.branches)
         assert len(CONFIGS[ensemble.own].seeds) == 1
-    assert find_ensemble("voice") is ENSEMBLES["voice"]
+    ensemble, configs = find_ensemble("voice")
+    assert ensemble is ENSEMBLES["voice"] and configs == {name: CONFIGS[name] for name in ensemble.branches}
+
+
+@pytest.mark.parametrize("name", ["voice", "dense105", "sequence_mixed"])
+def test_a_description_is_read_back(name):
+    ensemble, configs = find_ensemble(name)
+    stored = json.loads(json.dumps(describe(name, ensemble, configs)))
+    found, read = read_description(stored)
+    assert found == ensemble and json.dumps(describe(name, found, read)) == json.dumps(stored)
+
+
+@pytest.mark.parametrize("name", ["voice", "dense105"])
+def test_the_stored_descriptions_are_read(name):
+    stored = read_manifest(artifact.ARTIFACTS / name)["training"]["config"]
+    found, configs = read_description(stored)
+    assert found == find_ensemble(name)[0] and configs.keys() == find_ensemble(name)[1].keys()
 
 
 @pytest.fixture
@@ -315,7 +350,7 @@ def corpus(folder: Path, names: tuple[str, ...], emotions: tuple[str, ...] = ("h
 
 def train(*corpora: Path, **options: Any) -> Path:
     named = [("table", str(folder)) for folder in corpora]
-    return train_ensemble(**{"corpora": named, "progress": False, "jobs": 1, **options})
+    return training.train(**{"config_name": "voice", "corpora": named, "progress": False, "jobs": 1, **options})
 
 
 def assert_nothing_written(place: Path) -> None:
@@ -326,8 +361,8 @@ def assert_nothing_written(place: Path) -> None:
     ("names", "emotions", "match"),
     [
         (("anna",), ("happy", "sad"), "at least two speakers; all 2 clips have table/anna"),
-        (("anna", "bob"), ("happy", "sad"), "at least two speakers on the training side, found table/"),
-        (("anna", "bob", "cleo"), ("sad",), "are sad: at least two emotions"),
+        (("anna", "bob"), ("happy", "sad"), "at least two speakers on the training side, got table/"),
+        (("anna", "bob", "cleo"), ("sad",), "are sad: training and evaluation need at least two emotions"),
     ],
     ids=["one speaker", "two speakers", "one emotion"],
 )
@@ -348,12 +383,14 @@ def test_another_corpus_does_not_stand_in_for_the_first(empty):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"ensemble_name": "choir"}, "Unknown ensemble 'choir'; known: voice"),
+        ({"config_name": "choir"}, "Unknown configuration 'choir'; known: dense105, .*voice"),
+        ({"labels": "four"}, "are for single networks; voice is an ensemble"),
+        ({"reduce_noise": True}, "are for single networks; voice is an ensemble"),
         ({"name": "../up"}, "name is made of letters"),
         ({"corpora": [("iemocap", ".")]}, "Unknown corpus 'iemocap'"),
         ({"corpora": [("table", "nowhere")]}, "No table recordings in nowhere.*no such folder"),
     ],
-    ids=["ensemble", "name", "corpus", "folder"],
+    ids=["ensemble", "labels", "noise", "name", "corpus", "folder"],
 )
 def test_unknown_names(empty, options, match):
     with pytest.raises(ParameterError, match=match):

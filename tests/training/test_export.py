@@ -166,9 +166,7 @@ def test_every_branch_with_its_heads_over_free_time(tmp_path, frames, format):
     files = [f"two-model-{i}.{format}" for i in range(2)]
     assert names(tmp_path / "out") == ["figures.json", *files] and [row["file"] for row in made["branches"]] == files
     assert all(row["difference"] <= TOLERANCE for row in made["branches"])
-    with pytest.raises(
-        ParameterError, match=rf"one\.{format} cannot be the place of 2 {format} file\(s\); name a folder"
-    ):
+    with pytest.raises(ParameterError, match=rf"one\.{format} cannot hold 2 {format} file\(s\); name a folder"):
         export(folder, format, tmp_path / f"one.{format}")
 
 
@@ -297,7 +295,7 @@ def test_a_keras_file_that_is_none(copied, tmp_path):
 
 def test_existing_files_are_replaced_only_when_forced(tmp_path):
     (tmp_path / "dense105.onnx").write_text("mine")
-    with pytest.raises(ParameterError, match=r"dense105\.onnx exists already; choose another place, or --force"):
+    with pytest.raises(ParameterError, match=r"dense105\.onnx exists already; choose another path, or --force"):
         export("dense105", "onnx", tmp_path)
     assert (tmp_path / "dense105.onnx").read_text() == "mine"
     export("dense105", "onnx", tmp_path, force=True)
@@ -306,7 +304,7 @@ def test_existing_files_are_replaced_only_when_forced(tmp_path):
 
 def test_a_report_replaces_nothing_unasked(tmp_path):
     (tmp_path / "clip.wav").write_text("mine")
-    with pytest.raises(ParameterError, match=r"clip\.wav exists already; choose another place, or --force"):
+    with pytest.raises(ParameterError, match=r"clip\.wav exists already; choose another path, or --force"):
         export("dense105", "onnx", tmp_path / "out", report=tmp_path / "clip.wav")
     assert names(tmp_path) == ["clip.wav"] and (tmp_path / "clip.wav").read_text() == "mine"
 
@@ -318,7 +316,7 @@ def test_places_that_cannot_be(tmp_path):
     for out, report in ((tmp_path / "file", None), (tmp_path / "out", tmp_path / "file" / "figures.json")):
         with pytest.raises(ParameterError, match=r"cannot be written: (File exists|Not a directory)"):
             export("dense105", "onnx", out, report=report)
-    with pytest.raises(ParameterError, match=r"x\.keras cannot be the place of 1 onnx file\(s\)"):
+    with pytest.raises(ParameterError, match=r"x\.keras cannot hold 1 onnx file\(s\)"):
         export("dense105", "onnx", tmp_path / "x.keras")
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["file"]
 

@@ -26,8 +26,8 @@ from ser.features.recipes import RECIPES
 from ser.inference import artifact
 from ser.inference.artifact import read_manifest, verify
 from ser.training import cross_validation as crossval
-from ser.training.configs import CONFIGS, Config
-from ser.training.cross_validation import Study, guard
+from ser.training.configs import CONFIGS, read_description
+from ser.training.cross_validation import TrainingSet, check_no_leak
 from ser.training.feature_table import FeatureTable, feature_table
 from ser.training.fit import Best
 from ser.training.train import train
@@ -37,6 +37,7 @@ SHIPPED = artifact.ARTIFACTS / "dense105"
 SPEAKERS = ("Ana/Luz", "bob 2", "chloë", "dan")  # as people write them
 EMOTIONS = ("neutral", "happy", "angry")
 TAKES = 3
+FIGURES = ("confusion", "recall", "speakers", "training")
 N_FITS = 2 * len(SPEAKERS) + 2 + 1  # an inner and an outer fit a fold and for the random split, and the one that ships
 
 
@@ -77,7 +78,7 @@ def table(home) -> Path:
 
 
 def small(data: Path, **options) -> Path:
-    return train([("table", str(data))], "smoke", progress=False, **options)
+    return train([("table", str(data))], "smoke", jobs=1, progress=False, **options)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +87,7 @@ def trained(home, table) -> Path:
 
 
 @pytest.fixture(scope="module")
-def study(table, home) -> Study:
+def data(table, home) -> TrainingSet:
     from ser.datasets.corpora import load_corpus
 
     return crossval.prepare(load_corpus("table", table).clips, CONFIGS["smoke"], home / "study", progress=False)
@@ -111,7 +112,7 @@ def test_the_folder_holds_what_it_should_and_nothing_else(trained, home):
     files = {path.relative_to(trained).as_posix() for path in trained.rglob("*") if path.is_file()}
     single = {"manifest.json", "model.onnx", "model.keras", "scaler.joblib", "golden.npz", "novelty.npz"}
     graphs = {file for fold in read_manifest(trained)["folds"] for file in fold["files"]} | {"folds/random.onnx"}
-    figures = {f"figures/{name}.png" for name in ("confusion", "recall", "speakers", "training")}
+    figures = {f"figures/{name}.png" for name in (*FIGURES, "reliability", "coverage")}
     assert files == single | graphs | figures | {"metrics.json", "MODEL_CARD.md"}
     assert list((home / "artifacts").iterdir()) == [trained]
     assert list((home / "cache" / "work").iterdir()) == []  # finished fits are kept only until the model is written
@@ -182,8 +183,8 @@ def test_every_design_trains_and_answers(empty, table, monkeypatch, name):
     folds = splits.speaker_folds
     config = replace(CONFIGS[name], epochs=1, copies=min(CONFIGS[name].copies, 1), batch_size=9)
     monkeypatch.setitem(CONFIGS, name, config)
-    monkeypatch.setattr("ser.training.train.speaker_folds", lambda clips: folds(clips)[:1])
-    manifest = read_manifest(train([("table", str(table))], name, progress=False))
+    monkeypatch.setattr("ser.training.ensemble.speaker_folds", lambda clips: folds(clips)[:1])
+    manifest = read_manifest(train([("table", str(table))], name, jobs=1, progress=False))
     labels = tuple(emotion for emotion in EMOTIONS if emotion in LABEL_SETS[config.labels])
     assert tuple(manifest["labels"]) == labels and manifest["branches"][0]["recipe"] == config.recipe
     assert manifest.get("reduce_noise", False) is config.reduce_noise
@@ -215,7 +216,7 @@ from ser.inference import artifact
 tf.config.run_functions_eagerly(True)
 artifact.ARTIFACTS = Path(sys.argv[1])
 from ser.training.train import train
-train([("table", sys.argv[2])], "smoke", force=True, progress=False)
+train([("table", sys.argv[2])], "smoke", force=True, jobs=1, progress=False)
 """
 
 
@@ -228,13 +229,13 @@ def test_a_killed_run_goes_on_where_it_was(trained, table, home, monkeypatch):
         start_new_session=True,
     )
     work = home / "cache" / "work"
-    while run.poll() is None and not list(work.glob("*/*/done.json")):
+    while run.poll() is None and not list(work.rglob("done.json")):
         time.sleep(0.05)
     os.killpg(run.pid, signal.SIGKILL)  # its workers too
     assert run.wait() == -signal.SIGKILL
     old = read_manifest(trained)
     assert verify(trained).labels == EMOTIONS  # the old model stands
-    finished = {path.parent.name: path.read_bytes() for path in work.glob("*/*/done.json")}
+    finished = {path.parent.name: path.read_bytes() for path in work.rglob("done.json")}
     assert 0 < len(finished) < N_FITS
 
     fits = []
@@ -273,7 +274,7 @@ def test_one_speaker(empty):
 
 def test_one_emotion(empty):
     data = corpus(empty / "table", emotions=("happy",))
-    with pytest.raises(ParameterError, match=r"All 12 table clips .* are happy: at least two emotions"):
+    with pytest.raises(ParameterError, match=r"All 12 table clips .* are happy: training and evaluation need"):
         small(data)
     assert_nothing_written(empty)
 
@@ -289,14 +290,14 @@ def test_one_speaker_of_the_label_set(empty):
     data = corpus(empty / "table", ("anna",))
     other = corpus(empty / "other", emotions=("calm", "disgust"))
     with pytest.raises(ParameterError, match="at least two speakers; all 9 clips have table/anna"):
-        train([("table", str(data)), ("table", str(other))], "smoke", labels="six", progress=False)
+        train([("table", str(data)), ("table", str(other))], "smoke", labels="six", jobs=1, progress=False)
     assert_nothing_written(empty)
 
 
 @pytest.mark.parametrize("name", ["recipe", "architecture", "labels"])
 def test_unknown_parts_of_a_configuration(empty, monkeypatch, name):
-    stored = {**CONFIGS["smoke"].to_dict(), name: "other"}
-    monkeypatch.setattr("ser.training.train.find_config", lambda _: Config.from_dict(stored))
+    stored = {"name": "smoke", **CONFIGS["smoke"].to_dict(), name: "other"}
+    monkeypatch.setattr("ser.training.train.find_ensemble", lambda _: read_description(stored))
     with pytest.raises(ParameterError, match=r"Unknown .* 'other'; known: "):
         small(corpus(empty / "table"))
     assert_nothing_written(empty)
@@ -305,7 +306,7 @@ def test_unknown_parts_of_a_configuration(empty, monkeypatch, name):
 def test_two_speakers(empty):
     """One on the training side of each fold: nobody is left to choose epochs on."""
     data = corpus(empty / "table", ("anna", "bob"))
-    with pytest.raises(ParameterError, match="at least two speakers on the training side, found table/"):
+    with pytest.raises(ParameterError, match="at least two speakers on the training side, got table/"):
         small(data)
     assert_nothing_written(empty)
 
@@ -341,7 +342,7 @@ def test_too_many_unreadable_recordings(empty):
 )
 def test_unknown_names(empty, options, match):
     with pytest.raises(ParameterError, match=match):
-        train(**{"corpora": [("table", str(empty))], "config_name": "smoke", "progress": False, **options})
+        train(**{"corpora": [("table", str(empty))], "config_name": "smoke", "jobs": 1, "progress": False, **options})
     assert_nothing_written(empty)
 
 
@@ -357,9 +358,9 @@ def listed(n_speakers: int = 4) -> tuple[list[Clip], FeatureTable]:
     return clips, FeatureTable(rows, origin, copy)
 
 
-def made_up(duplicates: tuple[tuple[int, ...], ...] = (), clips: list[Clip] | None = None) -> Study:
+def made_up(duplicates: tuple[tuple[int, ...], ...] = (), clips: list[Clip] | None = None) -> TrainingSet:
     found, rows = listed()
-    return Study(clips or found, CONFIGS["smoke"], rows, duplicates, Path())
+    return TrainingSet(clips or found, CONFIGS["smoke"], rows, duplicates, Path())
 
 
 def test_copies_stand_only_on_the_training_side():
@@ -371,15 +372,15 @@ def test_copies_stand_only_on_the_training_side():
 
 def test_the_guard_lets_an_honest_split_pass_and_stops_each_leak():
     honest = Split("honest", (0, 1, 2, 3), (4, 5, 6, 7))
-    assert guard(made_up(), honest) is None
+    assert check_no_leak(made_up(), honest) is None
     leaks = {
         "a clip or its augmented copy": (made_up(), replace(honest, train=(0, 1, 4), test=(4, 5), note="inflated")),
         "a speaker": (made_up(), replace(honest, train=(0, 1, 2), test=(3, 4))),
         "a pair with equal samples": (made_up(duplicates=((1, 6),)), honest),
     }
-    for what, (study, split) in leaks.items():
+    for what, (data, split) in leaks.items():
         with pytest.raises(ParameterError, match=f"'honest' leaks: {what} is on both sides"):
-            guard(study, split)
+            check_no_leak(data, split)
 
 
 def test_the_guard_knows_a_recording_that_lies_there_twice():
@@ -387,11 +388,11 @@ def test_the_guard_knows_a_recording_that_lies_there_twice():
     clips[6] = replace(clips[0], path="copy/03-01-03-01-02-01-07.wav", corpus="ravdess", speaker="ravdess/07")
     clips[0] = replace(clips[6], path="03-01-03-01-02-01-07.wav")
     with pytest.raises(ParameterError, match="a recording is on both sides"):
-        guard(made_up(clips=clips), Split("twice", (0, 1, 2, 3), (4, 5, 6, 7), "inflated"))
+        check_no_leak(made_up(clips=clips), Split("twice", (0, 1, 2, 3), (4, 5, 6, 7), "inflated"))
 
 
 @pytest.mark.slow
-def test_no_fit_hears_the_test_side(study, monkeypatch):
+def test_no_fit_uses_the_test_side(data, monkeypatch):
     """Whatever `fit` is given in a fold comes from clips of other speakers, and so does what it only watches."""
     given = []
     real = crossval.fit
@@ -401,21 +402,21 @@ def test_no_fit_hears_the_test_side(study, monkeypatch):
         return real(config, rows, targets, unaltered, seed, epochs, validation, *rest, **named)
 
     monkeypatch.setattr(crossval, "fit", spy)
-    split = splits.speaker_folds(study.clips)[0]
-    result = crossval.run_fold(replace(study, work=fresh(study.work / "spied")), split, 0)
+    split = splits.speaker_folds(data.clips)[0]
+    result = crossval.fit_fold(replace(data, work=fresh(data.work / "spied")), split, 0)
     speaker_of = {
-        row.tobytes(): study.clips[o].speaker for row, o in zip(study.table.rows, study.table.origin, strict=True)
+        row.tobytes(): data.clips[o].speaker for row, o in zip(data.table.rows, data.table.origin, strict=True)
     }
-    copy_of = {row.tobytes(): int(copy) for row, copy in zip(study.table.rows, study.table.copy, strict=True)}
-    (tested,) = {study.clips[index].speaker for index in split.test}
+    copy_of = {row.tobytes(): int(copy) for row, copy in zip(data.table.rows, data.table.copy, strict=True)}
+    (tested,) = {data.clips[index].speaker for index in split.test}
     (inner, _, watched), (outer, unaltered, unwatched) = given
     speakers = [{speaker_of[row.tobytes()] for row in rows} for rows in (inner, watched[0], outer)]
     assert tested not in set.union(*speakers) and unwatched is None
-    assert not speakers[0] & speakers[1] and speakers[0] | speakers[1] == speakers[2] == set(study.speakers) - {tested}
+    assert not speakers[0] & speakers[1] and speakers[0] | speakers[1] == speakers[2] == set(data.speakers) - {tested}
     assert not any(copy_of[row.tobytes()] for row in watched[0])  # held-out speakers are heard unaltered
     assert [copy_of[row.tobytes()] == 0 for row in outer] == unaltered.tolist() and not unaltered.all()
-    np.testing.assert_allclose(result.fitted.scaler.mean, outer[unaltered].mean(axis=0), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(result.fitted.scaler.variance, outer[unaltered].var(axis=0), rtol=1e-3, atol=1e-8)
+    np.testing.assert_allclose(result.scaler.mean, outer[unaltered].mean(axis=0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(result.scaler.variance, outer[unaltered].var(axis=0), rtol=1e-3, atol=1e-8)
 
 
 def fresh(folder: Path) -> Path:
@@ -467,10 +468,10 @@ def test_feature_table_is_cached_and_follows_seed_and_sound(home, tmp_path, monk
 
 
 @pytest.mark.slow
-def test_the_seed_decides_the_weights(study):
-    clips = range(len(study.clips))
-    one, same, other = (crossval.train_on(study, clips, seed, 1) for seed in (0, 0, 1))
-    rows = study.table.rows[:10]
+def test_the_seed_decides_the_weights(data):
+    clips = range(len(data.clips))
+    one, same, other = (crossval.train_on(data, clips, seed, 1) for seed in (0, 0, 1))
+    rows = data.table.rows[:10]
     np.testing.assert_allclose(one.log_probabilities(rows), same.log_probabilities(rows), atol=1e-5)
     assert np.abs(one.log_probabilities(rows) - other.log_probabilities(rows)).max() > 1e-3
 

@@ -25,7 +25,7 @@ from ser.inference.artifact import sha256
 from ser.inference.manifest import HEADS, read_manifest
 from ser.inference.recognizer import Recognizer
 from ser.training import cross_validation as crossval
-from ser.training import release
+from ser.training import train as training
 from ser.training.configs import CONFIGS
 from ser.training.enrolment import enrolment, voices
 from ser.types import EMOTIONS, ArtifactError, ParameterError
@@ -101,7 +101,7 @@ def made(home) -> Release:
 
     def run() -> Path:
         fits.append(0)
-        return release.train_ensemble(corpora, "voice", "tiny", jobs=1, resume=True, progress=False)
+        return training.train(corpora, "voice", "tiny", jobs=1, resume=True, progress=False)
 
     def counted(*args: Any, **options: Any) -> Any:
         fits[-1] += 1
@@ -110,7 +110,7 @@ def made(home) -> Release:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(crossval, "fit", counted)
         with pytest.MonkeyPatch.context() as broken:
-            broken.setattr(release, "export_onnx", full)
+            broken.setattr(training, "export_onnx", full)
             with pytest.raises(OSError, match="disk full"):
                 run()
         left = [path.name for path in home.glob("artifacts/*")]
@@ -139,7 +139,7 @@ def test_a_run_that_fails_leaves_nothing_half_written_and_the_next_goes_on(made)
     assert [path.name for path in made.folder.parent.iterdir()] == ["tiny"]
     assert list((made.home / "cache" / "work").iterdir()) == []
     with pytest.raises(ArtifactError, match=r"tiny exists already; choose another --name, or --force"):
-        release.train_ensemble([("ravdess", str(made.home / "ravdess"))], "voice", "tiny", jobs=1, progress=False)
+        training.train([("ravdess", str(made.home / "ravdess"))], "voice", "tiny", jobs=1, progress=False)
 
 
 def test_the_folder_holds_what_it_should_and_nothing_else(made):
@@ -191,13 +191,15 @@ def test_sex_and_intensity_are_answered(made, recognizer):
 
 def test_branches_are_weighted_and_heads_averaged(made, recognizer):
     """By hand, from the graphs and the manifest."""
-    heard, manifest = recognizer.features(made.clips[0]), made.manifest
-    assert set(heard.inputs) == {"voice-frames-v1", "functionals-v1", "voice105-v1"}  # the last for novelty
+    inputs, manifest = recognizer.inputs(made.clips[0]), made.manifest
+    assert set(inputs.rows) == {"voice-frames-v1", "functionals-v1", "voice105-v1"}  # the last for novelty
     scores, heads = np.zeros(8), np.zeros(2)
     for branch in manifest["branches"]:
         session = artifact.open_graph(recognizer.artifact, branch["file"], branch["recipe"])
-        found, told = (array.mean(axis=0) for array in artifact.run_outputs(session, heard.inputs[branch["recipe"]]))
-        scores, heads = scores + branch["weight"] * found, heads + branch["weight"] * told
+        scored, answered = (
+            array.mean(axis=0) for array in artifact.run_outputs(session, inputs.rows[branch["recipe"]])
+        )
+        scores, heads = scores + branch["weight"] * scored, heads + branch["weight"] * answered
     powers = np.exp(scores / manifest["temperature"])
     answer = recognizer.predict(made.clips[0])
     np.testing.assert_allclose(vector(answer), powers / powers.sum(), atol=1e-6)
@@ -221,13 +223,13 @@ def test_calibration_leaves_the_original_untouched(made, recognizer):
 def test_a_known_voice_replaces_the_network_on_the_same_features(made, recognizer):
     """By hand, from the graphs and the manifest."""
     manifest, entry = made.manifest, made.manifest["own_voice"]
-    heard = recognizer.features(made.clips[7])
-    rows = [recognizer.features(clip).inputs[entry["recipe"]].mean(axis=0) for clip in made.clips[:5]]
+    inputs = recognizer.inputs(made.clips[7])
+    rows = [recognizer.inputs(clip).rows[entry["recipe"]].mean(axis=0) for clip in made.clips[:5]]
     scores, weights = np.zeros(8), 0.0
     for branch in (*manifest["branches"], {**entry, "voice": np.mean(rows, axis=0)}):
         if branch["recipe"] != entry["recipe"] or "voice" in branch:
             session = artifact.open_graph(recognizer.artifact, branch["file"], branch["recipe"])
-            found = artifact.run_graph(session, heard.inputs[branch["recipe"]] - branch.get("voice", np.float32(0)))
+            found = artifact.run_graph(session, inputs.rows[branch["recipe"]] - branch.get("voice", np.float32(0)))
             scores, weights = scores + branch["weight"] * found.mean(axis=0)[:8], weights + branch["weight"]
     powers = np.exp(scores / weights / manifest["temperature"])
     answer = recognizer.calibrated(made.clips[:5]).predict(made.clips[7])
