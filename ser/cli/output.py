@@ -45,7 +45,8 @@ class _PlainTypes:
     def get_params(self, ctx: Any) -> list[Any]:
         params = super().get_params(ctx)  # type: ignore[misc]
         for param in params:
-            if param.display_type_rich(ctx) in PLAIN_TYPES:
+            display = getattr(param, "display_type_rich", None)  # earlier Typers lack it, and the types
+            if display and display(ctx) in PLAIN_TYPES:
                 param.display_type_rich = lambda ctx: None
         return params
 

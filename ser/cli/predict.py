@@ -11,18 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from ser.audio.files import SOUND_ENDINGS, sound_files
+from ser.cli import options
 from ser.cli.history import open_history
-from ser.cli.options import (
-    FormatOption,
-    GoogleOption,
-    KeepOption,
-    LanguageOption,
-    ModelOption,
-    SendOption,
-    SpeechModelOption,
-    WordsOption,
-    speech_engine,
-)
 from ser.cli.output import REFUSED, print_rows, progress_bar
 from ser.inference.recognizer import Recognizer, load
 from ser.transcript.engines import Engine
@@ -32,21 +22,21 @@ from ser.types import ParameterError, SerError
 
 def predict(
     files: Annotated[list[str], typer.Argument(help="Recordings, folders to walk, or - for standard input.")],
-    model: ModelOption = None,
-    format: FormatOption = "table",
+    model: options.ModelOption = None,
+    format: options.FormatOption = "table",
     voice: Annotated[
         list[str] | None,
         typer.Option(help="A recording of the same speaker to calibrate with; may be repeated, five do well."),
     ] = None,
-    words: WordsOption = False,
-    speech_model: SpeechModelOption = None,
-    language: LanguageOption = None,
-    google: GoogleOption = False,
-    yes_send_audio: SendOption = False,
-    keep: KeepOption = False,
+    words: options.WordsOption = False,
+    speech_model: options.SpeechModelOption = None,
+    language: options.LanguageOption = None,
+    google: options.GoogleOption = False,
+    yes_send_audio: options.SendOption = False,
+    keep: options.KeepOption = False,
 ) -> None:
     """Say how recordings sound. A file that fails stays in the list; the exit code is then 2."""
-    engine = speech_engine(words, speech_model, language, google, yes_send_audio)
+    engine = options.speech_engine(words, speech_model, language, google, yes_send_audio)
     history = open_history().open() if keep else None
     recognizer = load(model)
     if voice:

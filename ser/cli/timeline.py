@@ -9,16 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from ser.cli.options import (
-    ForceOption,
-    GoogleOption,
-    LanguageOption,
-    ModelOption,
-    SendOption,
-    SpeechModelOption,
-    WordsOption,
-    speech_engine,
-)
+from ser.cli import options
 from ser.cli.output import in_words, out, print_reasons, progress_bar, save
 from ser.files import check_writable
 from ser.inference.recognizer import load
@@ -33,23 +24,23 @@ Format = Literal["table", "json", "csv", "srt", "vtt", "audacity", "textgrid"]  
 
 def timeline(
     file: Annotated[str, typer.Argument(help="A recording of up to four hours.")],
-    model: ModelOption = None,
+    model: options.ModelOption = None,
     format: Annotated[
         Format | None, typer.Option("--format", "-f", help="Default: what --out ends in, else table.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="A file to write instead of standard output.")] = None,
-    force: ForceOption = False,
-    words: WordsOption = False,
-    speech_model: SpeechModelOption = None,
-    language: LanguageOption = None,
-    google: GoogleOption = False,
-    yes_send_audio: SendOption = False,
+    force: options.ForceOption = False,
+    words: options.WordsOption = False,
+    speech_model: options.SpeechModelOption = None,
+    language: options.LanguageOption = None,
+    google: options.GoogleOption = False,
+    yes_send_audio: options.SendOption = False,
 ) -> None:
     """Say how a long recording sounds over time: its speech in segments, and the share of each emotion."""
     chosen = _format(format, out)
     if out is not None:
         check_writable(out, force=force, source=file)
-    engine = speech_engine(words, speech_model, language, google, yes_send_audio)
+    engine = options.speech_engine(words, speech_model, language, google, yes_send_audio)
     recognizer = load(model)
     with progress_bar("Predicting") as progress:
         segments = find_segments(file, recognizer, progress=progress)
