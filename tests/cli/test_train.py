@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import soundfile as sf
-from command_line import run
+from command_line import ROOT, run
 from golden.make import RATE, voice
 from typer.testing import Result
 
@@ -90,3 +92,10 @@ def test_the_result_is_a_table():
 def test_configurations_are_listed_and_completed():
     shown = run("train", "--help").stdout
     assert all(name in shown for name in KNOWN)
+
+
+@pytest.mark.slow
+def test_tensorflow_starts_without_notes():
+    code = "from ser.training.fit import import_keras; print(import_keras().backend.backend())"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert (ran.stdout, ran.stderr) == ("tensorflow\n", "")
