@@ -1,4 +1,4 @@
-"""Pictures of recordings, corpora and splits for the notebook, drawn with matplotlib."""
+"""Draws recordings, corpora and splits for the notebook."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from IPython.display import Audio
     from matplotlib.figure import Figure
 
-TOP_KHZ = 4  # of the spectrograms drawn; higher up a voice has little but hiss
-BIN_POOL = 4  # neighbouring frequency bins drawn as one
-SHOWN_DB = 60  # below the loudest cell
-# Where a block of features begins, and what to call it.
+TOP_KHZ = 4  # of the spectrograms; above it speech is mostly noise
+BIN_POOL = 4  # adjacent frequency bins that are drawn as one
+SHOWN_DB = 60  # range of levels below the loudest cell
+# Name of the first feature of each block, and the block's label.
 BLOCKS = {
     "mfcc_mean": "tone colour",
     "mfcc_std": "its movement",
@@ -36,7 +36,7 @@ BLOCKS = {
 
 
 def player(waveform: Waveform) -> Audio:
-    """A player for the notebook; the sound is held in it as OGG."""
+    """Return an audio player that contains the waveform as OGG."""
     from IPython.display import Audio
 
     file = io.BytesIO()
@@ -46,7 +46,7 @@ def player(waveform: Waveform) -> Audio:
 
 
 def counts(clips: Sequence[Clip]) -> Figure:
-    """How many clips of each emotion every speaker gives."""
+    """Draw the number of clips per emotion and speaker."""
     speakers, labels = sorted({clip.speaker for clip in clips}), _labels(clips)
     table = np.zeros((len(labels), len(speakers)), int)
     for clip in clips:
@@ -64,7 +64,7 @@ def counts(clips: Sequence[Clip]) -> Figure:
 
 
 def sounds(waveforms: Mapping[str, Waveform]) -> Figure:
-    """Each sound as a waveform, and under it as a spectrogram: time to the right, frequency upwards, bright is loud."""
+    """Draw each waveform and its spectrogram below: time to the right, frequency upwards, bright is loud."""
     figure, panels = new_figure(2.2 * len(waveforms) + 0.6, 3.8, rows=2, columns=len(waveforms))
     longest = max(waveform.duration_s for waveform in waveforms.values())
     for (name, waveform), (above, below) in zip(waveforms.items(), panels.T, strict=True):
@@ -82,7 +82,7 @@ def sounds(waveforms: Mapping[str, Waveform]) -> Figure:
 
 
 def features(named: Mapping[str, np.ndarray], recipe_name: str = "voice105-v1") -> Figure:
-    """Feature vectors over each other, shape (105,) each, in units of the usual spread: white is usual, red is more."""
+    """Draw standardised feature vectors, shape (105,) each, as rows: white is the mean, red is higher."""
     names = recipe(recipe_name).feature_names
     figure, [[axes]] = new_figure(8.6, 0.32 * len(named) + 1.3)
     image = axes.imshow(np.stack(list(named.values())), cmap="RdBu_r", vmin=-1.5, vmax=1.5, aspect="auto")
@@ -98,20 +98,20 @@ def features(named: Mapping[str, np.ndarray], recipe_name: str = "voice105-v1") 
 
 
 def by_emotion(table: FeatureTable, clips: Sequence[Clip]) -> dict[str, np.ndarray]:
-    """The mean features of each emotion's unaltered clips, standardised within each speaker, shape (105,) each."""
+    """Return the mean features of each emotion's unaltered clips, standardised by speaker, shape (105,) each."""
     plain = table.copy == 0
     rows, origin = table.rows[plain], table.origin[plain]
     speakers = np.array([clip.speaker for clip in clips])[origin]
     emotions = np.array([clip.emotion for clip in clips])[origin]
     standard = np.zeros_like(rows)
     for speaker in set(speakers):
-        own = rows[speakers == speaker]
-        standard[speakers == speaker] = (own - own.mean(axis=0)) / np.maximum(own.std(axis=0), 1e-9)
+        mask = speakers == speaker
+        standard[mask] = (rows[mask] - rows[mask].mean(axis=0)) / np.maximum(rows[mask].std(axis=0), 1e-9)
     return {label: standard[emotions == label].mean(axis=0) for label in _labels(clips)}
 
 
 def sides(clips: Sequence[Clip], splits: Mapping[str, Split]) -> Figure:
-    """Who stands on which side: for each split the clips of every speaker, those to train on and those to test on."""
+    """Draw for each split the number of training and test clips per speaker."""
     speakers = sorted({clip.speaker for clip in clips})
     figure, [panels] = new_figure(4.3 * len(splits), 3.0, columns=len(splits))
     for (name, split), axes in zip(splits.items(), panels, strict=True):
@@ -127,7 +127,7 @@ def sides(clips: Sequence[Clip], splits: Mapping[str, Split]) -> Figure:
 
 
 def protocols(scores: Mapping[str, dict[str, Any]], n_labels: int = len(EMOTIONS)) -> Figure:
-    """For each model its UAR on unseen speakers beside the random split's; `scores` are the `metrics` of manifests."""
+    """Draw the UAR of each model on unseen speakers and on the random split, from the `metrics` of manifests."""
     figure, [[axes]] = new_figure(6.6, 0.8 * len(scores) + 1.4)
     for row, metrics in enumerate(scores.values()):
         for offset, (key, colour) in zip((-0.2, 0.2), (("folds", BLUE), ("random", RED)), strict=True):
@@ -143,7 +143,7 @@ def protocols(scores: Mapping[str, dict[str, Any]], n_labels: int = len(EMOTIONS
 
 
 def answer(prediction: Prediction) -> Figure:
-    """The probability of each emotion."""
+    """Draw the probability of each emotion."""
     figure, [[axes]] = new_figure(6.2, 2.8)
     labels, values = list(prediction.probabilities), [100 * p for p in prediction.probabilities.values()]
     bars = axes.barh(labels, values, color=[COLOURS[label] for label in labels])
@@ -154,7 +154,7 @@ def answer(prediction: Prediction) -> Figure:
 
 
 def _pooled_db(waveform: Waveform) -> np.ndarray:
-    """Level in dB by time and frequency up to `TOP_KHZ`, shape (n_frames, n): as fine as a small picture shows."""
+    """Return the level in dB by time and frequency up to `TOP_KHZ`, shape (n_frames, n), pooled over frequencies."""
     power = stft_power(waveform.samples)
     n_bins = round(TOP_KHZ * 1000 * N_FFT / waveform.sample_rate) // BIN_POOL * BIN_POOL
     pooled = power[:, :n_bins].reshape(len(power), -1, BIN_POOL).max(axis=2)
@@ -167,5 +167,4 @@ def _labels(clips: Sequence[Clip]) -> list[str]:
 
 
 def _per_speaker(clips: Sequence[Clip], side: Sequence[int], speakers: Sequence[str]) -> np.ndarray:
-    places = [speakers.index(clips[index].speaker) for index in side]
-    return np.bincount(places, minlength=len(speakers))
+    return np.bincount([speakers.index(clips[index].speaker) for index in side], minlength=len(speakers))

@@ -1,6 +1,6 @@
-"""What happens to a recording on its way: turned up or down, telephoned, coded, in noise, cut short.
+"""Distorts recordings: gain, telephone band, codecs, noise, short excerpts.
 
-Every distortion takes a waveform and a generator and gives the bytes of a file, as a user would hand it in.
+Every distortion takes a waveform and a generator and returns the bytes of a file, as a user would upload it.
 """
 
 from __future__ import annotations
@@ -19,56 +19,56 @@ from ser.types import Waveform
 GAIN_DB = 12.0
 TELEPHONE_RATE = 8_000  # Hz
 TELEPHONE_BAND_HZ = (300.0, 3400.0)
-TELEPHONE_ORDER = 6  # each side falls by 36 dB an octave
-CODER_RATE = 48_000  # Hz, which phones and browsers hand to their coders
+TELEPHONE_ORDER = 6  # 36 dB per octave on each side
+CODER_RATE = 48_000  # Hz, as phones and browsers encode
 MP3_BIT_RATE = 64_000  # bit/s
 OPUS_BIT_RATE = 24_000
 SNR_DB = 20.0
 EXCERPT_S = 1.5
-FULL_SCALE = 32_767 / 32_768  # the highest peak that 16 bits hold
+FULL_SCALE = 32_767 / 32_768  # highest peak in 16 bits
 
 Distortion = Callable[[Waveform, np.random.Generator], bytes]
 
 
 def louder(waveform: Waveform, rng: np.random.Generator) -> bytes:
-    """12 dB up, or as far as the peak allows without clipping."""
+    """Raise the level by 12 dB, or as far as possible without clipping."""
     return _wav(waveform.samples * np.float32(10 ** (GAIN_DB / 20)), waveform.sample_rate)
 
 
 def quieter(waveform: Waveform, rng: np.random.Generator) -> bytes:
-    """12 dB down, rounded to 16 bits there."""
+    """Lower the level by 12 dB and round to 16 bits."""
     return _wav(waveform.samples * np.float32(10 ** (-GAIN_DB / 20)), waveform.sample_rate)
 
 
 def telephone(waveform: Waveform, rng: np.random.Generator) -> bytes:
-    """300 to 3,400 Hz at 8 kHz."""
+    """Limit to 300 to 3,400 Hz at a sample rate of 8 kHz."""
     return _wav(_telephone_band(waveform), TELEPHONE_RATE)
 
 
 def telephone_law(waveform: Waveform, rng: np.random.Generator) -> bytes:
-    """300 to 3,400 Hz at 8 kHz in the telephone's own 8 bits (mu-law)."""
+    """Limit to 300 to 3,400 Hz at 8 kHz, in 8 bits (mu-law)."""
     return _wav(_telephone_band(waveform), TELEPHONE_RATE, "ULAW")
 
 
 def mp3(waveform: Waveform, rng: np.random.Generator) -> bytes:
-    """MP3 at 64 kbit/s, mono."""
+    """Encode as MP3 at 64 kbit/s, mono."""
     return _encode(waveform, "mp3", "libmp3lame", MP3_BIT_RATE)
 
 
 def opus(waveform: Waveform, rng: np.random.Generator) -> bytes:
-    """Opus at 24 kbit/s, mono, as calls and voice messages use it."""
+    """Encode as Opus at 24 kbit/s, mono, as in calls and voice messages."""
     return _encode(waveform, "ogg", "libopus", OPUS_BIT_RATE)
 
 
 def noise(waveform: Waveform, rng: np.random.Generator) -> bytes:
-    """White noise 20 dB under the mean power of the sound between the silent ends, over the whole recording."""
+    """Add white noise to the whole recording, 20 dB below the mean power between its silent ends."""
     start, end = trim(waveform.samples)
     level = np.sqrt(np.mean(np.square(waveform.samples[start:end], dtype=np.float64))) * 10 ** (-SNR_DB / 20)
     return _wav(waveform.samples + level * rng.standard_normal(len(waveform.samples)), waveform.sample_rate)
 
 
 def excerpt(waveform: Waveform, rng: np.random.Generator) -> bytes:
-    """1.5 s from anywhere between the silent ends, or all of it where there is less."""
+    """Cut 1.5 s at random between the silent ends, or all of it if there is less."""
     start, end = trim(waveform.samples)
     n = round(EXCERPT_S * waveform.sample_rate)
     start += int(rng.integers(max(end - start - n, 0) + 1))
@@ -88,7 +88,7 @@ DISTORTIONS: dict[str, Distortion] = {
 
 
 def _wav(samples: np.ndarray, sample_rate: int, subtype: str = "PCM_16") -> bytes:
-    """A WAV file, turned down where its peak would clip."""
+    """Encode as WAV, attenuated if the peak would clip."""
     peak = np.abs(samples).max()
     file = io.BytesIO()
     sf.write(file, samples * min(1.0, FULL_SCALE / max(peak, 1e-12)), sample_rate, format="WAV", subtype=subtype)
@@ -96,7 +96,7 @@ def _wav(samples: np.ndarray, sample_rate: int, subtype: str = "PCM_16") -> byte
 
 
 def _telephone_band(waveform: Waveform) -> np.ndarray:
-    """Samples at 8 kHz."""
+    """Return the samples, limited to the telephone band, at 8 kHz."""
     from scipy.signal import butter, sosfilt
 
     band = butter(TELEPHONE_ORDER, TELEPHONE_BAND_HZ, "bandpass", fs=waveform.sample_rate, output="sos")

@@ -5,34 +5,26 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
 import statistics
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ser.audio.loading import load_waveform
 from ser.datasets.corpora import load_corpus
 from ser.datasets.splits import DOUBLED, Split, doubled, doubled_split, speaker_folds
 from ser.evaluation.evaluate import evaluate, stored_folds
-from ser.files import write_atomically
 from ser.inference.artifact import Artifact, find, known, verify
 from ser.inference.recognizer import Recognizer
-from ser.metrics import softmax
 from ser.reporting import leaderboard as reporting
 from ser.reporting.published_scores import ANCHORS, DESIGNS, LISTENERS
 from ser.training.configs import CONFIGS, Ensemble, describe
-from ser.training.cross_validation import ended_by, scores
-from ser.training.ensemble import EnsembleStudy, fold_minutes, fold_result, prepare_ensemble
-from ser.training.parallel import in_parallel
+from ser.training.cross_validation import ended_by, fold_scores
+from ser.training.ensemble import EnsembleStudy, fold_minutes, fold_result, prepare_ensemble, train_networks
 from ser.training.train import export_onnx, index_hash, work_folder
 from ser.types import LABEL_SETS, Clip, check_known
 
@@ -68,7 +60,7 @@ def leaderboard(
     artifacts = [verify(find(name)) for name in names if name in known()]
     entries = _entries([name for name in names if name not in known()], clips, resume, progress)
     artifact_rows = (_artifact_row(artifact, clips, data, progress) for artifact in artifacts)
-    for row in chain(artifact_rows, _trained_rows(entries, jobs, progress)):
+    for row in chain(artifact_rows, (_trained_row(entry, jobs, progress) for entry in entries)):
         rows = merged(rows, row)
         # After every row, so that a long run shows its results so far.
         reporting.write(Path(out), {**header, "created": datetime.now(UTC).isoformat(timespec="seconds"), "rows": rows})
@@ -222,14 +214,6 @@ class _Entry:
     folds: list[Split]
     random: Split
 
-    @property
-    def splits(self) -> list[Split]:
-        return [*self.folds, self.random]
-
-    @property
-    def work(self) -> Path:
-        return self.study.first.work
-
 
 def _entries(names: Sequence[str], clips: Sequence[Clip], resume: bool, progress: bool) -> list[_Entry]:
     """Prepare each configuration, and one of them a second time on the doubled corpus."""
@@ -253,73 +237,27 @@ def _prepare(name: str, clips: Sequence[Clip], work: str, resume: bool, progress
     return prepare_ensemble(clips, ensemble, configs, folder, progress)
 
 
-def _trained_rows(entries: Sequence[_Entry], jobs: int, progress: bool) -> Iterator[dict[str, Any]]:
-    """Yield each row as soon as its last network is trained."""
-    from tqdm.auto import tqdm
-
-    tasks = [partial(_fit, position, entry, split) for position, entry in enumerate(entries) for split in entry.splits]
-    missing = Counter(position for position, entry in enumerate(entries) for _ in entry.splits)
-    with tqdm(total=len(tasks), desc="Training", unit=" folds", disable=not (progress and tasks)) as bar:
-        for position in in_parallel(tasks, jobs):
-            bar.update()
-            missing[position] -= 1
-            if not missing[position]:
-                yield _trained_row(entries[position])
-
-
-def _fit(position: int, entry: _Entry, split: Split) -> int:
-    """Train the network of one split, unless an earlier run did, store its answers and return `position`.
-
-    The network itself is deleted once its answers are stored.
-    """
-    study, outcome = entry.study, _outcome(entry, split)
-    if not outcome.exists():
-        fold = fold_result(study, split)
-        if split.note:
-            export_onnx(fold.fitted, entry.work / GRAPH)
-        results = {
-            "log_probabilities": fold.log_probabilities.tolist(),
-            "epochs": fold.fitted.epochs,
-            "minutes": fold_minutes(study, split),
-            "ended": ended_by(study.first.config, fold),
-            **_parameters([fold.fitted.network]),
-        }
-        write_atomically(outcome, json.dumps(results))
-    for folder in entry.work.glob(f"{split.name}-*"):  # an interrupted run may have left some, too
-        shutil.rmtree(folder)
-    return position
-
-
-def _outcome(entry: _Entry, split: Split) -> Path:
-    return entry.work / f"{split.name}.json"
-
-
-def _trained_row(entry: _Entry) -> dict[str, Any]:
-    outcomes = {split.name: json.loads(_outcome(entry, split).read_text()) for split in entry.splits}
-    random = outcomes[entry.random.name]
+def _trained_row(entry: _Entry, jobs: int, progress: bool) -> dict[str, Any]:
+    study, config = entry.study, entry.study.first.config
+    train_networks(study, [], [*entry.folds, entry.random], jobs, progress)
+    folds, random = [fold_result(study, split) for split in entry.folds], fold_result(study, entry.random)
+    export_onnx(random.fitted, study.first.work / GRAPH)
+    results = [*folds, random]
     row = _row(
         entry.name,
-        entry.study.first.labels,
-        folds=_scores(entry, entry.folds, outcomes) if entry.folds else None,
-        random=_scores(entry, [entry.random], outcomes),
-        parameters=random["parameters"],
-        trainable=random["trainable"],
-        bytes=(entry.work / GRAPH).stat().st_size,
-        ms=answer_ms(_recognizer(entry), entry.study.clips),
-        minutes=statistics.median(outcome["minutes"] for outcome in outcomes.values()),
-        epochs=statistics.median(outcome["epochs"] for outcome in outcomes.values()),
-        ended=_reasons(outcome["ended"] for outcome in outcomes.values()),
+        study.first.labels,
+        folds=fold_scores(study.first, folds) if folds else None,
+        random=fold_scores(study.first, [random]),
+        **_parameters([random.fitted.network]),
+        bytes=(study.first.work / GRAPH).stat().st_size,
+        ms=answer_ms(_recognizer(entry), study.clips),
+        minutes=statistics.median(fold_minutes(study, result.split) for result in results),
+        epochs=statistics.median(result.fitted.epochs for result in results),
+        ended=_reasons(ended_by(config, result) for result in results),
     )
-    if entry.folds:
+    if folds:
         return row
-    return {**row, "name": f"{entry.name}-{DOUBLED}", "kind": DOUBLED, "paths": len(entry.study.clips)}
-
-
-def _scores(entry: _Entry, splits: Sequence[Split], outcomes: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    data = entry.study.first
-    index = np.array([clip for split in splits for clip in split.test])
-    answers = [softmax(np.array(outcomes[split.name]["log_probabilities"])) for split in splits]
-    return scores(data.truth[index], np.concatenate(answers), data.speakers[index], data.labels)
+    return {**row, "name": f"{entry.name}-{DOUBLED}", "kind": DOUBLED, "paths": len(study.clips)}
 
 
 def _recognizer(entry: _Entry) -> Recognizer:
@@ -332,4 +270,4 @@ def _recognizer(entry: _Entry) -> Recognizer:
         "reduce_noise": data.config.reduce_noise,
         "thresholds": {"confidence": 0.0},
     }
-    return Recognizer(Artifact(entry.work, manifest), {"files": [GRAPH], "temperature": 1.0})
+    return Recognizer(Artifact(data.work, manifest), {"files": [GRAPH], "temperature": 1.0})

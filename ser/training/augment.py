@@ -1,8 +1,7 @@
-"""Altered copies of training recordings: the same emotion said by another voice, faster, or in another room.
+"""Augments training recordings: other voices, speeds, microphones, rooms and lines.
 
-Every transform takes (samples, sample_rate, rng), keeps float32 and stays finite; the generator is the only
-source of randomness. Copies are made of training clips only, after the split. Rows of frames can be altered once more
-in every epoch.
+Every transform takes (samples, sample_rate, rng) and returns finite float32 samples; the generator is the only source
+of randomness. Only training clips are augmented, after the split. Rows of frames can be augmented again in every epoch.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ser.types import ParameterError, Waveform
+from ser.types import Waveform, lookup
 
 STRETCH_RATES = (0.85, 1.18)
 PITCH_SEMITONES = (-2.5, 2.5)
@@ -22,7 +21,7 @@ GAIN_DB = (-12.0, 6.0)
 SHIFT_S = 0.15
 EQUALISER_DB = 5.0
 EQUALISER_POINTS_HZ = (0, 125, 250, 500, 1000, 2000, 4000, 8000)
-REVERB_S = (0.1, 0.4)  # time in which the room's sound falls by 60 dB
+REVERB_S = (0.1, 0.4)  # reverberation time: decay by 60 dB
 REVERB_LEVEL = (0.05, 0.35)
 LOW_LIMIT_HZ = (20.0, 320.0)
 HIGH_LIMIT_HZ = (3200.0, 7500.0)
@@ -30,34 +29,34 @@ BAND_SLOPE_DB = 60.0  # per octave outside the band
 CALL_LOW_HZ = (150.0, 400.0)
 CALL_HIGH_HZ = (3200.0, 4000.0)
 CALL_LOW_SLOPE_DB = (18.0, 60.0)  # per octave below the band
-CALL_HIGH_SLOPE_DB = 600.0  # per octave: nothing is left of what a rate of 8 kHz cannot hold
+CALL_HIGH_SLOPE_DB = 600.0  # per octave: nothing remains above half the sample rate of 8 kHz
 
 Transform = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 
 
 def time_stretch(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Faster or slower at the same pitch (phase vocoder)."""
+    """Change the speed at the same pitch (phase vocoder)."""
     from librosa.effects import time_stretch as stretch
 
     return stretch(samples, rate=rng.uniform(*STRETCH_RATES), n_fft=1024)
 
 
 def pitch_shift(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Higher or lower, formants with it, at the same speed: a smaller or larger speaker."""
+    """Shift pitch and formants at the same speed: a smaller or larger speaker."""
     from librosa.effects import pitch_shift as shift
 
     return shift(samples, sr=sample_rate, n_steps=rng.uniform(*PITCH_SEMITONES), n_fft=1024, res_type="soxr_lq")
 
 
 def speed(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Faster and higher, or slower and lower, as a tape does."""
+    """Change speed and pitch together, by resampling."""
     import soxr
 
     return soxr.resample(samples, sample_rate * rng.uniform(*SPEED_RATES), sample_rate, quality="LQ")
 
 
 def add_noise(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Steady noise, white to brown, 12 to 50 dB below the recording's mean power."""
+    """Add stationary noise, white to brown, 12 to 50 dB below the mean power."""
     tilt = rng.uniform(*NOISE_TILT_DB)
     white = rng.standard_normal(len(samples), np.float32)
     noise = _filtered(white, sample_rate, lambda hz: tilt * np.log2(np.maximum(hz, 50) / 50))
@@ -66,12 +65,12 @@ def add_noise(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -
 
 
 def gain(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Louder or quieter."""
+    """Change the level."""
     return samples * 10 ** (rng.uniform(*GAIN_DB) / 20)
 
 
 def shift(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Starts or ends up to 0.15 s early: the lost end is cut off, the other is filled with silence."""
+    """Shift in time by up to 0.15 s: one end is cut, the other filled with silence."""
     moved = np.zeros_like(samples)
     most = min(SHIFT_S * sample_rate, len(samples) / 2)
     n = int(rng.uniform(-most, most))
@@ -80,13 +79,13 @@ def shift(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np
 
 
 def equalise(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Another microphone: a smooth random frequency response within 5 dB."""
+    """Apply a smooth random frequency response within 5 dB, as another microphone does."""
     points = rng.uniform(-EQUALISER_DB, EQUALISER_DB, len(EQUALISER_POINTS_HZ))
     return _filtered(samples, sample_rate, lambda hz: np.interp(np.log1p(hz), np.log1p(EQUALISER_POINTS_HZ), points))
 
 
 def reverberate(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Another room: an exponentially decaying tail of noise, mixed under the direct sound."""
+    """Add reverberation: exponentially decaying noise under the direct sound."""
     from scipy.signal import fftconvolve
 
     n = int(rng.uniform(*REVERB_S) * sample_rate)
@@ -97,7 +96,7 @@ def reverberate(samples: np.ndarray, sample_rate: int, rng: np.random.Generator)
 
 
 def band_limit(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Another line: what lies below a low and above a high limit goes, in the worst case all but a telephone's band."""
+    """Attenuate frequencies outside a random band, which is at least that of a telephone."""
     low, high = rng.uniform(*LOW_LIMIT_HZ), rng.uniform(*HIGH_LIMIT_HZ)
     steep = BAND_SLOPE_DB
     return _filtered(
@@ -110,7 +109,7 @@ def band_limit(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) 
 
 
 def telephone(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """A call: only what lies between about 300 and 3,400 Hz is left, with a hard end above."""
+    """Limit to a telephone band of about 300 to 3,400 Hz with a steep upper edge."""
     low, high = rng.uniform(*CALL_LOW_HZ), rng.uniform(*CALL_HIGH_HZ)
     slope = rng.uniform(*CALL_LOW_SLOPE_DB)
     return _filtered(
@@ -135,7 +134,7 @@ AUGMENTATIONS: dict[str, Transform] = {
     "band_limit": band_limit,
     "telephone": telephone,
 }
-# Probability that a copy goes through each transform, in this order.
+# Probability of each transform in a copy, in this order.
 CHANCES = {
     "time_stretch": 0.5,
     "pitch_shift": 0.5,
@@ -149,15 +148,13 @@ CHANCES = {
 
 
 def apply(name: str, waveform: Waveform, rng: np.random.Generator) -> Waveform:
-    """The waveform after one transform of `AUGMENTATIONS`."""
-    if name not in AUGMENTATIONS:
-        raise ParameterError(f"Unknown augmentation {name!r}; known: {', '.join(AUGMENTATIONS)}.")
-    samples = AUGMENTATIONS[name](waveform.samples, waveform.sample_rate, rng)
+    """Apply one transform of `AUGMENTATIONS`."""
+    samples = lookup(name, AUGMENTATIONS, "augmentation")(waveform.samples, waveform.sample_rate, rng)
     return Waveform(np.ascontiguousarray(samples, np.float32), waveform.sample_rate)
 
 
 def altered(waveform: Waveform, rng: np.random.Generator, chances: dict[str, float] | None = None) -> Waveform:
-    """A copy that went through each transform by its chance, at least one of them."""
+    """Return a copy after each transform with its probability, at least one of them."""
     chances = chances or CHANCES
     names = list(chances)
     drawn = [name for name in names if rng.random() < chances[name]]
@@ -167,10 +164,7 @@ def altered(waveform: Waveform, rng: np.random.Generator, chances: dict[str, flo
 
 
 def shift_frames(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    """Rows of frames, shape (n, n_frames, n_features), each starting up to `most` frames earlier or later.
-
-    What stands over is cut off, what is missing is zero.
-    """
+    """Shift each row, shape (n, n_frames, n_features), in time by up to `most` frames; missing frames are zero."""
     moved = np.zeros_like(rows)
     for row, source, by in zip(moved, rows, rng.integers(-most, most + 1, len(rows)).tolist(), strict=True):
         row[max(by, 0) : len(row) + min(by, 0)] = source[max(-by, 0) : len(row) - max(by, 0)]
@@ -178,7 +172,7 @@ def shift_frames(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.nd
 
 
 def mask_frames(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    """Rows of frames, shape (n, n_frames, n_features), each with a stretch of up to `most` frames set to zero."""
+    """Set a run of up to `most` frames to zero in each row, shape (n, n_frames, n_features)."""
     masked = rows.copy()
     for row, length in zip(masked, rng.integers(most + 1, size=len(rows)).tolist(), strict=True):
         first = rng.integers(len(row) - length + 1)
@@ -187,7 +181,7 @@ def mask_frames(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.nda
 
 
 def _filtered(samples: np.ndarray, sample_rate: int, response_db: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """The samples through a zero-phase filter of the given response at each frequency in Hz."""
+    """Apply a zero-phase filter with the given response at each frequency in Hz."""
     from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
     n = next_fast_len(len(samples), real=True)

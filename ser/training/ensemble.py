@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,6 @@ from ser.training.cross_validation import (
     fit_inner,
     prepare,
 )
-from ser.training.enrolment import DRAWS, enrolment
 from ser.training.feature_table import FeatureTable
 from ser.training.fit import Fitted
 from ser.training.parallel import in_parallel
@@ -269,38 +268,3 @@ def head_scores(study: EnsembleStudy, results: Sequence[FoldResult]) -> dict[str
             "clips": int(graded.sum()),
         }
     return scores
-
-
-def own_voice_scores(study: EnsembleStudy, results: Sequence[FoldResult], progress: bool) -> dict[str, Any]:
-    """Score the test speakers with and without enrolment of five clips, by networks not trained on the speaker."""
-    from tqdm.auto import tqdm
-
-    if study.own is None:
-        return {}
-    name = str(study.ensemble.own)
-    data, weight, own_weight = study.branches[name], study.ensemble.branches[name], study.ensemble.own_weight
-    plain: dict[int, np.ndarray] = {}
-    others: dict[int, np.ndarray] = {}  # of all branches but the one that is replaced
-    fold_of: dict[int, Split] = {}
-    for fold in results:
-        test = fold.split.test
-        replaced = clip_log_probabilities(data, fit_fold(data, fold.split, data.config.seeds[0]), test)
-        plain |= dict(zip(test, fold.log_probabilities, strict=True))
-        others |= dict(zip(test, fold.log_probabilities - weight * replaced, strict=True))
-        fold_of |= dict.fromkeys(test, fold.split)
-    rows_of = {clip: data.table.rows[data.table.side([clip], copies=False)] for clip in plain}
-    speakers = data.speakers[: study.n_scored]
-    own_network = cache(partial(fit_fold, study.own, seed=study.own.config.seeds[0]))
-
-    def calibrated(drawn: list[int]) -> Callable[[int], np.ndarray]:
-        clips = np.flatnonzero(speakers == speakers[drawn[0]]).tolist()
-        mean = np.mean([rows_of[clip].mean(axis=0) for clip in drawn], axis=0)
-        rows = np.concatenate([rows_of[clip] for clip in clips]) - mean
-        answered = own_network(fold_of[drawn[0]]).log_probabilities(rows.astype(np.float32))
-        ends = np.cumsum([len(rows_of[clip]) for clip in clips])[:-1]
-        means = {clip: part.mean(axis=0) for clip, part in zip(clips, np.split(answered, ends), strict=True)}
-        return lambda clip: others[clip] + own_weight * means[clip]
-
-    scored, labels = study.clips[: study.n_scored], study.first.labels
-    with tqdm(total=len(set(speakers)) * DRAWS, desc="Enrolment", unit="draw", disable=not progress) as bar:
-        return {"calibrated": enrolment(scored, labels, plain.__getitem__, calibrated, on_draw=bar.update)}

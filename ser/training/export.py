@@ -80,8 +80,7 @@ def export(
         contents = {target: written[file].read_bytes() for file, target in targets.items()}
     if report:
         contents[report] = (json.dumps(figures, indent=1) + "\n").encode()
-    for target, content in contents.items():
-        _write(target, content)
+    _write(contents)
     return figures
 
 
@@ -194,10 +193,13 @@ def _ms(answer: Answer, features: np.ndarray) -> float:
     return float(np.median(times)) * 1e3
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(contents: dict[Path, bytes]) -> None:
+    """Write files, after all their folders are there."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
+        for path in contents:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        for path, content in contents.items():
+            write_atomically(path, content)
     except OSError as error:
         raise ParameterError(f"{path} cannot be written: {error.strerror}. Choose another path.") from error
 

@@ -25,6 +25,7 @@ from ser.datasets.splits import Split, inner_split, speaker_folds
 from ser.inference import artifact
 from ser.inference.manifest import HEADS, SCHEMA
 from ser.inference.novelty import Novelty, fit_threshold
+from ser.inference.recognizer import Recognizer
 from ser.models.layers import with_scaler
 from ser.reporting.figures import write_figures
 from ser.reporting.model_card import write_card
@@ -40,6 +41,7 @@ from ser.training.cross_validation import (
     out_of_fold,
     tested,
 )
+from ser.training.enrolment import DRAWS, enrolment, voices
 from ser.training.ensemble import (
     OWN,
     EnsembleStudy,
@@ -47,7 +49,6 @@ from ser.training.ensemble import (
     fold_result,
     fold_results,
     head_scores,
-    own_voice_scores,
     prepare_ensemble,
     train_networks,
 )
@@ -96,7 +97,7 @@ def train(
     work = work_folder(name, clips, description, resume)
     study = prepare_ensemble(clips, ensemble, configs, work, progress, n_scored=n_scored)
     trained = _train(study, work, jobs, progress)
-    manifest = _manifest(trained, listings, name, description, progress)
+    manifest = _manifest(trained, listings, name, description)
     artifact.write(folder, lambda partial: _write_files(partial, trained, manifest, progress), force=force)
     shutil.rmtree(work)
     return folder
@@ -186,7 +187,7 @@ def _total_minutes(path: Path, minutes: float) -> float:
 # --- Scores ---
 
 
-def _scores(trained: TrainedModel, progress: bool) -> dict[str, Any]:
+def _scores(trained: TrainedModel) -> dict[str, Any]:
     study, folds = trained.study, trained.folds[0]
     data = study.first
     index, probabilities = out_of_fold(folds)
@@ -205,7 +206,6 @@ def _scores(trained: TrainedModel, progress: bool) -> dict[str, Any]:
         **head_scores(study, folds),
         **metrics.confidence_curves(confidence, right),
         "accuracy_at_half": metrics.accuracy_at_coverage(confidence, right, 0.5),
-        **own_voice_scores(study, folds, progress),
     }
 
 
@@ -221,7 +221,7 @@ def threshold(data: TrainingSet, folds: Sequence[FoldResult], temperature: float
 
 
 def _manifest(
-    trained: TrainedModel, listings: Sequence[CorpusClips], name: str, description: Mapping[str, Any], progress: bool
+    trained: TrainedModel, listings: Sequence[CorpusClips], name: str, description: Mapping[str, Any]
 ) -> dict[str, Any]:
     study, folds = trained.study, trained.folds[0]
     ensemble, data = study.ensemble, study.first
@@ -251,7 +251,7 @@ def _manifest(
             "minutes_a_fold": statistics.median(fold_minutes(study, fold.split) for fold in folds),
             "index_sha256": index_hash(study.clips),
         },
-        "metrics": _scores(trained, progress),
+        "metrics": _scores(trained),
         "versions": {"ser": ser.__version__, **{library: version(library) for library in LIBRARIES}},
     }
 
@@ -316,11 +316,26 @@ def _write_files(folder: Path, trained: TrainedModel, manifest: dict[str, Any], 
         export_onnx(fitted, path)
         _save_keras(fitted, path.with_suffix(".keras"))
     _save_golden(study, folder)
-    manifest = {**manifest, **_save_novelty(trained, folder / "novelty.npz", progress)}
+    manifest |= _save_novelty(trained, folder / "novelty.npz", progress)
+    manifest["metrics"] |= _enrolment_scores(study, folder, manifest, progress)
     (folder / "metrics.json").write_text(json.dumps(manifest["metrics"], indent=1) + "\n", encoding="utf-8")
     write_figures(folder / "figures", manifest, [fold.history for fold in trained.folds[0]])
     write_card(folder, manifest)
     return manifest
+
+
+def _enrolment_scores(study: EnsembleStudy, folder: Path, manifest: dict[str, Any], progress: bool) -> dict[str, Any]:
+    """Score the scored speakers with and without enrolment, by the stored fold graphs."""
+    from tqdm.auto import tqdm
+
+    if study.own is None:
+        return {}
+    folds = [(fold, Recognizer(artifact.Artifact(folder, manifest), fold)) for fold in manifest["folds"]]
+    recognizers = {speaker: recognizer for fold, recognizer in folds for speaker in fold["test"]}
+    clips = study.clips[: study.n_scored]
+    with tqdm(total=len(recognizers) * DRAWS, desc="Enrolment", unit="draw", disable=not progress) as bar:
+        answers = voices(clips, recognizers)
+        return {"calibrated": enrolment(clips, study.first.labels, *answers, on_draw=bar.update)}
 
 
 def export_onnx(fitted: Fitted, path: Path, *, half: bool = False) -> None:
