@@ -155,8 +155,9 @@ def _scored_on(artifact: Artifact, clips: Sequence[Clip]) -> bool:
     """Return whether the manifest's scores are of these clips: as many, with all recordings of its random split."""
     names = {f"{clip.speaker}/{Path(clip.path).stem}" for clip in clips}
     tested = artifact.manifest.get(RANDOM, {}).get("test", ())
-    n_clips = artifact.manifest["metrics"].get("folds", {}).get("clips")
-    return n_clips == len(clips) and bool(tested) and names.issuperset(tested)
+    n_scored = artifact.manifest["metrics"].get("folds", {}).get("clips")
+    n_clips = sum(clip.emotion in artifact.labels for clip in clips)
+    return n_scored == n_clips and bool(tested) and names.issuperset(tested)
 
 
 def _row(name: str, labels: Sequence[str], **measured: Any) -> dict[str, Any]:
