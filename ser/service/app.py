@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -56,23 +55,21 @@ with connect(f"ws://localhost:8000/stream?rate={rate}&channels={channels}") as s
 
 If the service has a key (`SER_API_KEY`), send it as `Authorization: Bearer KEY`.
 """
+FRAMEWORK_ERRORS = {
+    404: ("not_found", "No such address; /docs lists them."),
+    405: ("method", "This address does not accept this method; /docs lists its methods."),
+}
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Return the application, by default with the settings of the environment. Its model is `SER_MODEL` or the best."""
     service = Service(settings or Settings.from_environment())
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service.start()
-        yield
-        service.close()
-
     app = FastAPIOffline(
         title="ser",
         version=ser.__version__,
         description=f"{ABOUT}\n{NOTICE}\n",
-        lifespan=lifespan,
+        lifespan=service.running,
         redoc_url=None,
         static_url="/docs/files",  # our copy of the page's files; FastAPI links to another host
         swagger_ui_parameters={"validatorUrl": None},  # by default a third host, which would see our address
@@ -82,9 +79,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(routes.guarded, dependencies=key, responses=problems("key") if key else {})
     app.include_router(routes.public)
     app.include_router(stream.router)
-    app.add_exception_handler(SerError, _on_ser_error)
-    app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(RequestValidationError, _on_invalid)
+    for kind in (SerError, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, _on_error)
     if service.settings.origins:
         headers = ["Authorization", "Content-Type"]
         app.add_middleware(
@@ -94,24 +90,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-async def _on_ser_error(request: Request, error: Exception) -> Response:
+async def _on_error(request: Request, error: Exception) -> Response:
+    """Answer errors of ser and of the framework: invalid parameter, unknown address, another method, partial body."""
+    headers: Mapping[str, str] = {}
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        error = ServiceError("parameter", f"{'.'.join(map(str, first['loc']))}: {first['msg']}.")
+    elif isinstance(error, HTTPException):
+        headers = error.headers or {}
+        error = ServiceError(*FRAMEWORK_ERRORS.get(error.status_code, ("body", str(error.detail))))
     assert isinstance(error, SerError)
-    return error_response(ServiceError.of(error))
-
-
-async def _on_http_error(request: Request, error: Exception) -> Response:
-    """Answer errors of the framework: unknown address, another method, a body that ends too early."""
-    assert isinstance(error, HTTPException)
-    code, message = {
-        404: ("not_found", "No such address; /docs lists them."),
-        405: ("method", "This address does not accept this method; /docs lists its methods."),
-    }.get(error.status_code, ("body", str(error.detail)))
-    response = error_response(ServiceError(code, message))
-    response.headers.update(error.headers or {})
+    response = error_response(ServiceError.of(error))
+    response.headers.update(headers)
     return response
-
-
-async def _on_invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    return error_response(ServiceError("parameter", f"{'.'.join(map(str, first['loc']))}: {first['msg']}."))

@@ -14,22 +14,13 @@ from starlette.requests import ClientDisconnect, HTTPConnection
 from ser.inference.recognizer import Recognizer
 from ser.service.errors import ServiceError
 from ser.service.limits import Slot
-from ser.service.settings import Settings
 from ser.service.state import Service
 
 bearer = HTTPBearer(auto_error=False, description="The value of SER_API_KEY, if the service has a key.")
 
 
-def service_of(connection: HTTPConnection) -> Service:
-    return connection.app.state.service
-
-
-def client_of(connection: HTTPConnection) -> str:
-    return connection.client.host if connection.client else ""
-
-
 async def _service(connection: HTTPConnection) -> Service:
-    return service_of(connection)  # async, as FastAPI runs other dependencies in a thread, which takes milliseconds
+    return connection.app.state.service  # async, as FastAPI runs other dependencies in a thread: milliseconds
 
 
 ServiceIn = Annotated[Service, Depends(_service)]
@@ -38,14 +29,15 @@ ServiceIn = Annotated[Service, Depends(_service)]
 async def check_key(
     service: ServiceIn, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)] = None
 ) -> None:
-    require_key(service.settings, credentials.credentials if credentials else "")
-
-
-def require_key(settings: Settings, key: str) -> None:
-    """Raise `ServiceError` if the service has a key and this is another."""
-    if settings.key is not None and not hmac.compare_digest(key.encode(), settings.key.encode()):
+    """Raise `ServiceError` if the service has a key and the client sent another or none."""
+    key, sent = service.settings.key, credentials.credentials if credentials else ""
+    if key is not None and not hmac.compare_digest(sent.encode(), key.encode()):
         message = "Missing or invalid API key. Send the header 'Authorization: Bearer KEY'."
         raise ServiceError("key", message, close=True)
+
+
+def client_of(connection: HTTPConnection) -> str:
+    return connection.client.host if connection.client else ""
 
 
 async def _slot(request: Request, service: ServiceIn) -> AsyncIterator[Slot]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from types import TracebackType
 
 from ser.service.errors import ServiceError
 
@@ -24,7 +23,7 @@ class Limiter:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._requests: Counter[str] = Counter()
+        self._requests: Counter[str] = Counter()  # += and -= drop clients without any, else all would stay in memory
         self._bytes: Counter[str] = Counter()
 
     @property
@@ -37,19 +36,8 @@ class Limiter:
             raise _too_many(f"{self.limits.client_requests} requests")
         if self.is_full:
             raise _busy()
-        _add(self._requests, client, 1)
+        self._requests += Counter([client])
         return Slot(self, client)
-
-    def _reserve(self, client: str, n_bytes: int) -> None:
-        if self._bytes[client] + n_bytes > self.limits.client_bytes:
-            raise _too_many(f"{self.limits.client_bytes / 2**20:.0f} MB")
-        if self._bytes.total() + n_bytes > self.limits.held_bytes:
-            raise _busy()
-        _add(self._bytes, client, n_bytes)
-
-    def _release(self, client: str, n_requests: int, n_bytes: int) -> None:
-        _add(self._requests, client, -n_requests)
-        _add(self._bytes, client, -n_bytes)
 
 
 class Slot:
@@ -60,24 +48,24 @@ class Slot:
 
     def reserve(self, n_bytes: int) -> None:
         """Count so many more bytes. Raises `ServiceError` at a limit."""
-        self._limiter._reserve(self._client, n_bytes)
+        limits, held = self._limiter.limits, self._limiter._bytes
+        if held[self._client] + n_bytes > limits.client_bytes:
+            raise _too_many(f"{limits.client_bytes / 2**20:.0f} MB")
+        if held.total() + n_bytes > limits.held_bytes:
+            raise _busy()
+        held += Counter({self._client: n_bytes})
         self._n_bytes += n_bytes
 
     def release_bytes(self) -> None:
-        self._limiter._release(self._client, 0, self._n_bytes)
+        self._limiter._bytes -= Counter({self._client: self._n_bytes})
         self._n_bytes = 0
 
     def __enter__(self) -> Slot:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._limiter._release(self._client, 1, self._n_bytes)
-
-
-def _add(counter: Counter[str], client: str, change: int) -> None:
-    counter[client] += change
-    if not counter[client]:  # otherwise every address ever seen would stay in memory
-        del counter[client]
+    def __exit__(self, *_: object) -> None:
+        self.release_bytes()
+        self._limiter._requests -= Counter([self._client])
 
 
 def _too_many(amount: str) -> ServiceError:

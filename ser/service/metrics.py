@@ -1,12 +1,8 @@
-"""Metrics for Prometheus, summed over the worker processes that share the folder PROMETHEUS_MULTIPROC_DIR.
-
-`ser serve` sets the folder. It holds counts only.
-"""
+"""Metrics for Prometheus, summed over the workers that share the folder PROMETHEUS_MULTIPROC_DIR: counts only."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -24,6 +20,7 @@ from prometheus_client import (
 )
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 from ser.drift import bins, expected, stability_index
 from ser.timeline.segments import Timeline
@@ -75,63 +72,45 @@ def count_timeline(timeline: Timeline) -> None:
 
 def exposition(manifests: Iterable[dict[str, Any]]) -> bytes:
     """Return all metrics of all workers in Prometheus' text format, with the drift of the given models."""
-    registry = CollectorRegistry()
-    registry.register(_ScrapeCollector(list(manifests)))
-    return generate_latest(registry)
+    return generate_latest(_Metrics(manifests))
 
 
-class _ScrapeCollector:
-    """Collect stored metrics and the drift computed from them, for one scrape."""
+class _Metrics(Collector):
+    """The stored metrics and the drift computed from them, for one scrape."""
 
-    def __init__(self, manifests: list[dict[str, Any]]) -> None:
-        self._expected = {manifest["name"]: expected(manifest) for manifest in manifests}
+    def __init__(self, manifests: Iterable[dict[str, Any]]) -> None:
+        self._manifests = manifests
 
     def collect(self) -> Iterator[Metric]:
         stored = list(_stored())
         yield from stored
-        counts = _observed(stored)
+        counts: defaultdict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+        for sample in (sample for metric in stored for sample in metric.samples):
+            if sample.name == "ser_observed_total":
+                counts[sample.labels["model"], sample.labels["quantity"]][sample.labels["bin"]] = sample.value
         shares_family = GaugeMetricFamily("ser_expected_share", EXPECTED_HELP, labels=("model", "quantity", "bin"))
         drift_family = GaugeMetricFamily("ser_drift", DRIFT_HELP, labels=("model", "quantity"))
-        for model, quantities in self._expected.items():
-            for quantity, shares in quantities.items():
+        for manifest in self._manifests:
+            for quantity, shares in expected(manifest).items():
+                key = manifest["name"], quantity
                 for name, share in shares.items():
-                    shares_family.add_metric((model, quantity, name), share)
-                if (index := stability_index(shares, counts[model, quantity])) is not None:
-                    drift_family.add_metric((model, quantity), index)
+                    shares_family.add_metric((*key, name), share)
+                if (index := stability_index(shares, counts[key])) is not None:
+                    drift_family.add_metric(key, index)
         yield from (shares_family, drift_family)
 
 
 def _stored() -> Iterable[Metric]:
+    """Return the metrics of all workers; requests in progress of killed ones are dropped, their counts stay."""
     folder = os.environ.get(FOLDER_VARIABLE)
     if folder is None:
         return REGISTRY.collect()
-    _drop_dead_workers(Path(folder))
+    for path in Path(folder).glob("gauge_live*.db"):
+        pid = int(path.stem.rpartition("_")[2])
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            mark_process_dead(pid, folder)
+        except PermissionError:  # alive, of another user
+            continue
     return MultiProcessCollector(None, folder).collect()
-
-
-def _drop_dead_workers(folder: Path) -> None:
-    """Remove killed workers' requests in progress; their counts stay."""
-    for path in folder.glob("gauge_live*.db"):
-        pid = re.search(r"_(\d+)\.db$", path.name)
-        if pid and not _is_alive(int(pid[1])):
-            mark_process_dead(int(pid[1]), str(folder))
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _observed(metrics: Iterable[Metric]) -> defaultdict[tuple[str, str], dict[str, float]]:
-    """Return `ser_observed_total` as {(model, quantity): {bin: count}}."""
-    counts: defaultdict[tuple[str, str], dict[str, float]] = defaultdict(dict)
-    for metric in metrics:
-        for sample in metric.samples:
-            if sample.name == "ser_observed_total":
-                counts[sample.labels["model"], sample.labels["quantity"]][sample.labels["bin"]] = sample.value
-    return counts

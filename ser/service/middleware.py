@@ -61,8 +61,7 @@ class _Exchange:
         self.scope = {**scope, "root_path": root_path, "path": root_path + path}
         if self.method == "HEAD":  # answered as GET; the server drops the body
             self.scope["method"] = "GET"
-        self._send = send
-        self._closing = closing and self._is_http
+        self._send, self._closing = send, closing and self._is_http
         self.status = 0
         self._began = time.perf_counter()
 
@@ -76,7 +75,8 @@ class _Exchange:
             await self._fail(ServiceError("busy", "The service is stopping. Try again in a second."), receive)
             raise
         except Exception as error:
-            self._log_fault(error)
+            frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+            log.error("fault", extra={"fields": {"id": self.id, "kind": type(error).__name__, "place": frames}})
             message = f"The service failed on this request; its log has the details under the id {self.id}."
             await self._fail(ServiceError("internal", message), receive)
         finally:
@@ -96,10 +96,6 @@ class _Exchange:
         """Send an error, unless the response has begun or is a WebSocket's."""
         if not self.status and self._is_http:
             await error_response(error)(self.scope, receive, self.send)
-
-    def _log_fault(self, error: Exception) -> None:
-        frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-        log.error("fault", extra={"fields": {"id": self.id, "kind": type(error).__name__, "place": frames}})
 
     def _count(self) -> None:
         seconds = time.perf_counter() - self._began

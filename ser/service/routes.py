@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
 import ser
@@ -17,13 +17,16 @@ from ser.service.metrics import exposition
 from ser.service.schemas import Answer, Failed, Health, Model, TimelineAnswer, answer_dict, failed_dict, problems
 from ser.service.state import Service
 from ser.service.uploads import MAX_FILES, MAX_LONG_BYTES, Upload, read_recording, read_recordings
-from ser.timeline.formats import WRITERS, Writer, find_writer
-from ser.types import SerError
+from ser.timeline.formats import WRITERS
+from ser.types import SerError, lookup
 
 PROMETHEUS_TEXT = "text/plain; version=1.0.0; charset=utf-8"
 SOUND = {"type": "string", "format": "binary"}
 PROBLEMS = problems("body", "model", "slow", "too_large", "audio", "parameter", "too_many", "busy", "overdue")
-TEXTS = {writer.media_type: {"schema": {"type": "string"}} for name, writer in WRITERS.items() if name != "json"}
+TEXT = {"schema": {"type": "string"}}
+TEXTS = {writer.media_type: TEXT for name, writer in WRITERS.items() if name != "json"}
+FORMAT = Query(description="Format of the timeline.", examples=["srt"], json_schema_extra={"enum": list(WRITERS)})
+FormatIn = Annotated[str, FORMAT]
 
 guarded, public = APIRouter(), APIRouter()  # with the API key, if the service has one; without
 
@@ -73,27 +76,17 @@ async def batch(request: Request, service: ServiceIn, slot: SlotIn, model: Recog
     ```
     """
     recordings = await read_recordings(request, slot, service.settings.upload_s)
-
-    async def work() -> list[dict[str, Any]]:
-        return [await _answer_or_error(service, model, recording) for recording in recordings]
-
-    return JSONResponse(await unless_gone(request, work()))
+    return JSONResponse(await unless_gone(request, _answers(service, model, recordings)))
 
 
-async def _answer_or_error(service: Service, model: Recognizer, recording: Upload) -> dict[str, Any]:
-    try:
-        return answer_dict(await service.predict(model, recording))
-    except SerError as error:
-        return failed_dict(recording.name, ServiceError.of(error))
-
-
-async def _writer(
-    format: Annotated[
-        str,
-        Query(description="Format of the timeline.", examples=["srt"], json_schema_extra={"enum": list(WRITERS)}),
-    ] = "json",
-) -> Writer:
-    return find_writer(format)
+async def _answers(service: Service, model: Recognizer, recordings: list[Upload]) -> list[dict[str, Any]]:
+    answers = []
+    for recording in recordings:
+        try:
+            answers.append(answer_dict(await service.predict(model, recording)))
+        except SerError as error:
+            answers.append(failed_dict(recording.name, ServiceError.of(error)))
+    return answers
 
 
 @guarded.post(
@@ -103,11 +96,7 @@ async def _writer(
     openapi_extra=_body("file", SOUND, raw=True),
 )
 async def timeline(
-    request: Request,
-    service: ServiceIn,
-    slot: SlotIn,
-    model: RecognizerIn,
-    writer: Annotated[Writer, Depends(_writer)],
+    request: Request, service: ServiceIn, slot: SlotIn, model: RecognizerIn, format: FormatIn = "json"
 ) -> Response:
     """Segment one recording of up to four hours and 120 MB by emotion; it is sent as to `/predict`.
 
@@ -119,6 +108,7 @@ async def timeline(
     curl --data-binary @talk.flac -H "Content-Type: audio/flac" "http://localhost:8000/timeline?format=srt"
     ```
     """
+    writer = lookup(format, WRITERS, "format")
     recording = await read_recording(request, slot, service.settings.long_upload_s, MAX_LONG_BYTES)
     result = await unless_gone(request, service.timeline(model, recording))
     return Response(writer.write(result), media_type=writer.media_type)
@@ -181,11 +171,7 @@ def _health(status: str, service: Service) -> dict[str, Any]:
     return {"status": status, "version": ser.__version__, "model": service.default.name if service.default else None}
 
 
-@guarded.get(
-    "/metrics",
-    response_class=Response,
-    responses={200: {"content": {PROMETHEUS_TEXT: {"schema": {"type": "string"}}}}},
-)
+@guarded.get("/metrics", response_class=Response, responses={200: {"content": {PROMETHEUS_TEXT: TEXT}}})
 async def metrics(service: ServiceIn) -> Response:
     """Return metrics for Prometheus, summed over all worker processes.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -143,9 +144,8 @@ class Health(_Schema, json_schema_extra=_example({"status": "ready", "version": 
 
 def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
     """Return OpenAPI's responses for errors, by status."""
-    responses: dict[int | str, dict[str, Any]] = {}
+    meanings: defaultdict[int | str, list[str]] = defaultdict(list)
     for code in codes:
         status, meaning = CODES[code]
-        entry = responses.setdefault(status, {"model": Problem, "description": ""})
-        entry["description"] += f"{' ' if entry['description'] else ''}`{code}`: {meaning}"
-    return responses
+        meanings[status].append(f"`{code}`: {meaning}")
+    return {status: {"model": Problem, "description": " ".join(texts)} for status, texts in meanings.items()}

@@ -6,11 +6,10 @@ import errno
 import logging
 import os
 import re
-import shutil
 import socket
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import uvicorn
@@ -60,7 +59,7 @@ def serve(
     folder = find(model)
     verify(folder)
     os.environ["SER_MODEL"] = str(folder)  # read by the workers when they start
-    with bound_socket(host, port) as listening, _metrics_folder(workers):
+    with bound_socket(host, port) as listening, _metrics_folder() if workers > 1 else nullcontext():
         config = uvicorn.Config(
             "ser.api:create_app",
             factory=True,
@@ -114,20 +113,16 @@ def bound_socket(host: str, port: int) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def _metrics_folder(workers: int) -> Iterator[None]:
+def _metrics_folder() -> Iterator[None]:
     """Create the folder of the metrics of several workers, and remove it afterwards."""
-    if workers == 1:
-        yield
-        return
     try:
-        folder = tempfile.mkdtemp(prefix="ser-metrics-")
+        folder = TemporaryDirectory(prefix="ser-metrics-", ignore_cleanup_errors=True)
     except OSError as error:
         raise ParameterError(
             f"Several workers need a folder for their metrics: {error.strerror}. Set TMPDIR, or use --workers 1."
         ) from error
-    os.environ[FOLDER_VARIABLE] = folder
-    try:
-        yield
-    finally:
-        del os.environ[FOLDER_VARIABLE]
-        shutil.rmtree(folder, ignore_errors=True)
+    with folder as os.environ[FOLDER_VARIABLE]:
+        try:
+            yield
+        finally:
+            del os.environ[FOLDER_VARIABLE]

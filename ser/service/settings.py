@@ -7,8 +7,6 @@ import re
 from dataclasses import dataclass, field
 
 from ser.service.limits import Limits
-from ser.service.uploads import LONG_UPLOAD_S, UPLOAD_S
-from ser.service.workers import DEADLINE_S, LONG_DEADLINE_S
 from ser.types import ParameterError
 
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d+)?")
@@ -21,10 +19,10 @@ class Settings:
 
     key: str | None = None
     origins: tuple[str, ...] = ()  # of web pages that may call the service
-    deadline_s: float = DEADLINE_S
-    upload_s: float = UPLOAD_S
-    long_deadline_s: float = LONG_DEADLINE_S
-    long_upload_s: float = LONG_UPLOAD_S
+    deadline_s: float = 10.0
+    upload_s: float = 60.0
+    long_deadline_s: float = 600.0  # of a timeline
+    long_upload_s: float = 300.0
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from ser.inference.artifact import known
@@ -12,7 +14,7 @@ from ser.service.limits import Limiter
 from ser.service.metrics import count_prediction, count_timeline
 from ser.service.settings import Settings
 from ser.service.uploads import Upload
-from ser.service.workers import Workers
+from ser.service.workers import Workers, predict, timeline
 from ser.timeline.segments import Timeline
 from ser.types import Prediction
 
@@ -28,12 +30,13 @@ class Service:
         self.default: Recognizer | None = None
         self._models: dict[str, Recognizer] = {}
 
-    def start(self) -> None:
+    @asynccontextmanager
+    async def running(self, app: object) -> AsyncIterator[None]:
+        """Load the default model at the start; end the threads at the end."""
         tune_malloc()
         self.default = load()
         self._models[self.default.name] = self.default
-
-    def close(self) -> None:
+        yield
         self.workers.close()
         self.long.close()
 
@@ -56,12 +59,12 @@ class Service:
 
     async def predict(self, model: Recognizer, recording: Upload) -> Prediction:
         """Answer a recording and count the answer."""
-        prediction = await self.workers.predict(model, recording)
+        prediction = await self.workers.answer(predict, model, recording)
         count_prediction(prediction, model.artifact.manifest)
         return prediction
 
     async def timeline(self, model: Recognizer, recording: Upload) -> Timeline:
         """Compute the timeline of a recording and count its segments."""
-        timeline = await self.long.timeline(model, recording)
-        count_timeline(timeline)
-        return timeline
+        result = await self.long.answer(timeline, model, recording)
+        count_timeline(result)
+        return result

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
 from ser.inference.live import Stream
-from ser.service.dependencies import client_of, require_key, service_of
+from ser.service.dependencies import ServiceIn, bearer, check_key, client_of
 from ser.service.errors import ServiceError
 from ser.service.limits import Slot
 from ser.service.middleware import error_response
 from ser.service.schemas import answer_dict
 from ser.service.state import Service
 from ser.service.uploads import Upload
+from ser.service.workers import predict
 from ser.types import ParameterError, Prediction, SerError
 
 IDLE_S = 60.0  # without sound or an end
@@ -26,25 +28,24 @@ router = APIRouter()
 
 
 @router.websocket("/stream")
-async def stream(socket: WebSocket) -> None:
+async def stream(socket: WebSocket, service: ServiceIn) -> None:
     """Take 16-bit PCM at `rate` (Hz) with `channels`; send `{"t_s", ...answer}`; `{"end": true}` asks for the last."""
-    service = service_of(socket)
     try:
         _check_origin(socket, service.settings.origins)
-        require_key(service.settings, _bearer(socket))
+        await check_key(service, await bearer(socket))
         slot = service.limiter.enter(client_of(socket))
     except ServiceError as error:
         await socket.send_denial_response(error_response(error))
         return
-    with slot:
+    with slot, suppress(WebSocketDisconnect):
         await socket.accept()
         try:
             await _answer(socket, service, slot)
             await socket.close()
         except SerError as error:
-            await _close(socket, ServiceError.of(error))
-        except WebSocketDisconnect:
-            return
+            problem = ServiceError.of(error)
+            await socket.send_json(problem.to_dict())
+            await socket.close(POLICY_VIOLATION, problem.message.encode()[:REASON_BYTES].decode(errors="ignore"))
 
 
 async def _answer(socket: WebSocket, service: Service, slot: Slot) -> None:
@@ -53,7 +54,7 @@ async def _answer(socket: WebSocket, service: Service, slot: Slot) -> None:
     model = await service.recognizer(socket.query_params.get("model"))
     while (pcm := await _next_pcm(socket)) is not None:
         for t_s, wav in sound.add(pcm):
-            await _send(socket, t_s, await service.workers.predict(model, wav))
+            await _send(socket, t_s, await service.workers.answer(predict, model, wav))
         slot.release_bytes()
         slot.reserve(sound.held_bytes)
     t_s, wav = sound.whole()
@@ -87,14 +88,6 @@ async def _send(socket: WebSocket, t_s: float, prediction: Prediction) -> None:
     await socket.send_json({"t_s": t_s, **answer_dict(prediction)})
 
 
-async def _close(socket: WebSocket, error: ServiceError) -> None:
-    try:
-        await socket.send_json(error.to_dict())
-        await socket.close(POLICY_VIOLATION, error.message.encode()[:REASON_BYTES].decode(errors="ignore"))
-    except WebSocketDisconnect:
-        return
-
-
 def _number(socket: WebSocket, name: str, default: int) -> int:
     text = socket.query_params.get(name, str(default))
     if not (text.isascii() and text.isdecimal() and len(text) < 10):
@@ -102,17 +95,11 @@ def _number(socket: WebSocket, name: str, default: int) -> int:
     return int(text)
 
 
-def _bearer(socket: WebSocket) -> str:
-    scheme, _, key = socket.headers.get("authorization", "").partition(" ")
-    return key if scheme.lower() == "bearer" else ""
-
-
 def _check_origin(socket: WebSocket, origins: tuple[str, ...]) -> None:
     """Raise `ServiceError` for a page of another host, unless named: browsers open a WebSocket from any page."""
     origin = socket.headers.get("origin")
     if origin is None or origin in origins or "*" in origins:
         return
-    if origin.partition("://")[2] == socket.headers.get("host"):
-        return
-    message = "Pages of this origin may not open a stream. The operator can add it to SER_CORS_ORIGINS."
-    raise ServiceError("origin", message)
+    if origin.partition("://")[2] != socket.headers.get("host"):
+        message = "Pages of this origin may not open a stream. The operator can add it to SER_CORS_ORIGINS."
+        raise ServiceError("origin", message)

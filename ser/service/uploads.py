@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import PurePosixPath, PureWindowsPath
 from urllib.parse import unquote_to_bytes
 
@@ -18,8 +17,6 @@ from ser.audio.loading import MAX_BYTES
 from ser.service.errors import ServiceError
 from ser.service.limits import Slot
 
-UPLOAD_S = 60.0
-LONG_UPLOAD_S = 300.0  # of a recording for a timeline
 # Of one: an hour as WAV (16-bit mono at 16 kHz) or four as MP3 (64 kbit/s) are 110 MB; a client may hold 128 MB.
 MAX_LONG_BYTES = 120 * 2**20
 MAX_FILES = 100  # of a batch
@@ -36,20 +33,12 @@ class Upload(io.BytesIO):
         super().__init__(data)
         self.name = name
 
-    @property
-    def n_bytes(self) -> int:
-        return self.getbuffer().nbytes
 
-
-async def read_recording(
-    request: Request, slot: Slot, upload_s: float = UPLOAD_S, max_bytes: int = MAX_BYTES
-) -> Upload:
+async def read_recording(request: Request, slot: Slot, upload_s: float, max_bytes: int = MAX_BYTES) -> Upload:
     """Return the recording of a request: the part `file` of a multipart body, or the whole of any other body."""
     if not is_multipart(request):
         body = Upload(None)
-        async with _deadline(upload_s):
-            async for chunk in _chunks(request, slot, max_bytes):
-                body.write(chunk)
+        await _read_body(request, slot, max_bytes, upload_s, body.write)
         return body
     recordings = await _read_parts(request, slot, "file", max_bytes, max_bytes, upload_s)
     if len(recordings) > 1:
@@ -57,7 +46,7 @@ async def read_recording(
     return recordings[0]
 
 
-async def read_recordings(request: Request, slot: Slot, upload_s: float = UPLOAD_S) -> list[Upload]:
+async def read_recordings(request: Request, slot: Slot, upload_s: float) -> list[Upload]:
     """Return the parts `files` of a multipart body."""
     if not is_multipart(request):
         raise ServiceError("body", "A batch is a multipart/form-data body with one part 'files' for each recording.")
@@ -74,9 +63,7 @@ async def _read_parts(
     """Return the parts of one name, each of up to `max_bytes` and all together up to `max_total_bytes`."""
     try:
         parser = _PartParser(name, request.headers["content-type"])
-        async with _deadline(upload_s):
-            async for chunk in _chunks(request, slot, max_total_bytes + FRAMING_BYTES):
-                parser.write(chunk)
+        await _read_body(request, slot, max_total_bytes + FRAMING_BYTES, upload_s, parser.write)
     except FormParserError as error:
         message = f"The body is not the multipart/form-data that its header announces: {error}."
         raise ServiceError("body", message) from None
@@ -84,7 +71,7 @@ async def _read_parts(
         raise ServiceError("body", "The multipart body ends without its last boundary. Send all of it.")
     if not parser.uploads:
         raise ServiceError("body", f"The multipart body has no part {name!r}. Send the recording as {name!r}.")
-    if max(upload.n_bytes for upload in parser.uploads) > max_bytes:
+    if max(len(upload.getbuffer()) for upload in parser.uploads) > max_bytes:
         raise _too_large(max_bytes)
     return parser.uploads
 
@@ -142,31 +129,28 @@ def file_name(disposition: bytes) -> str | None:
     return PureWindowsPath(PurePosixPath(name).name).name or None
 
 
-async def _chunks(request: Request, slot: Slot, limit: int) -> AsyncIterator[bytes]:
-    """Yield the body. Raises `ServiceError` for its announced length before reading, and for its actual length."""
+async def _read_body(
+    request: Request, slot: Slot, limit: int, upload_s: float, write: Callable[[bytes], object]
+) -> None:
+    """Pass on the body. Raises `ServiceError` for its announced length before reading, for its actual one, and time."""
     length = request.headers.get("content-length", "")
-    announced = int(length) if length.isdecimal() else None
-    if announced is not None and announced > limit:
+    announced = int(length) if length.isdecimal() else 0
+    if announced > limit:
         # A client that is still sending when the connection closes misses the answer; closed only if far too large.
         raise _too_large(limit, close=announced > 4 * limit)
     n_bytes = 0
-    async for chunk in request.stream():
-        n_bytes += len(chunk)
-        if n_bytes > limit:
-            raise _too_large(limit, close=True)
-        slot.reserve(len(chunk))
-        yield chunk
+    try:
+        async with asyncio.timeout(upload_s):
+            async for chunk in request.stream():
+                n_bytes += len(chunk)
+                if n_bytes > limit:
+                    raise _too_large(limit, close=True)
+                slot.reserve(len(chunk))
+                write(chunk)
+    except TimeoutError:
+        raise ServiceError("slow", f"The body did not arrive within {upload_s:g} s.", close=True) from None
 
 
 def _too_large(limit: int, *, close: bool = False) -> ServiceError:
     advice = "Cut it, or store it as FLAC, OGG or M4A."
     return ServiceError("too_large", f"More than {limit // 2**20} MB, the most that is accepted. {advice}", close=close)
-
-
-@asynccontextmanager
-async def _deadline(upload_s: float) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(upload_s):
-            yield
-    except TimeoutError:
-        raise ServiceError("slow", f"The body did not arrive within {upload_s:g} s.", close=True) from None

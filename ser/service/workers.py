@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Event
-from typing import Any
+from typing import Any, TypeVar
 
 from ser.audio.loading import Source, load_waveform, source_name
 from ser.inference.recognizer import Recognizer
@@ -19,29 +19,21 @@ from ser.service.errors import ServiceError
 from ser.timeline.segments import Timeline
 from ser.types import Prediction
 
+T = TypeVar("T")
+
 THREADS = 2  # a long recording that is decoded leaves the other thread; more only wait for each other
-DEADLINE_S = 10.0
-LONG_DEADLINE_S = 600.0  # of a timeline
 
 
 class Workers:
     """A bounded thread pool. `deadline_s` counts from the call, including the wait for a thread."""
 
-    def __init__(self, deadline_s: float = DEADLINE_S, threads: int = THREADS) -> None:
+    def __init__(self, deadline_s: float, threads: int = THREADS) -> None:
         self.deadline_s = deadline_s
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="ser")
         self._closed = Event()
 
-    async def predict(self, recognizer: Recognizer, source: Source) -> Prediction:
-        """Return `recognizer.predict(source)`. Raises `ServiceError` at the deadline."""
-        return await self._within_deadline(predict, recognizer, source)
-
-    async def timeline(self, recognizer: Recognizer, source: Source) -> Timeline:
-        """Return `recognizer.timeline(source)`. Raises `ServiceError` at the deadline."""
-        return await self._within_deadline(timeline, recognizer, source)
-
-    async def _within_deadline(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Run a function whose last argument is a check, which it calls between blocks and which ends it."""
+    async def answer(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Run `predict` or `timeline` within the deadline: its check raises `ServiceError` after it."""
         cancelled = Event()
         due = time.monotonic() + self.deadline_s
 
@@ -54,7 +46,7 @@ class Workers:
         finally:
             cancelled.set()
 
-    async def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """Run a function in one of the threads."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
 

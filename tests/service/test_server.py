@@ -45,7 +45,7 @@ import ser
 from ser.audio.pcm import wav_header
 from ser.inference.artifact import ARTIFACTS
 from ser.service.server import MAX_MESSAGE_BYTES, bound_socket, netloc, serve
-from ser.service.uploads import UPLOAD_S
+from ser.service.settings import Settings
 from ser.types import ParameterError
 
 pytestmark = pytest.mark.service
@@ -96,7 +96,7 @@ def test_clients_that_stall_or_leave_delay_no_other(service):
             leaving.sendall(head + CLIP)
     began = time.monotonic()
     assert service.ask("POST", "/predict", CLIP, **SOUND)[0] == 200
-    assert time.monotonic() - began < UPLOAD_S / 2  # the time limit of the stalled ones
+    assert time.monotonic() - began < Settings.upload_s / 2  # the time limit of the stalled ones
     for connection in stalled:
         connection.close()
     assert wait_for(lambda: counted(service, "ser_in_hand") == 1)  # this request for /metrics

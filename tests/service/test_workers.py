@@ -49,9 +49,9 @@ def test_an_overdue_answer_frees_its_thread(recognizer):
         late, punctual = Workers(1e-4, threads=1), Workers(30, threads=1)
         late._pool, spare = punctual._pool, late._pool
         with pytest.raises(ServiceError, match=r"No answer within 0\.0001 s") as error:
-            await late.predict(recognizer, wav(voice(60.0)))
+            await late.answer(predict, recognizer, wav(voice(60.0)))
         assert (error.value.status, error.value.headers()["Retry-After"]) == (503, "5")
-        prediction = await punctual.predict(recognizer, wav(voice(2.0)))
+        prediction = await punctual.answer(predict, recognizer, wav(voice(2.0)))
         spare.shutdown()
         punctual.close()
         return prediction
@@ -63,10 +63,10 @@ def test_an_overdue_answer_frees_its_thread(recognizer):
 def test_a_cancelled_answer_frees_its_thread(recognizer):
     async def cancelled() -> float:
         workers = Workers(30, threads=1)
-        waiting = asyncio.ensure_future(workers.predict(recognizer, wav(voice(100.0))))
+        waiting = asyncio.ensure_future(workers.answer(predict, recognizer, wav(voice(100.0))))
         await asyncio.sleep(0.005)
         waiting.cancel()
-        prediction = await workers.predict(recognizer, wav(voice(1.0)))
+        prediction = await workers.answer(predict, recognizer, wav(voice(1.0)))
         workers.close()
         return prediction.duration_s
 
