@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from textwrap import indent
 
 from ser.types import EMOJI, Segment, Timeline, Word, lookup
 
@@ -26,12 +27,7 @@ class Writer:
 
 def write(timeline: Timeline, format: str) -> str:
     """Return the timeline in one of `WRITERS`, as text for a UTF-8 file; raises `ParameterError` for others."""
-    return find_writer(format).write(timeline)
-
-
-def find_writer(format: str) -> Writer:
-    """One of `WRITERS`; `ParameterError` for any other format lists the known ones."""
-    return lookup(format, WRITERS, "format")
+    return lookup(format, WRITERS, "format").write(timeline)
 
 
 def _json(timeline: Timeline) -> str:
@@ -54,17 +50,20 @@ def _csv(timeline: Timeline) -> str:
 
 def _srt(timeline: Timeline) -> str:
     cues = enumerate(timeline.segments, start=1)
-    return "\n".join(f"{number}\n{_clocks(segment, ',')}\n{_cue(segment)}\n" for number, segment in cues)
+    return "\n".join(f"{number}\n{_cue(segment, ',', segment.text)}\n" for number, segment in cues)
 
 
 def _vtt(timeline: Timeline) -> str:
-    cues = (f"\n{_clocks(segment, '.')}\n{html.escape(_cue(segment), quote=False)}\n" for segment in timeline.segments)
+    cues = (f"\n{_cue(segment, '.', html.escape(segment.text, quote=False))}\n" for segment in timeline.segments)
     return "WEBVTT\n" + "".join(cues)
 
 
 def _audacity(timeline: Timeline) -> str:
     """Write what Audacity's File > Import > Labels takes."""
-    lines = (f"{segment.start_s:.6f}\t{segment.end_s:.6f}\t{_line(segment)}\n" for segment in timeline.segments)
+    lines = []
+    for segment in timeline.segments:
+        label = ": ".join(filter(None, (_caption(segment), segment.text)))
+        lines.append(f"{segment.start_s:.6f}\t{segment.end_s:.6f}\t{label}\n")
     return "".join(lines)
 
 
@@ -81,31 +80,17 @@ def _textgrid(timeline: Timeline) -> str:
     }
     if timeline.text is not None:
         tiers["words"] = _apart(word for segment in timeline.segments for word in segment.words or ())
-    lines = [
-        'File type = "ooTextFile"',
-        'Object class = "TextGrid"',
-        "",
-        "xmin = 0",
-        f"xmax = {timeline.duration_s}",
-        "tiers? <exists>",
-        f"size = {len(tiers)}",
-        "item []:",
-    ]
+    bounds = f"xmin = 0\nxmax = {timeline.duration_s}\n"
+    text = f'File type = "ooTextFile"\nObject class = "TextGrid"\n\n{bounds}'
+    text += f"tiers? <exists>\nsize = {len(tiers)}\nitem []:\n"
     for number, (name, intervals) in enumerate(tiers.items(), start=1):
         filled = list(_filled(intervals, timeline.duration_s))
-        lines += [f"    item [{number}]:", *_tier(name, filled, timeline.duration_s)]
-    return "\n".join(lines) + "\n"
-
-
-def _tier(name: str, intervals: list[Interval], duration_s: float) -> Iterator[str]:
-    yield from (
-        f'        class = "IntervalTier"\n        name = "{name}"\n        xmin = 0',
-        f"        xmax = {duration_s}",
-    )
-    yield f"        intervals: size = {len(intervals)}"
-    for number, (start_s, end_s, text) in enumerate(intervals, start=1):
-        yield f"        intervals [{number}]:\n            xmin = {start_s}\n            xmax = {end_s}"
-        yield f'            text = "{text.replace(QUOTE, 2 * QUOTE)}"'
+        tier = f'class = "IntervalTier"\nname = "{name}"\n{bounds}intervals: size = {len(filled)}\n'
+        text += f"    item [{number}]:\n{indent(tier, 8 * ' ')}"
+        for rank, (start_s, end_s, label) in enumerate(filled, start=1):
+            interval = f'xmin = {start_s}\nxmax = {end_s}\ntext = "{label.replace(QUOTE, 2 * QUOTE)}"\n'
+            text += f"        intervals [{rank}]:\n{indent(interval, 12 * ' ')}"
+    return text
 
 
 def _filled(intervals: list[Interval], duration_s: float) -> Iterator[Interval]:
@@ -133,26 +118,14 @@ def _apart(words: Iterable[Word]) -> list[Interval]:
     return apart
 
 
-def caption(segment: Segment) -> str:
-    """Return emoji, label and confidence of a segment; with a question mark if it is uncertain."""
-    return f"{EMOJI[segment.label]} {_plain(segment)}"
-
-
-def _plain(segment: Segment) -> str:
+def _caption(segment: Segment) -> str:
     return f"{segment.label}{'?' if segment.uncertain else ''} {segment.confidence:.0%}"
 
 
-def _cue(segment: Segment) -> str:
-    """Return the caption and, on the next line, what was said."""
-    return f"{caption(segment)}\n{segment.text}".rstrip()
-
-
-def _line(segment: Segment) -> str:
-    return f"{_plain(segment)}: {segment.text}" if segment.text else _plain(segment)
-
-
-def _clocks(segment: Segment, point: str) -> str:
-    return f"{clock(segment.start_s, point)} --> {clock(segment.end_s, point)}"
+def _cue(segment: Segment, point: str, text: str) -> str:
+    """Return times, emoji and caption of a subtitle and, on the next line, what was said."""
+    times = f"{clock(segment.start_s, point)} --> {clock(segment.end_s, point)}"
+    return f"{times}\n{EMOJI[segment.label]} {_caption(segment)}\n{text}".rstrip()
 
 
 def clock(time_s: float, point: str = ".") -> str:

@@ -71,11 +71,15 @@ def timeline(
             segmenter.push(block)
             if progress is not None:
                 progress(segmenter.duration_s, recording.length_s)
-        segments = _with_doubts(segmenter.finish(), clipped=recording.clipped, cut_off=recording.cut_off)
+        segments = segmenter.finish()
+        if recording.clipped:
+            segments = [_doubted(segment, {"clipped"}) for segment in segments]
     duration_s, cut_off = segmenter.duration_s, recording.cut_off
     if not duration_s:
         raise AudioError(f"{recording.label}: too few samples to be sound. Record it again, for longer.")
-    return Timeline(source_name(source), duration_s, segments, recognizer.labels, recognizer.name, cut_off)
+    if segments and cut_off:
+        segments[-1] = _doubted(segments[-1], {"cut_off"})
+    return Timeline(source_name(source), duration_s, tuple(segments), recognizer.labels, recognizer.name, cut_off)
 
 
 def _cores() -> int:
@@ -170,9 +174,11 @@ def _segments(windows: list[_Window], recognizer: WindowRecognizer) -> Iterator[
     """Yield the segments of one utterance, which leave no gap."""
     rate, labels = recognizer.sample_rate, recognizer.labels
     predictions = [window.prediction.result() for window in windows]
-    edges = _edges(windows[0].start, windows[-1].end, round(HOP_S * rate))
+    hop, start, end = round(HOP_S * rate), windows[0].start, windows[-1].end
+    edges = np.array([*range(start, max(start, end - hop) + 1, hop), end])  # of cells; the last takes the remainder
     over = _over(windows, (edges[:-1] + edges[1:]) / 2)
-    logs = _log(np.array([[prediction.probabilities[label] for label in labels] for prediction in predictions]))
+    shares = np.array([[prediction.probabilities[label] for label in labels] for prediction in predictions])
+    logs = np.log(np.maximum(shares, np.finfo(float).tiny))
     cells = np.array([logs[window].mean(axis=0) for window in over])
     for first, last in _runs(cells, np.diff(edges)):
         probabilities = softmax(np.average(cells[first:last], axis=0, weights=np.diff(edges[first : last + 1])))
@@ -184,21 +190,11 @@ def _segments(windows: list[_Window], recognizer: WindowRecognizer) -> Iterator[
         )
 
 
-def _edges(start: int, end: int, length: int) -> np.ndarray:
-    """Return the edges of the cells of an utterance, in samples; the last cell takes the remainder."""
-    n_cells = max(1, (end - start) // length)
-    return np.array([*range(start, start + n_cells * length, length), end])
-
-
 def _over(windows: list[_Window], middles: np.ndarray) -> list[slice]:
     """Return for each cell the windows that hold its middle, at least one."""
     first = np.searchsorted([window.end for window in windows], middles, side="right")
     last = np.searchsorted([window.start for window in windows], middles, side="right")
     return [slice(int(i), int(j)) for i, j in zip(first, last, strict=True)]
-
-
-def _log(probabilities: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(probabilities, np.finfo(float).tiny))
 
 
 def _runs(cells: np.ndarray, lengths: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -242,19 +238,9 @@ def _segment(
     reasons = {reason for reason, count in counts.items() if 2 * count > len(predictions)}
     if probabilities[label] < sure_from:
         reasons.add("close_call")
-    return Segment(*times_s, label, probabilities, _ordered(reasons))
+    return _doubted(Segment(*times_s, label, probabilities), reasons)
 
 
-def _with_doubts(segments: list[Segment], *, clipped: bool, cut_off: bool) -> tuple[Segment, ...]:
-    """Add `clipped` to all segments of a clipped recording, and `cut_off` to the last one before a damage."""
-    more = [{"clipped"} if clipped else set() for _ in segments]
-    if segments and cut_off:
-        more[-1].add("cut_off")
-    return tuple(
-        replace(segment, reasons=_ordered({*segment.reasons, *reasons}))
-        for segment, reasons in zip(segments, more, strict=True)
-    )
-
-
-def _ordered(reasons: set[str]) -> tuple[str, ...]:
-    return tuple(reason for reason in REASONS if reason in reasons)
+def _doubted(segment: Segment, reasons: set[str]) -> Segment:
+    """Add reasons for doubt to a segment, in the order of `REASONS`."""
+    return replace(segment, reasons=tuple(reason for reason in REASONS if reason in {*segment.reasons, *reasons}))

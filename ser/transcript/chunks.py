@@ -63,7 +63,7 @@ class _Chunker:
     def _add(self, spans: Iterable[Span]) -> Iterator[Chunk]:
         for span in spans:
             start = max(span.start, self._done)
-            if self._open and not self._fits(start, span.end):
+            if self._open and (start - self._open[-1][1] > self._pause or span.end - self._open[0][0] > self._longest):
                 yield from self._flush()
             while span.end - start > self._longest:
                 cut = self._quietest(start)
@@ -72,10 +72,6 @@ class _Chunker:
                 start = cut
             if span.over:
                 self._open.append((start, span.end))
-
-    def _fits(self, start: int, end: int) -> bool:
-        """Return whether an utterance fits into the chunk of those before it."""
-        return start - self._open[-1][1] <= self._pause and end - self._open[0][0] <= self._longest
 
     def _flush(self) -> Iterator[Chunk]:
         if self._open:

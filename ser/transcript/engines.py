@@ -47,7 +47,13 @@ class Whisper:
     pause_s = 2.0  # in longer silence Whisper tends to invent words
 
     def __init__(self, folder: str | os.PathLike[str] | None = None, language: str | None = None) -> None:
-        self._model = _open_whisper(_speech_model(folder))
+        path = _speech_model(folder)
+        with needs("transcribe", "Transcription"):
+            from faster_whisper import WhisperModel
+        try:
+            self._model: Any = WhisperModel(str(path), device="cpu", compute_type="auto", local_files_only=True)
+        except Exception as error:  # CTranslate2 and tokenizers raise any kind, even a bare Exception
+            raise ArtifactError(f"{path}: this speech model cannot be loaded ({error}). Download it again.") from error
         self._language = language
         if language is not None:
             check_known(language, self._model.supported_languages, "language of this speech model")
@@ -60,9 +66,12 @@ class Whisper:
             condition_on_previous_text=False,  # else a mistake is repeated until the end
             word_timestamps=True,
         )
-        words = (word for segment in segments for word in segment.words or ())
-        named = [_word(word.word, float(word.start), float(word.end)) for word in words if word.word.strip()]
-        return named, str(info.language)
+        timed = (word for segment in segments for word in segment.words or () if word.word.strip())
+        words = [
+            Word(" ".join(word.word.split()), float(word.start), float(word.end), joined=not word.word[0].isspace())
+            for word in timed
+        ]
+        return words, str(info.language)
 
 
 class Google:
@@ -97,8 +106,10 @@ class Google:
         self._key = key or os.environ.get("SER_GOOGLE_KEY") or None
 
     def transcribe(self, samples: np.ndarray, language: str | None) -> tuple[list[Word], str]:
-        text = self._request((np.clip(samples, -1, 1) * 32_767).astype("<i2").tobytes())
-        return _spread(text.split(), len(samples) / RATE), self._language
+        words = self._request((np.clip(samples, -1, 1) * 32_767).astype("<i2").tobytes()).split()
+        edges = np.cumsum([0, *(len(word) + 1 for word in words)])  # in letters
+        times = (edges / max(edges[-1], 1) * (len(samples) / RATE)).tolist()
+        return list(map(Word, words, times, times[1:])), self._language
 
     def _request(self, pcm: bytes) -> str:
         """Return Google's transcript of 16-bit samples; empty if it recognises no words."""
@@ -121,20 +132,6 @@ class Google:
             ) from error
 
 
-def _spread(words: list[str], length_s: float) -> list[Word]:
-    """Spread words over the length of their utterance, in proportion to their letters."""
-    edges = np.cumsum([0, *(len(word) + 1 for word in words)])
-    times = (edges / max(edges[-1], 1) * length_s).tolist()
-    return [Word(word, start, end) for word, start, end in zip(words, times, times[1:], strict=False)]
-
-
-def _word(text: str, start_s: float, end_s: float) -> Word:
-    return Word(" ".join(text.split()), start_s, end_s, joined=not text[0].isspace())
-
-
-# --- The model's folder ---
-
-
 def _speech_model(folder: str | os.PathLike[str] | None) -> Path:
     """Return the model's folder after checking its files."""
     name = folder or os.environ.get("SER_SPEECH_MODEL")
@@ -152,12 +149,3 @@ def _speech_model(folder: str | os.PathLike[str] | None) -> Path:
             f"{path} is not a faster-whisper model: {', '.join(missing)} missing. Download one: `{DOWNLOAD}`."
         )
     return path
-
-
-def _open_whisper(folder: Path) -> Any:
-    with needs("transcribe", "Transcription"):
-        from faster_whisper import WhisperModel
-    try:
-        return WhisperModel(str(folder), device="cpu", compute_type="auto", local_files_only=True)
-    except Exception as error:  # CTranslate2 and tokenizers raise any kind, even a bare Exception
-        raise ArtifactError(f"{folder}: this speech model cannot be loaded ({error}). Download it again.") from error
