@@ -12,28 +12,18 @@ from ser.datasets.readers import (
     CorpusFiles,
     Reader,
     Record,
-    by_name,
     canonical_emotion,
-    parse_emodb,
-    parse_emovo,
-    parse_ravdess,
-    parse_savee,
-    parse_tess,
     read_cremad,
+    read_emodb,
+    read_emovo,
     read_folder,
     read_nemo,
+    read_ravdess,
+    read_savee,
     read_table,
+    read_tess,
 )
 from ser.types import EMOTIONS, Clip, ParameterError, lookup
-
-
-@dataclass(frozen=True)
-class Archive:
-    """A published archive and its published checksum, in pooch's form (`md5:...`)."""
-
-    base_url: str
-    file: str
-    known_hash: str
 
 
 @dataclass(frozen=True)
@@ -41,18 +31,19 @@ class Corpus:
     """A corpus: its reader, licence, language, source and usual folder names (lower-case letters and digits only).
 
     `looks_like` names an example file. `named`: a file's name identifies the recording, so that a second file of that
-    name is a copy.
+    name is a copy. `archive` is the file published at `source`, `known_hash` its checksum in pooch's form (`md5:...`).
     """
 
     name: str
     reader: Reader
     looks_like: str
-    licence: str
-    folders: tuple[str, ...] = ()
+    licence: str = "As its owner says."
+    folders: tuple[str, ...] = ()  # besides its name
     language: str | None = None
     source: str = ""
     named: bool = True
-    archive: Archive | None = None
+    archive: str = ""
+    known_hash: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,19 +72,11 @@ class CorpusClips:
     def summary(self) -> str:
         """Counts of the clips read and of the files left out, in one sentence."""
         emotions = {clip.emotion for clip in self.clips}
-        left = [f"{count} {label}" for label, count in self.excluded.items()]
-        left += [f"{count} {what}" for count, what in self._left_out() if count]
+        others = f"other sound files ({', '.join(self.skipped[:3])})"
+        counts = {"copies": self.copies, "songs": self.songs, "absent": len(self.missing), others: len(self.skipped)}
+        left = ", ".join(f"{count} {what}" for what, count in (self.excluded | counts).items() if count)
         taken = f"{self.corpus}: {len(self.clips)} clips, {len(self.speakers)} speakers, {len(emotions)} emotions"
-        return f"{taken}; left out: {', '.join(left)}" if left else taken
-
-    def _left_out(self) -> list[tuple[int, str]]:
-        skipped = f"other sound files ({', '.join(self.skipped[:3])})"
-        return [
-            (self.copies, "copies"),
-            (self.songs, "songs"),
-            (len(self.missing), "absent"),
-            (len(self.skipped), skipped),
-        ]
+        return f"{taken}; left out: {left}" if left else taken
 
 
 CORPORA = {
@@ -101,52 +84,49 @@ CORPORA = {
     for corpus in (
         Corpus(
             "ravdess",
-            by_name(parse_ravdess),
+            read_ravdess,
             "03-01-05-01-02-01-12.wav",
             "CC BY-NC-SA 4.0. Livingstone SR, Russo FA (2018), PLoS ONE 13(5): e0196391.",
-            ("ravdess", "ravdessemotionalspeechaudio"),
+            ("ravdessemotionalspeechaudio",),
             "en",
             "https://zenodo.org/records/1188976",
-            archive=Archive(
-                "https://zenodo.org/records/1188976/files/",
-                "Audio_Speech_Actors_01-24.zip",
-                "md5:bc696df654c87fed845eb13823edef8a",
-            ),
+            archive="Audio_Speech_Actors_01-24.zip",
+            known_hash="md5:bc696df654c87fed845eb13823edef8a",
         ),
         Corpus(
             "nemo",
             read_nemo,
             "data.tsv and samples/KS0_anger_1.wav",
             "CC BY-NC-SA 4.0. Christop I (2024), nEMO: Dataset of Emotional Speech in Polish.",
-            ("nemo", "nemomain"),
+            ("nemomain",),
             "pl",
             "https://github.com/amu-cai/nEMO",
         ),
         Corpus(
             "tess",
-            by_name(parse_tess),
+            read_tess,
             "OAF_back_angry.wav",
             "CC BY-NC-ND 4.0. Pichora-Fuller MK, Dupuis K (2020), Toronto emotional speech set (TESS).",
-            ("tess", "tesstorontoemotionalspeechsetdata", "torontoemotionalspeechsettess"),
+            ("tesstorontoemotionalspeechsetdata", "torontoemotionalspeechsettess"),
             "en",
             "https://doi.org/10.5683/SP2/E8H2MF",
         ),
         Corpus(
             "emodb",
-            by_name(parse_emodb),
+            read_emodb,
             "03a01Fa.wav",
             "Free for research. Burkhardt F et al. (2005), A Database of German Emotional Speech, Interspeech.",
-            ("emodb", "berlin", "berlindatabaseofemotionalspeechemodb"),
+            ("berlin", "berlindatabaseofemotionalspeechemodb"),
             "de",
             "http://emodb.bilderbar.info",
         ),
         Corpus(
             "savee",
-            by_name(parse_savee),
+            read_savee,
             "DC_a01.wav or DC/a01.wav",
             "For research, on registration. Haq S, Jackson PJB (2009), Speaker-dependent audio-visual emotion "
             "recognition, AVSP.",
-            ("savee", "saveedatabase", "surreyaudiovisualexpressedemotionsavee"),
+            ("saveedatabase", "surreyaudiovisualexpressedemotionsavee"),
             "en",
             "http://kahlan.eps.surrey.ac.uk/savee/",
         ),
@@ -155,36 +135,22 @@ CORPORA = {
             read_cremad,
             "1001_DFA_ANG_XX.wav",
             "Open Database License. Cao H et al. (2014), IEEE Transactions on Affective Computing 5(4): 377-390.",
-            ("cremad", "crema", "cremadmaster"),
+            ("crema", "cremadmaster"),
             "en",
             "https://github.com/CheyneyComputerScience/CREMA-D",
         ),
         Corpus(
             "emovo",
-            by_name(parse_emovo),
+            read_emovo,
             "dis-f1-b1.wav",
             "Free for non-commercial use. Costantini G et al. (2014), EMOVO Corpus: an Italian Emotional Speech "
             "Database, LREC.",
-            ("emovo", "emovocorpus"),
+            ("emovocorpus",),
             "it",
             "http://voice.fub.it/activities/corpora/emovo/index.html",
         ),
-        Corpus(
-            "folder",
-            read_folder,
-            "happy/anna/1.wav or anna/happy/1.wav",
-            "As its owner says.",
-            ("folder",),
-            named=False,
-        ),
-        Corpus(
-            "table",
-            read_table,
-            "the files listed in table.tsv or table.csv",
-            "As its owner says.",
-            ("table",),
-            named=False,
-        ),
+        Corpus("folder", read_folder, "happy/anna/1.wav or anna/happy/1.wav", named=False),
+        Corpus("table", read_table, "the files listed in table.tsv or table.csv", named=False),
     )
 }
 
@@ -203,14 +169,18 @@ def load_corpus(name: str, folder: str | Path, *, keep_copies: bool = False, son
     """
     corpus = find_corpus(name)
     root = _root(corpus, Path(folder).expanduser())
-    paths = list(sound_files(root))
+    paths = list(sound_files(root)) if root.is_dir() else []
     if not paths:
         raise _no_clips(corpus, root, paths)
     files = corpus.reader(root, paths)
-    records = _without_songs(files.records, songs)
-    every = sorted((_clip(corpus, record) for record in records), key=_sort_key)
-    kept = every if keep_copies else _without_copies(every)
-    clips, excluded = _within_vocabulary(kept)
+    speech = [record for record in files.records if not record.song]
+    records = speech if speech and not songs else files.records
+    every = sorted((_clip(corpus, record) for record in records), key=_sort_key, reverse=True)
+    # Of several files of a recording the first in order is kept.
+    kept = every if keep_copies else list({recording_id(clip): clip for clip in every}.values())
+    kept.sort(key=_sort_key)
+    clips = [clip for clip in kept if clip.emotion in EMOTIONS]
+    excluded = dict(sorted(Counter(clip.emotion for clip in kept if clip.emotion not in EMOTIONS).items()))
     if not clips:
         raise _no_clips(corpus, root, paths, files, excluded)
     _check_classes(corpus, root, clips)
@@ -234,19 +204,13 @@ def recording_id(clip: Clip) -> str:
 
 def _root(corpus: Corpus, folder: Path) -> Path:
     """Return the corpus' folder: a sub-folder with its usual name if there is one, else `folder` itself."""
-    if not folder.is_dir():
-        raise _no_clips(corpus, folder, [])
-    usual = {_plain(entry.name): entry for entry in sorted(folder.iterdir(), reverse=True) if entry.is_dir()}
-    return next((usual[name] for name in corpus.folders if name in usual), folder)
+    entries = sorted(folder.iterdir(), reverse=True) if folder.is_dir() else []
+    usual = {_plain(entry.name): entry for entry in entries if entry.is_dir()}
+    return next((usual[name] for name in (corpus.name, *corpus.folders) if name in usual), folder)
 
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-def _without_songs(records: list[Record], songs: bool) -> list[Record]:
-    speech = [record for record in records if not record.song]
-    return speech if speech and not songs else records
 
 
 def _clip(corpus: Corpus, record: Record) -> Clip:
@@ -262,19 +226,6 @@ def _sort_key(clip: Clip) -> tuple:
     return clip.speaker, path.name, len(path.parts), clip.path
 
 
-def _without_copies(clips: list[Clip]) -> list[Clip]:
-    """Keep the first file of every recording."""
-    first: dict[str, Clip] = {}
-    for clip in clips:
-        first.setdefault(recording_id(clip), clip)
-    return list(first.values())
-
-
-def _within_vocabulary(clips: list[Clip]) -> tuple[list[Clip], dict[str, int]]:
-    excluded = Counter(clip.emotion for clip in clips if clip.emotion not in EMOTIONS)
-    return [clip for clip in clips if clip.emotion in EMOTIONS], dict(sorted(excluded.items()))
-
-
 def _check_classes(corpus: Corpus, root: Path, clips: list[Clip]) -> None:
     emotions = {clip.emotion for clip in clips}
     if len(emotions) < 2:
@@ -287,7 +238,6 @@ def _check_classes(corpus: Corpus, root: Path, clips: list[Clip]) -> None:
 def _no_clips(
     corpus: Corpus, folder: Path, paths: list[Path], files: CorpusFiles | None = None, excluded: dict | None = None
 ) -> ParameterError:
-    """Return the error for a folder without a usable clip: what was expected, what is there, what to do."""
     if not folder.is_dir():
         content = "a file, not a folder" if folder.exists() else "no such folder"
     elif excluded:
@@ -299,10 +249,9 @@ def _no_clips(
     else:
         names = [entry.name for entry in sorted(folder.iterdir())[:5]]
         content = f"no sound file, only {', '.join(names)}" if names else "an empty folder"
-    usual = f" or its sub-folder {corpus.folders[0]!r}" if corpus.folders else ""
-    advice = f" Fetch it with: ser download {corpus.name}." if corpus.archive else ""
-    source = f" It is published at {corpus.source}." if corpus.source and not corpus.archive else ""
+    source = f" It is published at {corpus.source}." if corpus.source else ""
+    advice = f" Fetch it with: ser download {corpus.name}." if corpus.archive else source
     return ParameterError(
-        f"No {corpus.name} recordings in {folder}{usual}: looked for {corpus.looks_like} "
-        f"(any audio file type), found {content}.{advice}{source}"
+        f"No {corpus.name} recordings in {folder} or its sub-folder {corpus.name!r}: looked for {corpus.looks_like} "
+        f"(any audio file type), found {content}.{advice}"
     )

@@ -6,7 +6,7 @@ import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
-from ser.datasets.corpora import CORPORA, Archive, find_corpus
+from ser.datasets.corpora import CORPORA, Corpus, find_corpus
 from ser.types import ParameterError
 
 CHUNK_BYTES = 1 << 18
@@ -24,39 +24,41 @@ def download(
 ) -> Path:
     """Download a corpus into `folder/name` and return that folder; `load_corpus` takes it or its parent.
 
-    The archive is compared with the published checksum (`md5:...` or `sha256:...`) and unpacked atomically. An existing
-    corpus is left alone; an archive that is already in `folder`, e.g. fetched with a browser, is verified and used.
-    `base_url` and `known_hash` select another server or archive. The `ParameterError` says what to do by hand.
+    The archive is compared with its checksum (`md5:...` or `sha256:...`) and unpacked atomically. An existing corpus is
+    left alone; an archive that is already in `folder`, e.g. fetched with a browser, is verified and used. `base_url`
+    and `known_hash` select another server or archive. The `ParameterError` says what to do by hand.
     """
-    archive = find_corpus(name).archive
+    corpus = find_corpus(name)
     target = Path(folder).expanduser() / name
-    if archive is None:
-        raise ParameterError(_by_hand(name, target))
+    if not corpus.archive:
+        raise ParameterError(_by_hand(corpus, target))
     try:
-        if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            return _present(name, target)
+        if target.exists() and not target.is_dir():
+            message = f"{target} is a file; the {name} folder needs this path. Move it away and run this again."
+            raise ParameterError(message)
+        if target.exists() and any(target.iterdir()):
+            return target
     except OSError as error:
         raise ParameterError(f"{target} cannot be read ({error.strerror}). Name another folder with --to.") from error
-    wanted = Archive(base_url or archive.base_url, archive.file, known_hash or archive.known_hash)
-    was_there = (target.parent / archive.file).exists()
-    packed = _fetch(wanted, target, retries, progress)
+    was_there = (target.parent / corpus.archive).exists()
+    url = f"{(base_url or f'{corpus.source}/files').rstrip('/')}/{corpus.archive}"
+    packed = _fetch(url, known_hash or corpus.known_hash, target, retries, progress)
     _unpack(packed, target)
     if not was_there:
         packed.unlink()
     return target
 
 
-def _fetch(wanted: Archive, target: Path, retries: int, progress: bool) -> Path:
+def _fetch(url: str, known_hash: str, target: Path, retries: int, progress: bool) -> Path:
     """Download the archive next to `target` and verify it; pooch deletes an incomplete or wrong one."""
     import pooch
 
-    base_url = wanted.base_url.rstrip("/") + "/"
-    url = base_url + wanted.file
-    store = pooch.create(target.parent, base_url, registry={wanted.file: wanted.known_hash}, retry_if_failed=retries)
+    base_url, _, file = url.rpartition("/")
+    store = pooch.create(target.parent, f"{base_url}/", registry={file: known_hash}, retry_if_failed=retries)
     downloader = pooch.HTTPDownloader(progressbar=progress, chunk_size=CHUNK_BYTES, timeout=TIMEOUT_S)
     by_hand = f"Fetch {url} with a browser, put it into {target.parent} and run this again, or unpack it to {target}."
     try:
-        return Path(store.fetch(wanted.file, downloader=downloader))
+        return Path(store.fetch(file, downloader=downloader))
     except OSError as error:  # requests' errors are among them
         raise ParameterError(f"{url} could not be downloaded: {error}. {by_hand}") from error
     except ValueError as error:  # the checksum, by pooch
@@ -72,9 +74,8 @@ def _unpack(packed: Path, target: Path) -> None:
                 _check_members(packed, archive.namelist())
                 archive.extractall(unpacked)
         except (zipfile.BadZipFile, OSError) as error:
-            raise ParameterError(
-                f"{packed} could not be unpacked to {target}: {error}. Nothing was left there."
-            ) from error
+            message = f"{packed} could not be unpacked to {target}: {error}. Nothing was left there."
+            raise ParameterError(message) from error
         if target.exists():
             target.rmdir()
         unpacked.rename(target)
@@ -87,14 +88,9 @@ def _check_members(packed: Path, names: list[str]) -> None:
             raise ParameterError(f"{packed} holds {name!r}, which is outside the target folder; nothing was unpacked.")
 
 
-def _present(name: str, target: Path) -> Path:
-    if not target.is_dir():
-        raise ParameterError(f"{target} is a file; the {name} folder needs this path. Move it away and run this again.")
-    return target
-
-
-def _by_hand(name: str, target: Path) -> str:
-    archived = ", ".join(corpus.name for corpus in CORPORA.values() if corpus.archive)
-    source = CORPORA[name].source
-    advice = f"It is published at {source}; unpack it to {target}. " if source else "These recordings are your own. "
-    return f"There is no archive of {name} with a published checksum to fetch. {advice}ser can download: {archived}."
+def _by_hand(corpus: Corpus, target: Path) -> str:
+    archived = ", ".join(other.name for other in CORPORA.values() if other.archive)
+    published = f"It is published at {corpus.source}; unpack it to {target}."
+    advice = published if corpus.source else "These recordings are your own."
+    refused = f"There is no archive of {corpus.name} with a published checksum to fetch."
+    return f"{refused} {advice} ser can download: {archived}."

@@ -30,46 +30,16 @@ SYNONYMS = {
 }
 CANONICAL = {word: emotion for emotion in EMOTIONS for word in SYNONYMS[emotion].split()}
 
-RAVDESS_NAME = re.compile(r"03-(01|02)-(0[1-8])-(0[12])-(0[12])-(\d\d)-(\d\d)")
+# Codes in file names, in lower case.
 RAVDESS_STATEMENTS = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
-EMODB_NAME = re.compile(r"(\d\d)([AB]\d\d)([WLEAFTN])[A-Z]?", re.IGNORECASE)
-EMODB_LETTERS = {
-    "W": "anger",
-    "L": "boredom",
-    "E": "disgust",
-    "A": "fear",
-    "F": "happiness",
-    "T": "sadness",
-    "N": "neutral",
-}
+EMODB = {"w": "anger", "l": "boredom", "e": "disgust", "a": "fear", "f": "happiness", "t": "sadness", "n": "neutral"}
 EMODB_SEX = {number: "male" if number in {3, 10, 11, 12, 15} else "female" for number in (3, *range(8, 17))}
-TESS_NAME = re.compile(r"(OAF?|YAF)_([^_]+)_(.+)", re.IGNORECASE)
-SAVEE_NAME = re.compile(r"(?:(DC|JE|JK|KL)_)?(sa|su|[adfhn])(\d\d)", re.IGNORECASE)
-SAVEE_CODES = {
-    "a": "anger",
-    "d": "disgust",
-    "f": "fear",
-    "h": "happiness",
-    "n": "neutral",
-    "sa": "sadness",
-    "su": "surprise",
-}
-CREMAD_NAME = re.compile(r"(\d{4})_([A-Z]{3})_([A-Z]{3})_([A-Z]{1,2})", re.IGNORECASE)
-EMOVO_NAME = re.compile(r"(dis|gio|neu|pau|rab|sor|tri)-([fm])(\d)-(.+)", re.IGNORECASE)
-EMOVO_CODES = {
-    "dis": "disgust",
-    "gio": "happiness",
-    "neu": "neutral",
-    "pau": "fear",
-    "rab": "anger",
-    "sor": "surprise",
-    "tri": "sadness",
-}
+SAVEE = {"a": "anger", "d": "disgust", "f": "fear", "h": "happiness", "n": "neutral", "sa": "sadness", "su": "surprise"}
+EMOVO = {"gio": "happiness", "pau": "fear", "rab": "anger", "sor": "surprise", "tri": "sadness"}
 
 SEXES = {"m": "male", "male": "male", "man": "male", "f": "female", "female": "female", "woman": "female"}
-INTENSITIES = dict.fromkeys(("normal", "low", "lo", "weak", "medium", "md"), "normal") | dict.fromkeys(
-    ("strong", "high", "hi"), "strong"
-)
+INTENSITIES = dict.fromkeys(("normal", "low", "lo", "weak", "medium", "md"), "normal")
+INTENSITIES |= dict.fromkeys(("strong", "high", "hi"), "strong")
 TABLE_COLUMNS = ("path", "emotion", "speaker")
 LINE = "line number"  # the key of a row's line number in the file
 
@@ -104,77 +74,64 @@ def canonical_emotion(word: str) -> str | None:
     return CANONICAL.get(re.sub(r"[^a-z]+", "_", word.casefold()).strip("_"))
 
 
-def by_name(parse: Callable[[Path], Record | None]) -> Reader:
-    """Return a reader that parses file names; `parse` returns None if a file does not belong to the corpus."""
+def by_name(pattern: str) -> Callable[[Callable[..., Record | None]], Reader]:
+    """Make a reader of a function that parses a path and the lower-case groups of its file name.
 
-    def read(root: Path, paths: list[Path]) -> CorpusFiles:
-        parsed = [(path, parse(path)) for path in paths]
-        return CorpusFiles([record for _, record in parsed if record], [path for path, record in parsed if not record])
+    A file does not belong to the corpus if its name differs from the pattern, or if the function returns None.
+    """
+    name = re.compile(pattern, re.IGNORECASE)
 
-    return read
+    def reader(parse: Callable[..., Record | None]) -> Reader:
+        def read(_: Path, paths: list[Path]) -> CorpusFiles:
+            matches = [(path, name.fullmatch(path.stem)) for path in paths]
+            parsed = [(path, match and parse(path, *map(str.lower, match.groups("")))) for path, match in matches]
+            return CorpusFiles([record for _, record in parsed if record], [path for path, rec in parsed if not rec])
+
+        return read
+
+    return reader
 
 
-def parse_ravdess(path: Path) -> Record | None:
+@by_name(r"03-(01|02)-(0[1-8])-(0[12])-(0[12])-(\d\d)-(\d\d)")
+def read_ravdess(path: Path, channel: str, emotion: str, level: str, text: str, _: str, actor: str) -> Record:
     """Parse `03-01-05-02-01-02-12`: modality, channel, emotion, intensity, statement, repetition, actor (even: female).
 
     The audio of the videos (modality 01) repeats the same takes and is skipped.
     """
-    match = RAVDESS_NAME.fullmatch(path.stem)
-    if not match:
-        return None
-    channel, emotion, intensity, statement, _, actor = match.groups()
-    return Record(
-        path,
-        EMOTIONS[int(emotion) - 1],
-        actor,
-        sex="male" if int(actor) % 2 else "female",
-        intensity="normal" if intensity == "01" else "strong",
-        sentence=RAVDESS_STATEMENTS[statement],
-        song=channel == "02",
-    )
+    sex, intensity = "male" if int(actor) % 2 else "female", "normal" if level == "01" else "strong"
+    word, statement = EMOTIONS[int(emotion) - 1], RAVDESS_STATEMENTS[text]
+    return Record(path, word, actor, sex, intensity, statement, song=channel == "02")
 
 
-def parse_emodb(path: Path) -> Record | None:
+@by_name(r"(\d\d)([AB]\d\d)([WLEAFTN])[A-Z]?")
+def read_emodb(path: Path, speaker: str, text: str, letter: str) -> Record:
     """Parse `03a01Fa`: speaker, text, letter of the German emotion word, version."""
-    match = EMODB_NAME.fullmatch(path.stem)
-    if not match:
-        return None
-    speaker, text, letter = match.groups()
-    return Record(path, EMODB_LETTERS[letter.upper()], speaker, sex=EMODB_SEX.get(int(speaker)), sentence=text.lower())
+    return Record(path, EMODB[letter], speaker, EMODB_SEX.get(int(speaker)), sentence=text)
 
 
-def parse_tess(path: Path) -> Record | None:
+@by_name(r"(OAF?|YAF)_([^_]+)_(.+)")
+def read_tess(path: Path, actress: str, word: str, emotion: str) -> Record:
     """Parse `OAF_back_angry`: actress, word, emotion. One published file has `OA` for `OAF`."""
-    match = TESS_NAME.fullmatch(path.stem)
-    if not match:
-        return None
-    actress, word, emotion = match.groups()
-    speaker = "YAF" if actress.upper() == "YAF" else "OAF"
-    return Record(path, emotion.lower(), speaker, sex="female", sentence=f"Say the word {word.lower()}")
+    return Record(path, emotion, "YAF" if actress == "yaf" else "OAF", "female", sentence=f"Say the word {word}")
 
 
-def parse_savee(path: Path) -> Record | None:
+@by_name(r"(?:(DC|JE|JK|KL)_)?(sa|su|[adfhn])(\d\d)")
+def read_savee(path: Path, speaker: str, code: str, number: str) -> Record | None:
     """Parse `DC_sa01` or `DC/sa01`: speaker, emotion code, sentence number."""
-    match = SAVEE_NAME.fullmatch(path.stem)
-    speaker = ((match and match[1]) or path.parent.name).upper()
-    if not match or speaker not in {"DC", "JE", "JK", "KL"}:
-        return None
-    code = match[2].lower()
-    return Record(path, SAVEE_CODES[code], speaker, sex="male", sentence=code + match[3])
+    speaker = (speaker or path.parent.name).upper()
+    record = Record(path, SAVEE[code], speaker, "male", sentence=code + number)
+    return record if speaker in {"DC", "JE", "JK", "KL"} else None
 
 
-def parse_cremad(path: Path) -> Record | None:
+@by_name(r"(\d{4})_([A-Z]{3})_([A-Z]{3})_([A-Z]{1,2})")
+def _cremad_names(path: Path, actor: str, sentence: str, emotion: str, level: str) -> Record:
     """Parse `1001_DFA_ANG_XX`: actor, sentence, emotion, intensity (LO and MD are normal, XX is unknown)."""
-    match = CREMAD_NAME.fullmatch(path.stem)
-    if not match:
-        return None
-    actor, sentence, emotion, level = (part.upper() for part in match.groups())
-    return Record(path, emotion.lower(), actor, intensity=INTENSITIES.get(level.lower()), sentence=sentence)
+    return Record(path, emotion, actor, intensity=INTENSITIES.get(level), sentence=sentence.upper())
 
 
 def read_cremad(root: Path, paths: list[Path]) -> CorpusFiles:
     """Read CREMA-D by file name, the actors' sex from `VideoDemographics.csv` in the folder or its parent."""
-    files = by_name(parse_cremad)(root, paths)
+    files = _cremad_names(root, paths)
     table = _first_file(root / "VideoDemographics.csv", root.parent / "VideoDemographics.csv")
     rows = read_rows(table) if table else []
     sexes = {row.get("actorid", ""): SEXES.get(row.get("sex", "").lower()) for row in rows}
@@ -186,13 +143,10 @@ def _first_file(*paths: Path) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def parse_emovo(path: Path) -> Record | None:
+@by_name(r"(dis|gio|neu|pau|rab|sor|tri)-([fm])(\d)-(.+)")
+def read_emovo(path: Path, emotion: str, sex: str, number: str, sentence: str) -> Record:
     """Parse `dis-f1-b1`: Italian emotion word, speaker, sentence."""
-    match = EMOVO_NAME.fullmatch(path.stem)
-    if not match:
-        return None
-    emotion, sex, number, sentence = (part.lower() for part in match.groups())
-    return Record(path, EMOVO_CODES[emotion], sex + number, sex=SEXES[sex], sentence=sentence)
+    return Record(path, EMOVO.get(emotion, emotion), sex + number, SEXES[sex], sentence=sentence)
 
 
 def read_nemo(root: Path, paths: list[Path]) -> CorpusFiles:
@@ -204,11 +158,11 @@ def read_nemo(root: Path, paths: list[Path]) -> CorpusFiles:
     files = CorpusFiles()
     for row in read_rows(table, ("file_id", "emotion", "speaker_id")):
         path = by_stem.get(PurePosixPath(row["file_id"]).stem)
-        if path is None:
+        if path:
+            sex, text = SEXES.get(row.get("gender", "")), row.get("raw_text") or None
+            files.records.append(Record(path, row["emotion"], row["speaker_id"], sex, sentence=text))
+        else:
             files.missing.append(row["file_id"])
-            continue
-        sex, text = SEXES.get(row.get("gender", "")), row.get("raw_text") or None
-        files.records.append(Record(path, row["emotion"], row["speaker_id"], sex=sex, sentence=text))
     listed = {record.path.stem for record in files.records}
     files.skipped = [path for path in paths if path.stem not in listed]
     return files
@@ -244,16 +198,18 @@ def read_table(root: Path, paths: list[Path]) -> CorpusFiles:
     if table is None:
         raise ParameterError(f"{root} holds no table.tsv or table.csv with the columns {', '.join(TABLE_COLUMNS)}.")
     rows = read_rows(table, TABLE_COLUMNS)
-    names = _checked_paths(table, rows)
     by_stem = {path.relative_to(root).with_suffix(""): path for path in reversed(paths)}
-    matches = [root / name if (root / name).is_file() else by_stem.get(Path(name).with_suffix("")) for name in names]
-    missing = [name for name, path in zip(names, matches, strict=True) if path is None]
+    matches = {
+        name: root / name if (root / name).is_file() else by_stem.get(Path(name).with_suffix(""))
+        for name in _checked_paths(table, rows)
+    }
+    missing = [name for name, path in matches.items() if path is None]
     if missing:
         raise ParameterError(
             f"{table} lists {len(missing)} of {len(rows)} files that are not there, first {', '.join(missing[:3])}. "
             f"Paths are relative to {root}."
         )
-    listed = [path for path in matches if path]
+    listed = [path for path in matches.values() if path]
     levels = _intensities(table, [row.get("intensity", "").lower() for row in rows])
     files = CorpusFiles(skipped=sorted(set(paths) - set(listed)))
     for row, path, level in zip(rows, listed, levels, strict=True):
@@ -271,7 +227,11 @@ def read_rows(table: Path, needed: tuple[str, ...] = ()) -> list[dict[str, str]]
     try:
         text = io.StringIO(table.read_text(encoding="utf-8-sig"), newline="")
         lines = csv.DictReader(text, delimiter="\t" if table.suffix == ".tsv" else ",")
-        rows = [_tidy(line) | {LINE: str(lines.line_num)} for line in lines]
+        rows = [
+            {name.strip().lower(): (value or "").strip() for name, value in line.items() if name}
+            | {LINE: str(lines.line_num)}
+            for line in lines
+        ]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ParameterError(f"{table} cannot be read as a UTF-8 table: {error}.") from error
     columns = [name.strip().lower() for name in lines.fieldnames or ()]
@@ -286,11 +246,6 @@ def read_rows(table: Path, needed: tuple[str, ...] = ()) -> list[dict[str, str]]
         if empty:
             raise ParameterError(f"{table} line {row[LINE]} has no {' and no '.join(empty)}.")
     return rows
-
-
-def _tidy(line: dict) -> dict[str, str]:
-    """Drop fields without a column, put the names in lower case, strip all."""
-    return {key.strip().lower(): (value or "").strip() for key, value in line.items() if key}
 
 
 def _checked_paths(table: Path, rows: list[dict[str, str]]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 import numpy as np
 
@@ -65,8 +66,8 @@ def random_split(
     if not 0 < test_share < 1:
         raise ParameterError(f"test_share must be between 0 and 1, got {test_share}.")
     rng = np.random.default_rng(seed)
-    partners = {min(group): tuple(group) for group in duplicates}
-    followers = {index for first, group in partners.items() for index in group if index != first}
+    partners = {min(group): group for group in duplicates}
+    followers = {index for group in partners.values() for index in group} - set(partners)
     units = defaultdict(list)
     for index, clip in enumerate(clips):
         if index not in followers:
@@ -82,8 +83,7 @@ def random_split(
         test.update(index for first in firsts[:count] for index in partners.get(first, (first,)))
     if not test:
         raise ParameterError(f"No emotion has two clips, so {len(clips)} clips cannot be split.")
-    train = (index for index in range(len(clips)) if index not in test)
-    return Split("random", tuple(train), tuple(sorted(test)), INFLATED)
+    return Split("random", tuple(sorted(set(range(len(clips))) - test)), tuple(sorted(test)), INFLATED)
 
 
 def corpus_splits(clips: Sequence[Clip]) -> list[Split]:
@@ -101,6 +101,18 @@ def corpus_splits(clips: Sequence[Clip]) -> list[Split]:
     return [_without(clips, corpus) for corpus in corpora]
 
 
+def _without(clips: Sequence[Clip], corpus: str) -> Split:
+    speakers = {clip.speaker for clip in clips if clip.corpus == corpus}
+    split = _by_speakers(clips, range(len(clips)), f"without_{corpus}", speakers)
+    shared = shared_labels(clips, split)
+    if len(shared) < 2:
+        raise ParameterError(
+            f"The corpus {corpus} shares {', '.join(shared) or 'no label'} with the others; scoring a network without "
+            "it needs at least two shared labels. Drop it, or add a corpus with its labels."
+        )
+    return split
+
+
 def shared_labels(clips: Sequence[Clip], split: Split) -> tuple[str, ...]:
     """Return the labels that are on both sides of a split, in vocabulary order."""
     train, test = ({clips[index].emotion for index in side} for side in (split.train, split.test))
@@ -113,10 +125,7 @@ def doubled(clips: Sequence[Clip]) -> list[Clip]:
 
 
 def doubled_split(clips: Sequence[Clip], seed: int = 0) -> Split:
-    """Return the random split of doubled clips: copies are not kept together, so most test clips are trained on.
-
-    It measures what that does to a score, and is the only split that may leak.
-    """
+    """Return the random split of doubled clips, the only one that may leak: most test clips are trained on, too."""
     return replace(random_split(clips, seed), name=DOUBLED, note=DOUBLED_NOTE)
 
 
@@ -130,18 +139,18 @@ def inner_split(clips: Sequence[Clip], train_indices: Sequence[int], seed: int =
         clip = clips[index]
         strata[clip.corpus, clip.sex or ""].add(clip.speaker)
     rng = np.random.default_rng(seed)
-    order = []
+    ranked = []
     for key in sorted(strata):
         speakers = rng.permutation(sorted(strata[key])).tolist()
-        order += [((rank + 0.5) / len(speakers), speaker) for rank, speaker in enumerate(speakers)]
-    if len(order) < 2:
+        ranked += [((rank + 0.5) / len(speakers), speaker) for rank, speaker in enumerate(speakers)]
+    if len(ranked) < 2:
         raise ParameterError(
             "Choosing epochs on held-out speakers needs at least two speakers on the training side, "
-            f"got {order[0][1] if order else 'none'}."
+            f"got {ranked[0][1] if ranked else 'none'}."
         )
     # The lowest relative ranks of all strata take the same share of each; the sort is stable.
-    order.sort(key=lambda ranked: ranked[0])
-    held_out = {speaker for _, speaker in order[: max(1, round(share * len(order)))]}
+    ranked.sort(key=itemgetter(0))
+    held_out = {speaker for _, speaker in ranked[: max(1, round(share * len(ranked)))]}
     return _by_speakers(clips, train_indices, "inner", held_out)
 
 
@@ -171,40 +180,23 @@ def check_split(
     if by_speaker:
         checks["a speaker"] = [clip.speaker for clip in clips]
     for what, keys in checks.items():
-        shared = _shared(keys, train, test)
-        if shared:
-            trained, tested = (clips[index] for index in shared)
+        trained = {keys[index]: clips[index] for index in train}
+        leak = next((index for index in test if keys[index] in trained), None)
+        if leak is not None:
+            first, second = trained[keys[leak]], clips[leak]
             raise ParameterError(
-                f"Split {split.name!r} leaks: {what} is on both sides ({trained.path} of {trained.speaker} in "
-                f"training, {tested.path} of {tested.speaker} in test). Use speaker_folds, or keep it on one side."
+                f"Split {split.name!r} leaks: {what} is on both sides ({first.path} of {first.speaker} in "
+                f"training, {second.path} of {second.speaker} in test). Use speaker_folds, or keep it on one side."
             )
-
-
-def _shared(keys: Sequence, train: Iterable[int], test: Iterable[int]) -> tuple[int, int] | None:
-    """Return the first training and test index with the same key, None if there is none."""
-    trained = {keys[index]: index for index in train}
-    return next(((trained[keys[index]], index) for index in test if keys[index] in trained), None)
 
 
 def _published(clips: Sequence[Clip]) -> dict[str, set[str]]:
     """Return the test speakers of the published RAVDESS folds; empty if not just these or only one fold."""
     speakers = {clip.speaker for clip in clips}
-    folds = {f"fold{k}": {f"ravdess/{actor:02d}" for actor in fold} for k, fold in enumerate(RAVDESS_FOLDS, start=1)}
-    present = {name: fold & speakers for name, fold in folds.items() if fold & speakers}
+    folds = ({f"ravdess/{actor:02d}" for actor in fold} & speakers for fold in RAVDESS_FOLDS)
+    present = {f"fold{k}": fold for k, fold in enumerate(folds, start=1) if fold}
     complete = set().union(*present.values()) == speakers
     return present if complete and len(present) > 1 else {}
-
-
-def _without(clips: Sequence[Clip], corpus: str) -> Split:
-    speakers = {clip.speaker for clip in clips if clip.corpus == corpus}
-    split = _by_speakers(clips, range(len(clips)), f"without_{corpus}", speakers)
-    shared = shared_labels(clips, split)
-    if len(shared) < 2:
-        raise ParameterError(
-            f"The corpus {corpus} shares {', '.join(shared) or 'no label'} with the others; scoring a network without "
-            "it needs at least two shared labels. Drop it, or add a corpus with its labels."
-        )
-    return split
 
 
 def _grouped(speakers: list[str]) -> dict[str, set[str]]:
@@ -213,7 +205,6 @@ def _grouped(speakers: list[str]) -> dict[str, set[str]]:
 
 
 def _by_speakers(clips: Sequence[Clip], indices: Iterable[int], name: str, test_speakers: set[str]) -> Split:
-    sides: dict[bool, list[int]] = {True: [], False: []}
-    for index in sorted(indices):
-        sides[clips[index].speaker in test_speakers].append(index)
-    return Split(name, tuple(sides[False]), tuple(sides[True]))
+    ordered = sorted(indices)
+    test = tuple(index for index in ordered if clips[index].speaker in test_speakers)
+    return Split(name, tuple(index for index in ordered if clips[index].speaker not in test_speakers), test)

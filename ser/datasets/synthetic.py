@@ -1,14 +1,15 @@
-"""Synthetic voices: a small corpus for the notebook and the tests, if no recordings are available.
+"""Synthetic voices for the notebook and the tests: each "emotion" is a fixed pitch, pace and brightness.
 
-Each "emotion" is a fixed combination of pitch, pace and brightness, so that there is something to learn. Scores on it
-say nothing about real speech.
+Scores on them say nothing about real speech.
 """
 
 from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -91,23 +92,20 @@ def write_corpus(folder: str | os.PathLike[str], n_speakers: int = 4, takes: int
     return root
 
 
-def _write_speaker(root: Path, number: int, takes: int, seed: int) -> list[tuple[str, str, str, str]]:
-    """Write all recordings of a speaker and return their rows of the table."""
+def _write_speaker(root: Path, number: int, takes: int, seed: int) -> Iterator[tuple[str, str, str, str]]:
+    """Write all recordings of a speaker; yield their rows of the table."""
     import soundfile as sf
 
     speaker, sex = f"{number:02d}", SEXES[number % 2]
     deviation = np.random.default_rng([seed, number]).standard_normal(2).clip(-2, 2)
     pitch, tract = np.array([PITCHES_HZ[sex], TRACTS[sex]]) * (1 + SPEAKER_SPREAD * deviation)
     (root / speaker).mkdir(parents=True, exist_ok=True)
-    rows = []
-    for index, emotion in enumerate(EMOTIONS):
-        for take in range(1, takes + 1):
-            rng = np.random.default_rng([seed, number, index, take])
-            waveform = speak(emotion, pitch * (1 + TAKE_SPREAD * rng.standard_normal()), rng, tract)
-            name = f"{speaker}/{emotion}_{take}.wav"
-            sf.write(root / name, waveform.samples, SAMPLE_RATE, subtype="PCM_16")
-            rows.append((name, emotion, speaker, sex))
-    return rows
+    for (index, emotion), take in product(enumerate(EMOTIONS), range(1, takes + 1)):
+        rng = np.random.default_rng([seed, number, index, take])
+        waveform = speak(emotion, pitch * (1 + TAKE_SPREAD * rng.standard_normal()), rng, tract)
+        name = f"{speaker}/{emotion}_{take}.wav"
+        sf.write(root / name, waveform.samples, SAMPLE_RATE, subtype="PCM_16")
+        yield name, emotion, speaker, sex
 
 
 def find_speech(fallback: str | os.PathLike[str]) -> tuple[str, str]:

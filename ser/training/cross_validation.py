@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ser import metrics
-from ser.datasets.duplicates import check_duplicates, find_duplicates
+from ser.datasets.duplicates import find_duplicates
 from ser.datasets.splits import DOUBLED, Split, check_split, inner_split, shared_labels
 from ser.files import write_atomically
 from ser.training.configs import Config
@@ -76,7 +76,7 @@ def prepare(
     duplicates: Sequence[Sequence[int]] | None = None,
 ) -> TrainingSet:
     """Search for duplicates, unless given, and extract the features. Duplicates of two speakers: `ParameterError`."""
-    groups = checked_duplicates(clips, progress) if duplicates is None else duplicates
+    groups = find_duplicates(clips, progress=progress) if duplicates is None else duplicates
     table = feature_table(
         clips,
         config.recipe,
@@ -88,13 +88,6 @@ def prepare(
     )
     work.mkdir(parents=True, exist_ok=True)
     return _without_unreadable(TrainingSet(clips, config, table, groups, work))
-
-
-def checked_duplicates(clips: Sequence[Clip], progress: bool = True) -> Sequence[Sequence[int]]:
-    """Return groups of clips with equal samples; raise `ParameterError` if one has two speakers."""
-    groups = find_duplicates(clips, progress=progress)
-    check_duplicates(clips, groups)
-    return groups
 
 
 def _without_unreadable(data: TrainingSet) -> TrainingSet:

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from ser import metrics
+from ser.datasets.duplicates import find_duplicates
 from ser.datasets.splits import Split, corpus_splits, inner_split, random_split, speaker_folds
 from ser.training.configs import Config, Ensemble
 from ser.training.cross_validation import (
     FoldResult,
     TrainingSet,
-    checked_duplicates,
     clip_heads,
     clip_log_probabilities,
     fit_final,
@@ -102,7 +102,7 @@ def prepare_ensemble(
 
     `n_scored` is the number of clips of the first corpus, if only this one is scored.
     """
-    duplicates = checked_duplicates(clips, progress)
+    duplicates = find_duplicates(clips, progress=progress)
     branches: dict[str, TrainingSet] = {}
     for name, config in configs.items():
         data = _same_rows(branches, config) or prepare(clips, config, work, progress, duplicates)

@@ -19,7 +19,7 @@ from ser.datasets.corpora import CORPORA, load_corpus
 from ser.datasets.download import download
 from ser.types import ParameterError
 
-ARCHIVE = CORPORA["ravdess"].archive.file
+ARCHIVE = CORPORA["ravdess"].archive
 NAMES = [f"Actor_0{actor}/03-01-0{code}-01-01-01-0{actor}.wav" for actor in (1, 2) for code in (3, 5)]
 
 
