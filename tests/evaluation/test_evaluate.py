@@ -235,5 +235,5 @@ def test_unknown_names_list_the_known(tmp_path, names, error, match):
 
 
 def test_a_folder_without_recordings(tmp_path):
-    with pytest.raises(ParameterError, match=r"No ravdess recordings .*python -m ser download ravdess"):
+    with pytest.raises(ParameterError, match=r"No ravdess recordings .*ser download ravdess"):
         run("ravdess", tmp_path, "all")
