@@ -37,7 +37,7 @@ def expected(manifest: dict[str, Any]) -> dict[str, dict[str, float]]:
         shares["confidence"] = _shares(_confidences(**metrics["reliability"]))
     if "novelty" in manifest:
         shares["features"] = {"usual": KEPT_PERCENT / 100, "unlike_training": 1 - KEPT_PERCENT / 100}
-    if edges := _deciles(manifest):
+    if edges := manifest.get("novelty", {}).get("deciles"):
         shares["distance"] = {str(rank): 1 / (len(edges) + 1) for rank in range(1, len(edges) + 2)}
     return shares
 
@@ -48,7 +48,7 @@ def bins(prediction: Prediction, manifest: dict[str, Any]) -> dict[str, str]:
         return {}
     features = "unlike_training" if "unlike_training" in prediction.reasons else "usual"
     binned = {"label": prediction.label, "confidence": _confidence_bin(prediction.confidence), "features": features}
-    edges = _deciles(manifest)
+    edges = manifest.get("novelty", {}).get("deciles")
     if edges and prediction.distance is not None:
         binned["distance"] = str(1 + bisect_left(edges, prediction.distance))  # "1" is the nearest tenth
     return binned
@@ -62,11 +62,6 @@ def stability_index(shares: Mapping[str, float], counts: Mapping[str, float]) ->
     expected_shares = [max(share, LEAST_SHARE) for share in shares.values()]
     found_shares = [max(counts.get(name, 0) / total, LEAST_SHARE) for name in shares]
     return sum((p - q) * math.log(p / q) for p, q in zip(found_shares, expected_shares, strict=True))
-
-
-def _deciles(manifest: dict[str, Any]) -> list[float]:
-    """Return the deciles of the distances from the training speech; none if the model stores none."""
-    return list(manifest.get("novelty", {}).get("deciles", []))
 
 
 def _confidences(confidence: Sequence[float], count: Sequence[int], **_: Any) -> dict[str, int]:
@@ -131,7 +126,7 @@ class Tally:
             "answered": self.answered,
             "failed": self.failed,
             "silent": self.silent,
-            "labels": {label: count / sounding for label, count in self.labels.most_common()},
+            "labels": _shares(dict(self.labels.most_common())),
             "confidence": self.confidence / sounding if sounding else None,
             "uncertain": self.uncertain / self.answered if self.answered else None,
         }
@@ -162,9 +157,10 @@ def compare(before: str | os.PathLike[str], after: str | os.PathLike[str]) -> di
 def _drift(old: Counter[str], new: Counter[str]) -> dict[str, Any]:
     if min(old.total(), new.total()) < FEWEST_ANSWERS:
         return {"psi": None, "by_chance": None, "verdict": f"too few answers (under {FEWEST_ANSWERS})"}
-    shares = {name: old[name] / old.total() for name in sorted(old | new)}
-    psi = stability_index(shares, new)
-    return {"psi": psi, "by_chance": _by_chance(len(shares), old.total(), new.total()), "verdict": _verdict(psi or 0.0)}
+    shares = _shares({name: old[name] for name in sorted(old | new)})
+    psi = stability_index(shares, new) or 0.0
+    verdict = "stable" if psi < MODERATE else "moderate" if psi <= LARGE else "large"
+    return {"psi": psi, "by_chance": _by_chance(len(shares), old.total(), new.total()), "verdict": verdict}
 
 
 def _by_chance(n_bins: int, *totals: int) -> float:
@@ -172,7 +168,3 @@ def _by_chance(n_bins: int, *totals: int) -> float:
     from scipy.special import chdtri
 
     return float(chdtri(n_bins - 1, CHANCE)) * sum(1 / total for total in totals) if n_bins > 1 else 0.0
-
-
-def _verdict(psi: float) -> str:
-    return "stable" if psi < MODERATE else "moderate" if psi <= LARGE else "large"

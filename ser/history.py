@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from platformdirs import user_data_path
-from sqlalchemy import JSON, URL, DateTime, Engine, Text, create_engine, delete, event, func, inspect, make_url, select
+from sqlalchemy import JSON, URL, DateTime, Engine, Text, create_engine, delete, event, inspect, make_url, select
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, Session, mapped_column
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.types import TypeDecorator
@@ -21,7 +20,7 @@ from sqlalchemy.types import TypeDecorator
 from ser.types import ParameterError
 
 VARIABLE = "SER_DATABASE_URL"
-FILE = "history.sqlite"
+FILE, TABLE = "history.sqlite", "ser_answers"
 EXAMPLE = "sqlite:////home/me/history.sqlite"
 LOCKED_S = 3  # to wait for another program that writes
 ELSEWHERE = f"or name another database in {VARIABLE}"
@@ -48,32 +47,26 @@ class UtcTime(TypeDecorator[datetime]):
         return value and value.replace(tzinfo=UTC)
 
 
-class _Base(DeclarativeBase):
+class _Base(MappedAsDataclass, DeclarativeBase):
     pass
 
 
-class _Row(_Base):
-    """Map a kept prediction; the columns beside `answer` repeat values of it for queries by other programs."""
+class Entry(_Base, kw_only=True):
+    """One entry of the history: its id, the time (UTC), and `Prediction.to_dict()` with the file's bare name.
 
-    __tablename__ = "ser_answers"
+    The other columns repeat values of `answer` for queries by other programs.
+    """
+
+    __tablename__ = TABLE
     __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 (SQLAlchemy's form); an id is never used twice
 
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(init=False, primary_key=True)
     time: Mapped[datetime] = mapped_column(UtcTime)
     file: Mapped[str] = mapped_column(Text)
     label: Mapped[str] = mapped_column(Text)
     confidence: Mapped[float]
     model: Mapped[str] = mapped_column(Text)
     answer: Mapped[dict[str, Any]] = mapped_column(JSON)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """Hold one entry of the history: its id, the time (UTC), and `Prediction.to_dict()` with the file's bare name."""
-
-    id: int
-    time: datetime
-    answer: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
         return {"id": self.id, "time": self.time.isoformat(timespec="seconds"), **self.answer}
@@ -96,43 +89,42 @@ class History:
         with self._guarded():
             self._create()
             with self._engine.begin() as connection:
-                connection.execute(delete(_Row).where(_Row.id < 0))  # no such row: a test of the right to write
+                connection.execute(delete(Entry).where(Entry.id < 0))  # no such row: a test of the right to write
         return self
 
     def keep(self, answers: Iterable[dict[str, Any]]) -> list[Entry]:
         """Add predictions in the form of `Prediction.to_dict()`, all or none; a file's folder is not kept."""
         now = datetime.now(UTC)
-        rows = [_row(answer, now) for answer in answers]
+        entries = [_entry(answer, now) for answer in answers]
         with self._guarded():
             self._create()
-            with Session(self._engine) as session:
-                session.add_all(rows)
+            with Session(self._engine, expire_on_commit=False) as session:
+                session.add_all(entries)
                 session.commit()
-                return [_entry(row) for row in rows]
+        return entries
 
     def newest(self, most: int | None = None) -> list[Entry]:
         """Return up to `most` entries (None: all), the newest first."""
         with self._guarded(), Session(self._engine) as session:
-            if not self._exists():
-                return []
-            return [_entry(row) for row in session.scalars(select(_Row).order_by(_Row.id.desc()).limit(most))]
+            query = select(Entry).order_by(Entry.id.desc()).limit(most)
+            return list(session.scalars(query)) if self._exists() else []
 
     def find(self, id: int) -> Entry:
         """Return the entry with that id."""
         with self._guarded(), Session(self._engine) as session:
-            row = session.get(_Row, id) if self._exists() else None
-            if row is None:
-                raise _unknown([id])
-            return _entry(row)
+            entry = session.get(Entry, id) if self._exists() else None
+        if entry is None:
+            raise _unknown([id])
+        return entry
 
     def delete(self, ids: Iterable[int]) -> int:
         """Delete the entries with these ids, none if one is unknown; return their number."""
         wanted = set(ids)
         with self._guarded(), Session(self._engine) as session:
-            known = set(session.scalars(select(_Row.id).where(_Row.id.in_(wanted)))) if self._exists() else set()
+            known = set(session.scalars(select(Entry.id).where(Entry.id.in_(wanted)))) if self._exists() else set()
             if wanted - known:
                 raise _unknown(sorted(wanted - known))
-            session.execute(delete(_Row).where(_Row.id.in_(wanted)))
+            session.execute(delete(Entry).where(Entry.id.in_(wanted)))
             session.commit()
         return len(wanted)
 
@@ -141,10 +133,9 @@ class History:
         with self._guarded(), Session(self._engine) as session:
             if not self._exists():
                 return 0
-            n_rows = session.scalar(select(func.count()).select_from(_Row))
-            session.execute(delete(_Row))
+            n_deleted = session.query(Entry).delete()
             session.commit()
-        return n_rows or 0
+        return n_deleted
 
     @property
     def _is_sqlite(self) -> bool:
@@ -170,25 +161,27 @@ class History:
             return False
         inspector = inspect(self._engine)
         tables = inspector.get_table_names()
-        if _Row.__tablename__ not in tables:
+        if TABLE not in tables:
             if tables and self._is_sqlite:
                 raise self._foreign(f"it holds {', '.join(sorted(tables)[:3])}")
             return False
-        missing = set(_Row.__table__.columns.keys()) - {
-            column["name"] for column in inspector.get_columns("ser_answers")
-        }
+        missing = {*Entry.__table__.columns.keys()} - {column["name"] for column in inspector.get_columns(TABLE)}
         if missing:
-            raise self._foreign(f"its table ser_answers has no {', '.join(sorted(missing))}")
+            raise self._foreign(f"its table {TABLE} has no {', '.join(sorted(missing))}")
         return True
 
     def _create(self) -> None:
         if self._exists():
             return
-        file = self._file()
-        if file == _default():
-            _make_folder(file.parent)
+        folder = _default().parent
+        if self._file() == _default():
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                message = f"The folder {folder} cannot be made: {error.strerror}. Make it, {ELSEWHERE}."
+                raise ParameterError(message) from error
         with self._engine.begin() as connection:
-            connection.execute(CreateTable(_Base.metadata.tables["ser_answers"], if_not_exists=True))
+            connection.execute(CreateTable(_Base.metadata.tables[TABLE], if_not_exists=True))
 
     def _file(self) -> Path | None:
         """Return the file of a SQLite database that is named by its path, else None."""
@@ -230,24 +223,14 @@ def _url(address: str | None) -> URL:
     return url
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise ParameterError(f"The folder {folder} cannot be made: {error.strerror}. Make it, {ELSEWHERE}.") from error
-
-
-def _row(answer: dict[str, Any], time: datetime) -> _Row:
+def _entry(answer: dict[str, Any], time: datetime) -> Entry:
     # Windows' rules split at / and \ alike; bytes that are no UTF-8 are escaped.
     name = PureWindowsPath(answer["file"] or "").name.encode("utf-8", "backslashreplace").decode()
     stored = {**answer, "file": name}
-    return _Row(time=time, answer=stored, **{key: stored[key] for key in ("file", "label", "confidence", "model")})
-
-
-def _entry(row: _Row) -> Entry:
-    return Entry(row.id, row.time, row.answer)
+    return Entry(time=time, answer=stored, **{key: stored[key] for key in ("file", "label", "confidence", "model")})
 
 
 def _unknown(ids: list[int]) -> ParameterError:
-    numbers = ", ".join(map(str, ids))
-    return ParameterError(f"No prediction {numbers} in the history; `ser history list` shows the numbers.")
+    return ParameterError(
+        f"No prediction {', '.join(map(str, ids))} in the history; `ser history list` shows the numbers."
+    )

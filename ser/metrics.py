@@ -65,7 +65,9 @@ def speaker_matrices(truth: np.ndarray, predicted: np.ndarray, speakers: Sequenc
 
 def bootstrap(matrices: np.ndarray, score: Callable[[np.ndarray], float] = uar, seed: int = 0) -> tuple[float, float]:
     """Return `speaker_interval` from the speakers' confusion matrices, shape (n_speakers, n_labels, n_labels)."""
-    return _interval([score(matrices[draw].sum(axis=0)) for draw in _speaker_draws(len(matrices), seed)])
+    draws = np.random.default_rng(seed).integers(len(matrices), size=(RESAMPLES, len(matrices)))
+    low, high = np.percentile([score(matrices[draw].sum(axis=0)) for draw in draws], [2.5, 97.5])
+    return float(low), float(high)
 
 
 def gain_interval(before: np.ndarray, after: np.ndarray, seed: int = 0) -> tuple[float, float]:
@@ -73,17 +75,7 @@ def gain_interval(before: np.ndarray, after: np.ndarray, seed: int = 0) -> tuple
 
     Both arrays have shape (n_speakers, n_labels, n_labels).
     """
-    draws = _speaker_draws(len(before), seed)
-    return _interval([uar(after[draw].sum(axis=0)) - uar(before[draw].sum(axis=0)) for draw in draws])
-
-
-def _speaker_draws(n_speakers: int, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).integers(n_speakers, size=(RESAMPLES, n_speakers))
-
-
-def _interval(scores: Sequence[float]) -> tuple[float, float]:
-    low, high = np.percentile(scores, [2.5, 97.5])
-    return float(low), float(high)
+    return bootstrap(np.stack([before, after], axis=1), lambda pair: uar(pair[1]) - uar(pair[0]), seed)
 
 
 def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = ECE_BINS) -> float:
@@ -123,11 +115,11 @@ def accuracy_at_coverage(confidence: np.ndarray, correct: np.ndarray, coverage: 
 def confidence_curves(confidence: np.ndarray, correct: np.ndarray) -> dict[str, dict[str, list[float]]]:
     """Return `reliability`, and the accuracy at every per cent of coverage, as lists for manifest, figures and card."""
     levels = [percent / 100 for percent in range(1, 101)]
-    curves = zip(("confidence", "accuracy", "count"), reliability(confidence, correct), strict=True)
-    accuracy = [accuracy_at_coverage(confidence, correct, level) for level in levels]
+    mean_confidence, accuracy, count = (values.tolist() for values in reliability(confidence, correct))
+    covered = [accuracy_at_coverage(confidence, correct, level) for level in levels]
     return {
-        "reliability": {name: values.tolist() for name, values in curves},
-        "coverage": {"coverage": levels, "accuracy": accuracy},
+        "reliability": {"confidence": mean_confidence, "accuracy": accuracy, "count": count},
+        "coverage": {"coverage": levels, "accuracy": covered},
     }
 
 
@@ -137,10 +129,8 @@ def confidence_threshold(confidence: np.ndarray, correct: np.ndarray, wanted_acc
     If even the most confident do not reach it, return a value above the highest confidence.
     """
     _, accuracy = risk_coverage(confidence, correct)
-    enough = np.flatnonzero(accuracy >= wanted_accuracy)
-    if not len(enough):
-        return float(np.nextafter(confidence.max(), 2))
-    return float(np.unique(confidence)[::-1][enough[-1]])
+    reached = np.unique(confidence)[::-1][accuracy >= wanted_accuracy]
+    return float(reached[-1] if len(reached) else np.nextafter(confidence.max(), 2))
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
@@ -171,15 +161,12 @@ def report(truth: np.ndarray, predicted: np.ndarray, labels: Sequence[str]) -> d
     """
     confusion = confusion_matrix(truth, predicted, len(labels))
     merged_confusion = merged(confusion, labels)
-    recall = {
-        label: None if np.isnan(value) else float(value)
-        for label, value in zip(labels, recalls(confusion), strict=True)
-    }
+    recall = [None if np.isnan(value) else float(value) for value in recalls(confusion)]
     return {
         "accuracy": accuracy(confusion),
         "uar": uar(confusion),
         "macro_f1": macro_f1(confusion),
-        "recall": recall,
+        "recall": dict(zip(labels, recall, strict=True)),
         "confusion": confusion.tolist(),
         "neutral_calm_merged": {"accuracy": accuracy(merged_confusion), "uar": uar(merged_confusion)},
     }
@@ -190,8 +177,7 @@ def merged(confusion: np.ndarray, labels: Sequence[str], pair: tuple[str, str] =
     if not set(pair) <= set(labels):
         return confusion
     keep, drop = (list(labels).index(label) for label in pair)
-    group = np.arange(len(labels))
-    group[drop] = keep
-    summed = np.zeros_like(confusion)
-    np.add.at(summed, (group[:, None], group[None, :]), confusion)
+    summed = confusion.copy()
+    summed[keep] += summed[drop]
+    summed[:, keep] += summed[:, drop]
     return np.delete(np.delete(summed, drop, axis=0), drop, axis=1)

@@ -61,25 +61,17 @@ def to_pandas(results: Prediction | Timeline | Iterable[Prediction | Failure] | 
     if len(items) not in (len(timelines), len(predictions)):
         kinds = ", ".join(sorted({type(item).__name__ for item in items}))
         raise ParameterError(f"to_pandas takes either answers of predict or timelines, not both; found {kinds}.")
-    rows = [row for timeline in timelines for row in _segments(timeline)] or [
-        flat(item.to_dict()) for item in predictions
-    ]
+    rows = [flat(item.to_dict()) for item in predictions]
+    for timeline in timelines:
+        shared = {"file": timeline.file, "model": timeline.model}
+        rows += [flat({**segment.to_dict(), **shared}) for segment in timeline.segments]
     present = {label for timeline in timelines for label in timeline.labels}.union(*rows)
     first, last = (SEGMENT_FIRST, SEGMENT_LAST) if timelines else (FIRST, LAST)
     names = [*first, *(label for label in EMOTIONS if label in present), *last]
     names += ["text"] if any(timeline.text is not None for timeline in timelines) else []
-    return pd.DataFrame(rows, columns=names).astype({name: _kind(name) for name in names})
-
-
-def _segments(timeline: Timeline) -> Iterator[dict[str, Any]]:
-    for segment in timeline.segments:
-        shared = {"file": timeline.file, "model": timeline.model, "reasons": segment.reasons}
-        yield flat({**segment.to_dict(), **shared})
-
-
-def _kind(column: str) -> str:
-    """Return a type that allows missing values, so that it is the same with and without failures."""
-    return "string" if column in TEXT else "boolean" if column == "uncertain" else "float64"
+    # Types that allow missing values, so that they are the same with and without failures.
+    types = {**dict.fromkeys(TEXT, "string"), "uncertain": "boolean"}
+    return pd.DataFrame(rows, columns=names).astype({name: types.get(name, "float64") for name in names})
 
 
 # --- Parquet, part by part ---

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -14,13 +14,8 @@ T = TypeVar("T")
 # The order of every list of labels.
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 EMOJI = dict(zip(EMOTIONS, "😐😌😄😢😠😨🤢😲", strict=True))
-COLOURS = dict(
-    zip(
-        EMOTIONS,
-        ("#8A8F98", "#11A579", "#F2B701", "#3969AC", "#CF1C54", "#7F3C8D", "#7A9A01", "#E68310"),
-        strict=True,
-    )
-)
+SHADES = ("#8A8F98", "#11A579", "#F2B701", "#3969AC", "#CF1C54", "#7F3C8D", "#7A9A01", "#E68310")
+COLOURS = dict(zip(EMOTIONS, SHADES, strict=True))
 # Subsets of the vocabulary that a model can be scored on; those of published systems.
 LABEL_SETS = {
     "eight": EMOTIONS,
@@ -48,7 +43,6 @@ REASONS = {
     "or a tone, or come over a very different line.",
     "cut_off": "The file is damaged or incomplete: only the part before the damage was heard.",
 }
-
 
 # Called during long work with the seconds done and in all (None if unknown); an exception from it stops the work.
 Progress = Callable[[float, float | None], object]
@@ -84,13 +78,11 @@ def check_known(name: str, known: Collection[str], what: str) -> None:
         raise ParameterError(f"Unknown {what} {name[:80]!r}; known: {', '.join(known)}.{hint}")
 
 
-def rounded(number: float) -> float:
-    """Round to 9 significant digits, more than float32 holds."""
-    return float(f"{number:.9g}")
-
-
-def _rounded_values(numbers: Mapping[str, float]) -> dict[str, float]:
-    return {name: rounded(number) for name, number in numbers.items()}
+def rounded(value: Any) -> Any:
+    """Round a number, or the values of a dictionary, to 9 significant digits, more than float32 holds; None stays."""
+    if isinstance(value, dict):
+        return {name: rounded(number) for name, number in value.items()}
+    return None if value is None else float(f"{value:.9g}")
 
 
 @dataclass(frozen=True)
@@ -150,8 +142,32 @@ def text_of(words: Iterable[Word]) -> str:
     return "".join(word.word if word.joined else f" {word.word}" for word in words).strip()
 
 
+class _Labelled:
+    label: str
+    probabilities: dict[str, float]
+    reasons: tuple[str, ...]
+
+    @property
+    def confidence(self) -> float:
+        """Probability of `label`, 0 to 1."""
+        return self.probabilities[self.label]
+
+    @property
+    def uncertain(self) -> bool:
+        return bool(self.reasons)
+
+    def _to_dict(self) -> dict[str, Any]:
+        return {
+            "label": self.label,
+            "confidence": rounded(self.confidence),
+            "probabilities": rounded(self.probabilities),
+            "uncertain": self.uncertain,
+            "reasons": list(self.reasons),
+        }
+
+
 @dataclass(frozen=True)
-class Prediction:
+class Prediction(_Labelled):
     """The prediction for one recording: label, probabilities and reasons for doubt.
 
     `probabilities` maps every label of the model, in vocabulary order, to a fraction; they sum to 1. `uncertain` is
@@ -169,28 +185,15 @@ class Prediction:
     distance: float | None = None
     sex: dict[str, float] | None = None
     intensity: float | None = None
-    file: str | None = field(default=None)
-
-    @property
-    def confidence(self) -> float:
-        """Probability of `label`, 0 to 1."""
-        return self.probabilities[self.label]
-
-    @property
-    def uncertain(self) -> bool:
-        return bool(self.reasons)
+    file: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form, the same for all interfaces; numbers have 9 significant digits."""
         return {
             "file": self.file,
-            "label": self.label,
-            "confidence": rounded(self.confidence),
-            "probabilities": _rounded_values(self.probabilities),
-            "uncertain": self.uncertain,
-            "reasons": list(self.reasons),
-            "sex": None if self.sex is None else _rounded_values(self.sex),
-            "intensity": None if self.intensity is None else rounded(self.intensity),
+            **self._to_dict(),
+            "sex": rounded(self.sex),
+            "intensity": rounded(self.intensity),
             "duration_s": rounded(self.duration_s),
             "model": self.model,
         }
@@ -209,7 +212,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Segment:
+class Segment(_Labelled):
     """A stretch of speech with one label, from `start_s` to `end_s`.
 
     `probabilities` are those of its windows, averaged as logarithms; `reasons` (keys of `REASONS`) says why the label
@@ -224,15 +227,6 @@ class Segment:
     words: tuple[Word, ...] | None = None
 
     @property
-    def confidence(self) -> float:
-        """Probability of `label`, 0 to 1."""
-        return self.probabilities[self.label]
-
-    @property
-    def uncertain(self) -> bool:
-        return bool(self.reasons)
-
-    @property
     def duration_s(self) -> float:
         return self.end_s - self.start_s
 
@@ -243,16 +237,7 @@ class Segment:
 
     def to_dict(self) -> dict[str, Any]:
         words = {} if self.words is None else {"text": self.text, "words": [word.to_dict() for word in self.words]}
-        return {
-            "start_s": rounded(self.start_s),
-            "end_s": rounded(self.end_s),
-            "label": self.label,
-            "confidence": rounded(self.confidence),
-            "probabilities": _rounded_values(self.probabilities),
-            "uncertain": self.uncertain,
-            "reasons": list(self.reasons),
-            **words,
-        }
+        return {"start_s": rounded(self.start_s), "end_s": rounded(self.end_s), **self._to_dict(), **words}
 
 
 @dataclass(frozen=True)
@@ -290,7 +275,7 @@ class Timeline:
             "file": self.file,
             "duration_s": rounded(self.duration_s),
             "segments": [segment.to_dict() for segment in self.segments],
-            "share": _rounded_values(self.share),
+            "share": rounded(self.share),
             "model": self.model,
             "cut_off": self.cut_off,
             **({} if self.text is None else {"text": self.text}),
