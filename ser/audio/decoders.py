@@ -1,7 +1,6 @@
 """Decoders of `ser.audio.loading`: libsndfile for its formats (WAV, FLAC, OGG, MP3, AIFF ...), PyAV for all others.
 
-Both read forward in chunks, report the length that the container promised, and stop at the first damage. The content
-decides which one is used: neither sees the recording's name.
+The content decides which one is used: neither sees the recording's name.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import math
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, BinaryIO, Protocol
 
@@ -38,14 +38,14 @@ STREAMED_BYTES = 2**31 - 2**20  # chunk sizes from here on are placeholders of r
 MP3_FRAME = 1152
 PARTIAL_CHUNK = re.compile(r"(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)")
 MAX_OGG_PAGE = 65_307  # bytes
+MAX_HEADER = 4096  # bytes
 
 
 class Decoder(Protocol):
     """Decode an open recording. `sample_rate` in Hz and `channels` are the source's, not yet checked against limits.
 
-    `length_s` is the expected length of the decoded sound and `promised_s` the length by the container, None if
-    unknown; because of coders' padding intact recordings differ from `promised_s` by up to `slack_s`.
-    `damaged` is true once decoding has met a damage.
+    `length_s` is the expected length of the sound and `promised_s` that by the container, None if unknown; coders'
+    padding lets intact recordings differ from it by up to `slack_s`. `damaged` is true once a damage was met.
     """
 
     format: str
@@ -69,19 +69,15 @@ class Decoder(Protocol):
 
 def open_decoder(file: BinaryIO, label: str) -> Decoder:
     """Open the decoder for the content of a seekable binary file. Raises `AudioError`, which names the file `label`."""
-    decoder = None if _is_unmeasured_mp3(file) else _open_sndfile(file)
-    if decoder is not None and not _has_lost_size(decoder, file):
-        return decoder
+    if not _is_unmeasured_mp3(file):
+        file.seek(0)
+        with suppress(sf.LibsndfileError):
+            decoder = SndfileDecoder(file)
+            # A recorder that wrote into a pipe leaves the size at 0, though sound follows the header.
+            if decoder.n_frames or file.seek(0, os.SEEK_END) <= MAX_HEADER:
+                return decoder
     file.seek(0)
     return AvDecoder(file, label)
-
-
-def _open_sndfile(file: BinaryIO) -> SndfileDecoder | None:
-    file.seek(0)
-    try:
-        return SndfileDecoder(file)
-    except sf.LibsndfileError:
-        return None
 
 
 def _is_unmeasured_mp3(file: BinaryIO) -> bool:
@@ -90,13 +86,8 @@ def _is_unmeasured_mp3(file: BinaryIO) -> bool:
     tag_size = sum((byte & 127) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=False))
     file.seek(10 + tag_size if head.startswith(b"ID3") else 0)
     frame = file.read(64)
-    is_layer_3 = frame[:1] == b"\xff" and frame[1] & 0xE6 == 0xE2 if len(frame) > 1 else False
+    is_layer_3 = len(frame) > 1 and frame[0] == 0xFF and frame[1] & 0xE6 == 0xE2
     return is_layer_3 and b"Xing" not in frame and b"Info" not in frame
-
-
-def _has_lost_size(decoder: SndfileDecoder, file: BinaryIO) -> bool:
-    """Return whether a recorder that wrote into a pipe left the size at 0, though sound follows the header."""
-    return decoder.n_frames == 0 and file.seek(0, os.SEEK_END) > 4096
 
 
 def _nameless(file: BinaryIO) -> SimpleNamespace:
@@ -126,8 +117,8 @@ class SndfileDecoder:
         self._source, self._file = file, _ForwardFile(_nameless(file))
         self.format, self.sample_rate, self.channels = self._file.format, self._file.samplerate, self._file.channels
         self.slack_s = 0.1 if self.format == "MP3" else 0.02  # padding; chunk sizes that count the header
-        self.n_frames = self._file.frames
-        self.damaged = False
+        self.n_frames, self.damaged = self._file.frames, False
+        self.close = self._file.close
 
     @property
     def length_s(self) -> float | None:
@@ -163,9 +154,6 @@ class SndfileDecoder:
             return out[: self._file.tell() - start], True
         return chunk, len(chunk) == 0
 
-    def close(self) -> None:
-        self._file.close()
-
 
 def _is_unfinished_ogg(file: BinaryIO) -> bool:
     """Return whether the last page of an OGG is incomplete or not marked as the last."""
@@ -196,8 +184,8 @@ class AvDecoder:
         self._kind = self._container.format.name
         self.format = TIMED_CONTAINERS.get(self._kind, self._kind.upper())
         self._streams = [stream for stream in self._container.streams.audio if stream.codec_context is not None][:1]
-        self.damaged = False
-        self._end = 0
+        self.damaged, self._end = False, 0
+        self.close = self._container.close
         self._frames = self._decode()
         self._first = next(self._frames, None)  # decoded values count: HE-AAC doubles the rate of its header
         if self._first is None:
@@ -207,10 +195,7 @@ class AvDecoder:
                 "damaged. Record it again or fetch an undamaged copy."
             )
         self.sample_rate, self.channels = self._first.sample_rate, self._first.layout.nb_channels
-
-    @property
-    def length_s(self) -> float | None:
-        return self.promised_s
+        self.length_s = self.promised_s
 
     @property
     def promised_s(self) -> float | None:
@@ -253,9 +238,6 @@ class AvDecoder:
             return False
         self._file.seek(self._end + 4)  # positions exclude the 4 bytes before the coder's data
         return self._file.read(1) in (b"\xa0", b"\xa3")
-
-    def close(self) -> None:
-        self._container.close()
 
 
 def _undecodable(file: BinaryIO, label: str) -> AudioError:

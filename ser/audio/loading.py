@@ -39,9 +39,7 @@ MAX_TIMELINE_S = 4 * 3600.0
 MAX_TIMELINE_BYTES = 4 * 2**30  # as large as a WAV can be; four hours of most others are far smaller
 MIN_DECODED_S = 0.5  # sound before a damage that is enough for an answer
 BLOCK_S = 5.0
-MAX_BLOCK_VALUES = (
-    2**16
-)  # decoded at once; arrays over 256 KB are returned to the system each time, which triples the cost
+MAX_BLOCK_VALUES = 2**16  # decoded at once; larger arrays are returned to the system each time, at triple cost
 INTEGER_TYPES = ("uint8", "int8", "int16", "int32")  # of samples; wider ones have no full scale that is in use
 
 # As in librosa and soxr by default. MQ saves 0.02 ms of 0.6; LQ falls 3 dB at 6.5 kHz already.
@@ -125,12 +123,10 @@ class Recording(AbstractContextManager["Recording"]):
 
     def __init__(self, decoder: Decoder, label: str, max_s: float, stack: ExitStack) -> None:
         self.format, self.sample_rate, self.channels = decoder.format, decoder.sample_rate, decoder.channels
-        self.label = label
-        self.length_s = decoder.length_s
-        self.cut_off = False
+        self.label, self.length_s, self.cut_off = label, decoder.length_s, False
         self._decoder, self._max_s, self._stack = decoder, max_s, stack
-        self._meter = _ClipMeter()
-        self._n_frames = 0
+        self._meter, self._n_frames = _ClipMeter(), 0
+        self.close = stack.close
 
     @property
     def clipped(self) -> bool:
@@ -142,15 +138,18 @@ class Recording(AbstractContextManager["Recording"]):
         Yields float32 arrays of shape (n_samples,), n_samples > 0, each from up to about `block_s` seconds of the
         source. Joined they are the same for every `block_s`. Raises `AudioError` as `load_waveform` does.
         """
+        for block in self._resampled(sample_rate, block_s):
+            if len(block):
+                _require_finite(block, self.label)  # the resampler's overshoot can leave the range of float32
+                yield block
+
+    def _resampled(self, sample_rate: int, block_s: float) -> Iterator[np.ndarray]:
         resample = _resampler(self.sample_rate, sample_rate)
         with self._stack:
             for frames in self._frames(block_s):
-                yield from _non_empty(resample(_mix(frames), False), self.label)
+                yield resample(_mix(frames), False)
             self._finish()
-            yield from _non_empty(resample(np.empty(0, np.float32), True), self.label)
-
-    def close(self) -> None:
-        self._stack.close()
+            yield resample(np.empty(0, np.float32), True)
 
     def __exit__(self, *error: object) -> None:
         self.close()
@@ -214,7 +213,8 @@ def _open_source(source: Any, max_bytes: int, stack: ExitStack) -> tuple[BinaryI
     elif isinstance(source, (bytes, bytearray, memoryview)):
         file = io.BytesIO(source)
     elif hasattr(stream, "read") and not isinstance(stream, io.TextIOBase):
-        file = _seekable(stream, max_bytes)
+        is_pipe = not getattr(stream, "seekable", lambda: False)()
+        file = io.BytesIO(stream.read(max_bytes + 1)) if is_pipe else stream
     else:
         kind = type(source).__name__
         raise ParameterError(f"A recording must be a path, bytes or a file opened in binary mode, found {kind}.")
@@ -234,13 +234,6 @@ def _open_path(path: Path) -> BinaryIO:
         return path.open("rb")
     except OSError as error:
         raise AudioError(f"{label}: cannot be opened ({error.strerror}). Check its name and rights.") from error
-
-
-def _seekable(file: Any, max_bytes: int) -> BinaryIO:
-    """Return the file itself, or a pipe's bytes, of which at most one more than accepted is read."""
-    if getattr(file, "seekable", lambda: False)():
-        return file
-    return io.BytesIO(file.read(max_bytes + 1))
 
 
 def _check_size(file: BinaryIO, label: str, max_bytes: int) -> None:
@@ -263,10 +256,7 @@ class _ArrayDecoder:
     def __init__(self, samples: np.ndarray, sample_rate: int | None) -> None:
         self.frames = _frames(np.asarray(samples))
         self.sample_rate, self.channels = _whole_rate(sample_rate), self.frames.shape[1]
-
-    @property
-    def length_s(self) -> float:
-        return len(self.frames) / self.sample_rate
+        self.length_s = len(self.frames) / self.sample_rate
 
     def chunks(self, n_frames: int) -> Iterator[np.ndarray]:
         return (_floats(self.frames[at : at + n_frames]) for at in range(0, len(self.frames), n_frames))
@@ -310,9 +300,8 @@ def _floats(samples: np.ndarray) -> np.ndarray:
         copied = samples.astype(np.float32, order="C")
     if samples.dtype.kind == "f":
         return copied
-    return (copied - np.float32(128 if samples.dtype == np.uint8 else 0)) * np.float32(
-        2.0 ** (1 - 8 * samples.itemsize)
-    )
+    zero, scale = 128 if samples.dtype == np.uint8 else 0, 2.0 ** (1 - 8 * samples.itemsize)
+    return (copied - np.float32(zero)) * np.float32(scale)
 
 
 # --- Limits ---
@@ -324,24 +313,20 @@ def _check_header(decoder: Decoder, label: str, max_s: float) -> None:
         raise AudioError(f"{label}: {rate:,} Hz; accepted are {MIN_RATE:,} to {MAX_RATE:,} Hz. Resample it.")
     if not 1 <= channels <= MAX_CHANNELS:
         raise AudioError(f"{label}: {channels:,} channels; accepted are 1 to {MAX_CHANNELS}. Mix it down.")
-    length_s = decoder.length_s
-    if length_s is not None and length_s > max_s + decoder.slack_s:
-        raise _too_long(label, f"{length_s:,.1f} s", max_s)
+    if decoder.length_s is not None and decoder.length_s > max_s + decoder.slack_s:
+        raise _too_long(label, f"{decoder.length_s:,.1f} s", max_s)
 
 
 def _too_long(label: str, length: str, max_s: float) -> AudioError:
-    advice = "Cut it into parts"
-    if max_s < MAX_TIMELINE_S:
-        advice += ", or use `timeline` of the command line, Python or the service"
-    return AudioError(f"{label}: {length} long; accepted are up to {max_s:,.0f} s. {advice}.")
+    other = ", or use `timeline` of the command line, Python or the service" if max_s < MAX_TIMELINE_S else ""
+    return AudioError(f"{label}: {length} long; accepted are up to {max_s:,.0f} s. Cut it into parts{other}.")
 
 
 def _require_finite(samples: np.ndarray, label: str, advice: str = "Export it again as 16-bit") -> None:
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(samples.sum()):
             return
-    wrong = samples.size - np.count_nonzero(np.isfinite(samples))
-    if wrong:
+    if wrong := np.count_nonzero(~np.isfinite(samples)):
         raise AudioError(f"{label}: {wrong:,} of {samples.size:,} samples are not finite (NaN or infinite). {advice}.")
 
 
@@ -373,13 +358,6 @@ def _resampler(source_rate: int, sample_rate: int) -> Callable[[np.ndarray, bool
     if source_rate == sample_rate:
         return lambda mono, last: mono
     return soxr.ResampleStream(source_rate, sample_rate, 1, dtype="float32", quality=RESAMPLER_QUALITY).resample_chunk
-
-
-def _non_empty(block: np.ndarray, label: str) -> Iterator[np.ndarray]:
-    """Yield the block if it holds samples; the resampler's overshoot can leave the range of float32."""
-    if len(block):
-        _require_finite(block, label)
-        yield block
 
 
 class _ClipMeter:
