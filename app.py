@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import plotly.graph_objects as go
 import soundfile as sf
 import streamlit as st
 from audio_recorder_streamlit import audio_recorder
@@ -29,13 +30,8 @@ SAMPLES = sorted((HERE / "samples").glob("*.flac"))
 MAX_MB = 25
 LOCAL = re.compile(r"(.+\.)?localhost|127\.[0-9.]+|::1")
 FORMATS = "WAV, FLAC, OGG, MP3, M4A, WebM and most other recordings"
-EXAMPLE = Prediction(
-    label="happy",
-    probabilities=dict(zip(EMOJI, (0.04, 0.03, 0.71, 0.02, 0.05, 0.03, 0.01, 0.11), strict=True)),
-    reasons=(),
-    duration_s=3.0,
-    model="example",
-)
+SHARES = dict(zip(EMOJI, (0.04, 0.03, 0.71, 0.02, 0.05, 0.03, 0.01, 0.11), strict=True))
+EXAMPLE = Prediction("happy", SHARES, reasons=(), duration_s=3.0, model="example")
 TABS = (":material/upload: Upload", ":material/mic: Record", ":material/graphic_eq: Samples")
 VOICE_MB = 5  # per recording of an enrolment
 
@@ -144,9 +140,11 @@ def named(data: bytes | None, name: str) -> io.BytesIO | None:
 
 
 def classify_new(model: ser.Recognizer, sounds: dict[str, io.BytesIO | None]) -> None:
-    """Classify a new recording, if there is one; clear the result of a removed one."""
+    """Classify a new recording, the shown one again if the model has changed; clear the result of a removed one."""
     state = st.session_state
-    classify_again(model)
+    if isinstance(state.get("result"), components.Answer) and state.model is not model:
+        state.result = replace(state.result, prediction=model.predict(state.result.waveform))
+    state.model = model
     seen = state.setdefault("seen", {})
     for source, file in sounds.items():
         identity = upload_id(file) if file else None
@@ -158,14 +156,6 @@ def classify_new(model: ser.Recognizer, sounds: dict[str, io.BytesIO | None]) ->
                 state.source, state.result = source, classify(model, file)
         elif source != "sample" and state.get("source") == source:
             state.source = state.result = None
-
-
-def classify_again(model: ser.Recognizer) -> None:
-    """Classify the shown recording again if the model has changed."""
-    state = st.session_state
-    if isinstance(state.get("result"), components.Answer) and state.model is not model:
-        state.result = replace(state.result, prediction=model.predict(state.result.waveform))
-    state.model = model
 
 
 def upload_id(file: io.BytesIO) -> str:
@@ -214,12 +204,7 @@ def show_emotions(prediction: Prediction) -> None:
     muted = wording.is_unnamed(prediction)
     st.html("<h3>All emotions</h3>" + ('<p class="how">For completeness; here they say little.</p>' if muted else ""))
     values = ", ".join(f"{emotion} {wording.percent(p)}" for emotion, p in wording.ranked(prediction))
-    st.plotly_chart(
-        components.bars(prediction, muted=muted),
-        config=components.CONFIG,
-        key="bars",
-        alt=f"Probability of every emotion: {values}",
-    )
+    chart(components.bars(prediction, muted=muted), "bars", f"Probability of every emotion: {values}")
     if scales := components.scales(prediction):
         st.html(scales)
 
@@ -228,21 +213,22 @@ def show_emotions(prediction: Prediction) -> None:
 def show_sound(answer: components.Answer) -> None:
     used = wording.used_part(answer.prediction)
     st.html(f'<h3>The sound</h3><p class="how">{used}</p>')
-    figure, config = components.sound(answer), components.CONFIG
-    st.plotly_chart(figure, config=config, key="sound", alt=f"Loudness of the recording over time. {used}")
+    chart(components.sound(answer), "sound", f"Loudness of the recording over time. {used}")
     spectrogram = st.expander("Spectrogram", on_change="rerun", key="spectrogram")
     if spectrogram.open:
         with spectrogram:
-            figure = components.spectrogram(answer.waveform)
-            st.plotly_chart(figure, config=config, key="spectrogram-chart", alt="Level over time and frequency")
+            chart(components.spectrogram(answer.waveform), "spectrogram-chart", "Level over time and frequency")
+
+
+def chart(figure: go.Figure, key: str, alt: str) -> None:
+    st.plotly_chart(figure, config=components.CONFIG, key=key, alt=alt)
 
 
 def show_example() -> None:
     with st.container(border=True, key="example"):
         st.html('<p class="eyebrow">An answer looks like this</p>')
         st.html(components.headline(EXAMPLE).replace('role="status"', 'aria-hidden="true"'))
-        bars = components.bars(EXAMPLE, muted=True)
-        st.plotly_chart(bars, config=components.CONFIG, key="bars", alt="Example of an answer")
+        chart(components.bars(EXAMPLE, muted=True), "bars", "Example of an answer")
 
 
 def notice(title: str, *sentences: str) -> None:
@@ -309,11 +295,6 @@ def chosen_model(model: ser.Recognizer, enrolment: Enrolment | None) -> ser.Reco
     return enrolment.model if st.toggle(label, value=True, key="use-voice") else model
 
 
-def embedded_card(card: str) -> str:
-    """Return a model card with its headings one level down and without its pictures, which are not served."""
-    return re.sub(r"(?m)^#", "##", re.sub(r"(?m)^!\[.*?\]\(.*?\)\s*$", "", card))
-
-
 def score_sentences(metrics: Mapping[str, Any], n_labels: int) -> str:
     """Return the score on unseen speakers beside chance and listeners, and that on unseen corpora."""
     uar = metrics.get("folds", {}).get("uar")
@@ -341,8 +322,9 @@ def footer(model: ser.Recognizer) -> None:
     )
     card = artifact.path("MODEL_CARD.md")
     if card.is_file():
+        text = re.sub(r"(?m)^!\[.*?\]\(.*?\)\s*$", "", card.read_text(encoding="utf-8"))  # pictures are not served
         with st.expander("Model card"):
-            st.markdown(embedded_card(card.read_text(encoding="utf-8")))
+            st.markdown(re.sub(r"(?m)^#", "##", text))
     st.html(f'<p class="version">ser {ser.__version__}, model {escape(model.name)}</p>')
 
 

@@ -24,6 +24,7 @@ UNDECIDED = "#8B80F0"
 UNNAMED = "#8A8F98"
 HEAT = ["#150F24", "#3B1F6B", "#8C2E7C", "#E0567A", "#FBB26A", "#FFF3C4"]
 FONT = "Figtree, Apple Color Emoji, Segoe UI Emoji, Noto Color Emoji, system-ui, sans-serif"
+TIME_AXIS = {"ticksuffix": " s", "nticks": 6, "showgrid": False, "zeroline": False, "tickfont": {"size": 13}}
 CONFIG = {"displayModeBar": False, "staticPlot": True, "responsive": True}
 
 
@@ -95,74 +96,49 @@ def bars(prediction: Prediction, *, muted: bool = False) -> go.Figure:
 
     `muted` draws them in grey, for numbers that mean little.
     """
-    rows = ranked(prediction)[::-1]
-    emotions = [emotion for emotion, _ in rows]
+    emotions, values = zip(*ranked(prediction)[::-1], strict=True)
+    colours = [GREY if muted else COLOURS[emotion] for emotion in emotions]
+    numbers = [f" <b>{percent(value)}</b>" for value in values]
     figure = go.Figure()
     # A faint rail behind each bar marks 100 % and carries the number.
-    figure.add_bar(
-        **_horizontal(emotions, [100.0] * len(rows), RAIL),
-        text=[f" <b>{percent(probability)}</b>" for _, probability in rows],
-        textposition="outside",
-        cliponaxis=False,
+    figure.add_bar(x=[100.0] * len(values), y=emotions, marker_color=RAIL, text=numbers, textposition="outside")
+    figure.add_bar(x=[100 * value for value in values], y=emotions, marker_color=colours, yaxis="y2")
+    figure.update_traces(
+        orientation="h", marker_cornerradius=8, marker_line_width=0, textfont_size=15, cliponaxis=False
     )
-    colours = [GREY if muted else COLOURS[emotion] for emotion in emotions]
-    figure.add_bar(**_horizontal(emotions, [100 * probability for _, probability in rows], colours), yaxis="y2")
     for emotion in emotions:
         name = f"{EMOJI[emotion]}  {emotion.capitalize()}"
         figure.add_annotation(text=name, y=emotion, x=0, xref="paper", xanchor="left", xshift=-NAMES, showarrow=False)
     # On separate axes both are single bars, which plotly rounds.
-    figure.update_layout(
-        bargap=0.56, yaxis2={"overlaying": "y"}, **_layout(height=36 * len(rows), left=NAMES, right=56)
-    )
+    layout = _layout(height=36 * len(values), left=NAMES, right=56)
+    figure.update_layout(bargap=0.56, yaxis2={"overlaying": "y"}, **layout)
     figure.update_xaxes(range=[0, 100], visible=False)
     figure.update_yaxes(visible=False)
     return figure
 
 
-def _horizontal(names: list[str], values: list[float], colours: str | list[str]) -> dict:
-    return {
-        "x": values,
-        "y": names,
-        "orientation": "h",
-        "marker": {"color": colours, "cornerradius": 8, "line": {"width": 0}},
-        "textfont": {"size": 15},
-    }
-
-
-def envelope(waveform: Waveform) -> np.ndarray:
-    """Return the peaks of `N_STROKES` equal parts of a waveform, shape (n,), the loudest 1; silence is 0."""
-    parts = np.array_split(np.abs(waveform.samples), min(N_STROKES, len(waveform.samples)))
-    peaks = np.array([part.max() for part in parts])
-    return peaks / max(peaks.max(), 1e-9)
-
-
 def sound(answer: Answer) -> go.Figure:
     """Draw the waveform as strokes over time, with the trimmed ends in grey."""
-    peaks, prediction = envelope(answer.waveform), answer.prediction
+    samples, prediction = answer.waveform.samples, answer.prediction
+    parts = np.array_split(np.abs(samples), min(N_STROKES, len(samples)))
+    peaks = np.array([part.max() for part in parts])
+    heights = np.maximum(peaks / max(peaks.max(), 1e-9), 0.02)
     colour = UNDECIDED if prediction.uncertain else COLOURS[prediction.label]
     step = prediction.duration_s / len(peaks)
     times = (np.arange(len(peaks)) + 0.5) * step
-    heights = np.maximum(peaks, 0.02)
     used = (times >= prediction.used_s[0]) & (times <= prediction.used_s[1])
-    figure = go.Figure(
-        go.Bar(
-            x=times,
-            y=2 * heights,
-            base=-heights,
-            width=step * 0.62,
-            marker={"color": np.where(used, colour, GREY), "cornerradius": 3},
-        )
-    )
+    marker = {"color": np.where(used, colour, GREY), "cornerradius": 3}
+    figure = go.Figure(go.Bar(x=times, y=2 * heights, base=-heights, width=step * 0.62, marker=marker))
     figure.update_layout(**_layout(height=132, bottom=24))
-    figure.update_xaxes(**_time_axis(prediction.duration_s))
+    figure.update_xaxes(range=[0, prediction.duration_s], **TIME_AXIS)
     figure.update_yaxes(range=[-1.05, 1.05], visible=False)
     return figure
 
 
 def spectrogram(waveform: Waveform) -> go.Figure:
     """Draw the level in dB over time and frequency, pooled to at most `MAX_COLUMNS`."""
-    pooled = [_pooled(stft_power(part)) for part in _chunks(waveform.samples)]
-    power = np.concatenate(pooled)
+    starts = range(0, len(waveform.samples), CHUNK)
+    power = np.concatenate([_pooled(stft_power(waveform.samples[start : start + CHUNK])) for start in starts])
     step = -(-len(power) // MAX_COLUMNS)
     power = power[: len(power) // step * step].reshape(-1, step, power.shape[1]).max(axis=1)
     times = (np.arange(len(power)) + 0.5) * step * HOP_LENGTH / waveform.sample_rate
@@ -171,13 +147,9 @@ def spectrogram(waveform: Waveform) -> go.Figure:
     db = power_to_db(power / power.max() if power.max() > 0 else power).round().astype(np.int8)
     figure = go.Figure(go.Heatmap(x=times, y=kilohertz, z=db.T, colorscale=HEAT, showscale=False, zmin=-70, zmax=0))
     figure.update_layout(**_layout(height=240, left=44, bottom=24))
-    figure.update_xaxes(**_time_axis(waveform.duration_s))
+    figure.update_xaxes(range=[0, waveform.duration_s], **TIME_AXIS)
     figure.update_yaxes(ticksuffix=" kHz", nticks=5, showgrid=False, zeroline=False)
     return figure
-
-
-def _chunks(samples: np.ndarray) -> list[np.ndarray]:
-    return [samples[start : start + CHUNK] for start in range(0, len(samples), CHUNK)]
 
 
 def _pooled(power: np.ndarray) -> np.ndarray:
@@ -194,15 +166,4 @@ def _layout(*, height: int, left: int = 0, right: int = 0, bottom: int = 0) -> d
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": FONT, "size": 14},
         "dragmode": False,
-    }
-
-
-def _time_axis(duration_s: float) -> dict:
-    return {
-        "range": [0, duration_s],
-        "ticksuffix": " s",
-        "nticks": 6,
-        "showgrid": False,
-        "zeroline": False,
-        "tickfont": {"size": 13},
     }

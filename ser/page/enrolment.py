@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ser.audio.loading import load_waveform
 from ser.inference.recognizer import Recognizer
 from ser.page import wording
-from ser.types import AudioError, Waveform
+from ser.types import AudioError
 
 FEWEST, MOST = 3, 10  # recordings
 
@@ -30,17 +30,17 @@ def enrol(model: Recognizer, files: Sequence[io.BytesIO]) -> Enrolment:
     """Calibrate a model to the speaker of some named files; unusable files are left out, none is kept."""
     if len(files) > MOST:
         return Enrolment(None, len(files))
-    checked = [_waveform_or_problem(model, file) for file in files]
-    waveforms = [waveform for waveform in checked if isinstance(waveform, Waveform)]
+    waveforms, refused = [], []
+    for file in files:
+        try:
+            waveform = load_waveform(file, model.sample_rate)
+        except AudioError as error:
+            refused.append(str(error))
+            continue
+        prediction = model.predict(waveform)
+        if wording.is_unnamed(prediction):  # silence, music, too short: it does not describe a voice
+            refused.append(f"{file.name}: {wording.doubts(prediction, 0)[0][0]}")
+        else:
+            waveforms.append(waveform)
     calibrated = model.calibrated(waveforms) if len(waveforms) >= FEWEST else None
-    return Enrolment(calibrated, len(waveforms), tuple(problem for problem in checked if isinstance(problem, str)))
-
-
-def _waveform_or_problem(model: Recognizer, file: io.BytesIO) -> Waveform | str:
-    """Return the waveform of a recording, or why it does not describe a voice: silence, music, too short."""
-    try:
-        waveform = load_waveform(file, model.sample_rate)
-    except AudioError as error:
-        return str(error)
-    prediction = model.predict(waveform)
-    return f"{file.name}: {wording.doubts(prediction, 0)[0][0]}" if wording.is_unnamed(prediction) else waveform
+    return Enrolment(calibrated, len(waveforms), tuple(refused))

@@ -22,11 +22,6 @@ def seconds(duration_s: float) -> str:
     return f"{duration_s:.1f} s"
 
 
-def sureness(confidence: float) -> str:
-    """Describe the confidence of an answer that is not uncertain."""
-    return next(text for least, text in SURENESS if confidence >= least)
-
-
 def used_s(prediction: Prediction) -> float:
     """Return the seconds left after trimming, rounded down so that too little never reads as enough."""
     return math.floor(10 * (prediction.used_s[1] - prediction.used_s[0]) + 1e-6) / 10
@@ -52,16 +47,15 @@ def sex(probabilities: dict[str, float]) -> tuple[str, str]:
 
 def title(prediction: Prediction) -> str:
     """Return the answer in up to three words; an uncertain label is not named."""
-    for reason, text in TITLES.items():
-        if reason in prediction.reasons:
-            return text
-    return "Unsure" if prediction.uncertain else prediction.label.capitalize()
+    named = "Unsure" if prediction.uncertain else prediction.label.capitalize()
+    return next((text for reason, text in TITLES.items() if reason in prediction.reasons), named)
 
 
 def subtitle(prediction: Prediction) -> str:
     """Return the confidence in words, or the likeliest labels of an uncertain answer."""
     if not prediction.uncertain:
-        return f"{sureness(prediction.confidence)}, {percent(prediction.confidence)}"
+        sure = next(text for least, text in SURENESS if prediction.confidence >= least)
+        return f"{sure}, {percent(prediction.confidence)}"
     for reason, text in SUBTITLES.items():
         if reason in prediction.reasons:
             return text(prediction)
