@@ -1,7 +1,6 @@
-"""Frame-level descriptors: log-mel spectrum, cepstrum, spectral shape, loudness, pitch and voicing.
+"""Frame-level descriptors of a window at 16 kHz, peak 1, every 16 ms; floored 60 dB below the loudest cell.
 
-One frame every 16 ms of a window at 16 kHz, peak 1. Values are floored 60 dB below the loudest cell, so that neither
-the rounding noise of quiet files nor a gain changes them.
+The floor keeps out the rounding noise of quiet files.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from functools import cache
 import numpy as np
 from scipy.fft import irfft, rfft
 
-from ser.features.spectral import SAMPLE_RATE, mel_power, mfcc, stft_power
+from ser.features.spectral import SAMPLE_RATE, centred_frames, frequencies, hann, mel_power, mfcc, stft_power
 
 HOP_LENGTH = 256
 N_FFT = 512  # 32 ms: resolves formants, not harmonics
@@ -72,11 +71,11 @@ def descriptors(samples: np.ndarray) -> np.ndarray:
     power = np.maximum(power, max(power.max() * 10 ** (-FLOOR_DB / 10), AMIN))
     mel = mel_power(power, N_MELS)
     mel_db = 10 * np.log10(np.maximum(mel, mel.max() * 10 ** (-FLOOR_DB / 10)))
-    level = _level(samples, len(power))
-    pitch, voicing = _pitch(samples, len(power))
+    level = _level(samples)
+    pitch, voicing = _pitch(samples)
     voiced = (voicing > VOICED) & (level > level.max() - VOICED_DB)
     centred = mel_db - (mel_db.mean(axis=0) + mel_db.mean()) / 2
-    shape = _shape(power, mel, level, _zero_crossings(samples, len(power)), voicing)
+    shape = _shape(power, mel, level, _zero_crossings(samples), voicing)
     return np.column_stack([centred, mfcc(mel_db, N_MFCC + 1)[:, 1:], shape, _melody(pitch, voiced)]).astype(np.float32)
 
 
@@ -91,16 +90,15 @@ def _shape(
     power: np.ndarray, mel: np.ndarray, level: np.ndarray, crossings: np.ndarray, voicing: np.ndarray
 ) -> np.ndarray:
     """Return the descriptors of `SHAPE_NAMES`, shape (n_frames, 20)."""
-    hz = _frequencies()
+    hz = frequencies(SAMPLE_RATE, power.shape[1])
     loudness = (mel / mel.max()) ** LOUDNESS_POWER
-    magnitude = np.sqrt(power)
-    share = magnitude / magnitude.sum(axis=1, keepdims=True)
+    share = np.sqrt(power)
+    share = share / share.sum(axis=1, keepdims=True)
     centroid = share @ hz
     distance = hz - centroid[:, None]
     square = share * distance**2
     spread = square.sum(axis=1)
     cumulated = np.cumsum(power, axis=1)
-    flux = np.sqrt(np.square(np.diff(loudness, axis=0, prepend=loudness[:1])).sum(axis=1))
     voicing = np.clip(voicing, 1e-3, 0.9999)
     db = 10 * np.log10(power)
     return np.column_stack(
@@ -112,7 +110,7 @@ def _shape(
             (square * distance**2).sum(axis=1) / spread**2,
             *(hz[(cumulated >= part * cumulated[:, -1:]).argmax(axis=1)] / 1000 for part in ROLL_OFFS),
             -(share * np.log2(share)).sum(axis=1),
-            flux,
+            np.sqrt(np.square(np.diff(loudness, axis=0, prepend=loudness[:1])).sum(axis=1)),
             level,
             crossings,
             _band_db(power, 50, 1000) - _band_db(power, 1000, 5000),
@@ -126,28 +124,27 @@ def _shape(
     )
 
 
-def _level(samples: np.ndarray, n_frames: int) -> np.ndarray:
+def _level(samples: np.ndarray) -> np.ndarray:
     """Return the mean power of each frame in dB, floored 60 dB below the loudest."""
-    power = np.square(_frames(samples, N_FFT, n_frames)).mean(axis=1)
+    power = np.square(centred_frames(samples, N_FFT, HOP_LENGTH)).mean(axis=1)
     return 10 * np.log10(np.maximum(power, max(power.max() * 10 ** (-FLOOR_DB / 10), AMIN)))
 
 
-def _zero_crossings(samples: np.ndarray, n_frames: int) -> np.ndarray:
-    negative = _frames(samples, N_FFT, n_frames) < -ZERO_CROSSING_THRESHOLD
+def _zero_crossings(samples: np.ndarray) -> np.ndarray:
+    negative = centred_frames(samples, N_FFT, HOP_LENGTH) < -ZERO_CROSSING_THRESHOLD
     return (negative[:, 1:] != negative[:, :-1]).mean(axis=1)
 
 
-def _pitch(samples: np.ndarray, n_frames: int) -> tuple[np.ndarray, np.ndarray]:
+def _pitch(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return pitch (semitones above 55 Hz) and voicing (0 to 1) per frame, by windowed autocorrelation.
 
     The autocorrelation is divided by the window's own [Boersma 1993]; short lags are slightly preferred, and the peak
     is interpolated by a parabola.
     """
     shortest, longest = (int(FINER * SAMPLE_RATE / hz) for hz in reversed(PITCH_HZ))
-    window, correlation_of_window = _pitch_window()
-    spectrum = rfft(_frames(samples, PITCH_FFT, n_frames) * window, CORRELATION_FFT)
+    spectrum = rfft(centred_frames(samples, PITCH_FFT, HOP_LENGTH) * hann(PITCH_FFT), CORRELATION_FFT)
     correlation = _correlation(spectrum.real**2 + spectrum.imag**2)[:, : longest + 2]
-    correlation = correlation / (correlation[:, :1] + 1e-9) / correlation_of_window[: longest + 2]
+    correlation = correlation / (correlation[:, :1] + 1e-9) / _window_correlation()[: longest + 2]
     lags = np.arange(shortest, longest)
     best = (correlation[:, shortest:longest] - SHORT_LAG * np.log2(lags / shortest)).argmax(axis=1) + shortest
     rows = np.arange(len(best))
@@ -162,12 +159,6 @@ def _correlation(power: np.ndarray) -> np.ndarray:
     return FINER * irfft(power, FINER * CORRELATION_FFT)
 
 
-def _frames(samples: np.ndarray, length: int, n_frames: int) -> np.ndarray:
-    """Return centred frames, shape (n_frames, length), zero-padded at both ends."""
-    padded = np.pad(samples, length // 2)
-    return np.lib.stride_tricks.sliding_window_view(padded, length)[::HOP_LENGTH][:n_frames]
-
-
 def _band_db(power: np.ndarray, low_hz: float, high_hz: float) -> np.ndarray:
     return 10 * np.log10(power[:, _bins(low_hz, high_hz)].sum(axis=1))
 
@@ -179,7 +170,7 @@ def _peak_db(db: np.ndarray, low_hz: float, high_hz: float) -> np.ndarray:
 def _slope(db: np.ndarray, low_hz: float, high_hz: float) -> np.ndarray:
     """Return the spectral slope between two frequencies in dB/kHz."""
     bins = _bins(low_hz, high_hz)
-    khz = _frequencies()[bins] / 1000
+    khz = frequencies(SAMPLE_RATE, db.shape[1])[bins] / 1000
     khz = khz - khz.mean()
     return db[:, bins] @ khz / (khz @ khz)
 
@@ -190,16 +181,10 @@ def _bins(low_hz: float, high_hz: float) -> slice:
 
 
 @cache
-def _frequencies() -> np.ndarray:
-    return np.linspace(0, SAMPLE_RATE / 2, N_FFT // 2 + 1, dtype=np.float32)
-
-
-@cache
-def _pitch_window() -> tuple[np.ndarray, np.ndarray]:
-    """Return a Hann window and its autocorrelation, normalised to lag 0."""
-    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(PITCH_FFT) / PITCH_FFT)).astype(np.float32)
-    correlation = _correlation(np.abs(rfft(window, CORRELATION_FFT)) ** 2)[: FINER * PITCH_FFT]
-    return window, (correlation / correlation[0]).astype(np.float32)
+def _window_correlation() -> np.ndarray:
+    """Return the autocorrelation of the pitch window, normalised to lag 0."""
+    correlation = _correlation(np.abs(rfft(hann(PITCH_FFT), CORRELATION_FFT)) ** 2)[: FINER * PITCH_FFT]
+    return (correlation / correlation[0]).astype(np.float32)
 
 
 def voice_frames(samples: np.ndarray) -> np.ndarray:

@@ -1,7 +1,4 @@
-"""Functionals: statistics over time of the descriptors of a window, as in ComParE, in one vector.
-
-Level, spread and shape of every descriptor and of its slope, trends, pitch over voiced frames, and modulation.
-"""
+"""Functionals: statistics over time of a window's descriptors and their slopes, pitch and modulation, as in ComParE."""
 
 from __future__ import annotations
 
@@ -62,8 +59,7 @@ def functionals(samples: np.ndarray) -> np.ndarray:
 def _statistics(values: np.ndarray) -> np.ndarray:
     """Return `STATISTICS` of every column, concatenated, shape (22 k,)."""
     n = len(values)
-    mean, std = values.mean(axis=0), values.std(axis=0) + 1e-6
-    standard = (values - mean) / std
+    mean, *moments = _moments(values)
     p1, p25, p50, p75, p99 = _percentiles(values, (1, 25, 50, 75, 99))
     width = p99 - p1 + 1e-6
     time = np.linspace(-0.5, 0.5, n, dtype=np.float32)
@@ -72,11 +68,7 @@ def _statistics(values: np.ndarray) -> np.ndarray:
     third = max(n // 3, 1)
     return np.concatenate(
         [
-            mean,
-            std,
-            (standard**3).mean(axis=0),
-            (standard**4).mean(axis=0),
-            *(p1, p25, p50, p75, p99, p50 - p25, p75 - p50, width),
+            *(mean, *moments, p1, p25, p50, p75, p99, p50 - p25, p75 - p50, width),
             time @ values / (time @ time + 1e-9),
             bow @ values / (bow @ bow + 1e-9),
             *((values > p1 + share * width).mean(axis=0) for share in (0.25, 0.5, 0.75)),
@@ -91,11 +83,16 @@ def _statistics(values: np.ndarray) -> np.ndarray:
 
 def _slope_statistics(slopes: np.ndarray) -> np.ndarray:
     """Return `SLOPE_STATISTICS` of every column, concatenated, shape (9 k,)."""
-    std = slopes.std(axis=0) + 1e-6
-    standard = (slopes - slopes.mean(axis=0)) / std
+    _, *moments = _moments(slopes)
     p1, p25, p75, p99 = _percentiles(slopes, (1, 25, 75, 99))
-    skewness, kurtosis = (standard**3).mean(axis=0), (standard**4).mean(axis=0)
-    return np.concatenate([std, skewness, kurtosis, p1, p25, p75, p99, np.abs(slopes).mean(axis=0), p75 - p25])
+    return np.concatenate([*moments, p1, p25, p75, p99, np.abs(slopes).mean(axis=0), p75 - p25])
+
+
+def _moments(values: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return mean, standard deviation, skewness and kurtosis of every column."""
+    mean, std = values.mean(axis=0), values.std(axis=0) + 1e-6
+    standard = (values - mean) / std
+    return mean, std, (standard**3).mean(axis=0), (standard**4).mean(axis=0)
 
 
 def _percentiles(values: np.ndarray, percents: tuple[int, ...]) -> np.ndarray:

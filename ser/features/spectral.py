@@ -24,16 +24,20 @@ RANGE_DB = 80.0  # dynamic range below a spectrogram's loudest cell
 
 def stft_power(samples: np.ndarray, n_fft: int = N_FFT, hop_length: int = HOP_LENGTH) -> np.ndarray:
     """Return the power spectrogram: periodic Hann window, centred frames, zero-padded at both ends."""
-    padded = np.pad(samples, n_fft // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
-    spectrum = rfft(frames * _hann(n_fft), overwrite_x=True)  # eight times as fast as NumPy's on float32
+    # SciPy's is eight times as fast as NumPy's on float32.
+    spectrum = rfft(centred_frames(samples, n_fft, hop_length) * hann(n_fft), overwrite_x=True)
     return spectrum.real**2 + spectrum.imag**2
+
+
+def centred_frames(samples: np.ndarray, length: int, hop_length: int) -> np.ndarray:
+    """Return the frames of samples zero-padded by half a frame, shape (n_samples // hop_length + 1, length)."""
+    return np.lib.stride_tricks.sliding_window_view(np.pad(samples, length // 2), length)[::hop_length]
 
 
 def mel_power(power: np.ndarray, n_mels: int, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     """Return the power in each mel band, shape (n_frames, n_mels)."""
-    groups = _mel_groups(n_mels, sample_rate, _n_fft(power))
-    return np.concatenate([power[:, bins] @ bank for bins, bank in groups], axis=1)
+    banks = _mel_banks(n_mels, sample_rate, power.shape[1])
+    return np.concatenate([power[:, bins] @ bank for bins, bank in banks], axis=1)
 
 
 def power_to_db(power: np.ndarray) -> np.ndarray:
@@ -54,10 +58,8 @@ def delta(values: np.ndarray) -> np.ndarray:
     Fewer than 9 frames use the largest odd width.
     """
     half = _half_width(len(values))
-    if half == 0:
-        return np.zeros_like(values)
     taps = np.arange(-half, half + 1)
-    weights = (taps / (taps @ taps)).astype(values.dtype)
+    weights = (taps / np.maximum(taps @ taps, 1)).astype(values.dtype)
     slopes = np.lib.stride_tricks.sliding_window_view(values, len(taps), axis=0) @ weights
     return np.pad(slopes, ((half, half), (0, 0)), mode="edge")
 
@@ -65,27 +67,24 @@ def delta(values: np.ndarray) -> np.ndarray:
 def delta_mean(values: np.ndarray) -> np.ndarray:
     """Return the mean over time of `delta`, shape (n_frames, k) to (k,), without computing the slopes."""
     half = _half_width(len(values))
-    if half == 0:
-        return np.zeros(values.shape[1], values.dtype)
-    n_fits = len(values) - 2 * half
     taps = np.arange(-half, half + 1)
-    weight_of_fit = np.ones(n_fits)
+    weight_of_fit = np.ones(len(values) - 2 * half)
     weight_of_fit[0] += half
     weight_of_fit[-1] += half
-    weights = np.convolve(weight_of_fit, taps) / (taps @ taps) / len(values)
+    weights = np.convolve(weight_of_fit, taps) / np.maximum(taps @ taps, 1) / len(values)
     return weights.astype(values.dtype) @ values
 
 
 def spectral_centroid(magnitude: np.ndarray, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     """Return the spectral centroid of each frame in Hz, shape (n_frames,); 0 for silence."""
     total = magnitude.sum(axis=1)
-    return (magnitude @ _frequencies(sample_rate, _n_fft(magnitude))) / np.where(total > 0, total, 1)
+    return (magnitude @ frequencies(sample_rate, magnitude.shape[1])) / np.where(total > 0, total, 1)
 
 
 def spectral_bandwidth(magnitude: np.ndarray, centroid: np.ndarray, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     """Return the standard deviation of each frame's spectrum around its centroid in Hz, shape (n_frames,)."""
     total = magnitude.sum(axis=1)
-    squares = np.square(_frequencies(sample_rate, _n_fft(magnitude)) - centroid[:, None])
+    squares = np.square(frequencies(sample_rate, magnitude.shape[1]) - centroid[:, None])
     return np.sqrt(np.einsum("tf,tf->t", magnitude, squares) / np.where(total > 0, total, 1))
 
 
@@ -93,7 +92,7 @@ def spectral_rolloff(magnitude: np.ndarray, sample_rate: int = SAMPLE_RATE, shar
     """Return the frequency in Hz below which a share of each frame's magnitude lies, shape (n_frames,)."""
     # Not by blocks, though faster: they round differently, and one frame in a thousand would move by a bin.
     cumulated = np.cumsum(magnitude, axis=1)
-    return _frequencies(sample_rate, _n_fft(magnitude))[(cumulated >= share * cumulated[:, -1:]).argmax(axis=1)]
+    return frequencies(sample_rate, magnitude.shape[1])[(cumulated >= share * cumulated[:, -1:]).argmax(axis=1)]
 
 
 def spectral_flatness(power: np.ndarray) -> np.ndarray:
@@ -129,28 +128,25 @@ def frame_power(samples: np.ndarray) -> np.ndarray:
 
 def chroma(power: np.ndarray, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     """Return the energy of the 12 pitch classes (C first, A at 440 Hz), largest 1; shape (n_frames, 12)."""
-    raw = power @ _chroma_bank(sample_rate, _n_fft(power))
+    raw = power @ _chroma_bank(sample_rate, power.shape[1])
     largest = raw.max(axis=1, keepdims=True)
     return raw / np.where(largest > np.finfo(raw.dtype).tiny, largest, 1)
 
 
 def _half_width(n_frames: int) -> int:
-    """Return the number of frames on each side of a fitted slope."""
     return min(DELTA_WIDTH, n_frames - 1 + n_frames % 2) // 2
 
 
-def _n_fft(spectrogram: np.ndarray) -> int:
-    return 2 * (spectrogram.shape[1] - 1)
-
-
 @cache
-def _hann(n_fft: int) -> np.ndarray:
+def hann(n_fft: int) -> np.ndarray:
+    """Return the periodic Hann window, shape (n_fft,)."""
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
 
 
 @cache
-def _frequencies(sample_rate: int, n_fft: int) -> np.ndarray:
-    return np.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=np.float32)
+def frequencies(sample_rate: int, n_bins: int) -> np.ndarray:
+    """Return the frequency of each bin in Hz, shape (n_bins,)."""
+    return np.linspace(0, sample_rate / 2, n_bins, dtype=np.float32)
 
 
 @cache
@@ -163,45 +159,35 @@ def _dct(n_mels: int, n_mfcc: int) -> np.ndarray:
 
 
 @cache
-def _mel_bank(n_mels: int, sample_rate: int, n_fft: int) -> np.ndarray:
-    """Return triangular filters of equal area on Slaney's mel scale, shape (n_bins, n_mels) [Slaney 1998]."""
-    edges = _mel_to_hz(np.linspace(0, _hz_to_mel(sample_rate / 2), n_mels + 2))
-    frequencies = np.linspace(0, sample_rate / 2, n_fft // 2 + 1)[:, None]
+def _mel_banks(n_mels: int, sample_rate: int, n_bins: int) -> list[tuple[slice, np.ndarray]]:
+    """Return triangular filters of equal area on Slaney's mel scale, each (n_bins, n_mels) [Slaney 1998].
+
+    In groups of bands, each with its non-zero bins only: a quarter of the work. The scale is linear below 1 kHz (200/3
+    Hz per mel) and logarithmic above (27 mels per factor of 6.4).
+    """
+    mels = np.linspace(0, 15 + 27 * np.log(sample_rate / 2 / 1000) / np.log(6.4), n_mels + 2)
+    edges = np.where(mels >= 15, 1000 * 6.4 ** ((mels - 15) / 27), mels * 200 / 3)
+    hz = np.linspace(0, sample_rate / 2, n_bins)[:, None]
     low, centre, high = edges[:-2], edges[1:-1], edges[2:]
-    triangles = np.minimum((frequencies - low) / (centre - low), (high - frequencies) / (high - centre))
-    return (np.maximum(triangles, 0) * 2 / (high - low)).astype(np.float32)
-
-
-@cache
-def _mel_groups(n_mels: int, sample_rate: int, n_fft: int) -> list[tuple[slice, np.ndarray]]:
-    """Split the filter bank into groups of bands, each with its non-zero bins only: a quarter of the work."""
-    groups = []
-    for first in range(0, n_mels, MELS_AT_ONCE):
-        bands = _mel_bank(n_mels, sample_rate, n_fft)[:, first : first + MELS_AT_ONCE]
+    triangles = np.minimum((hz - low) / (centre - low), (high - hz) / (high - centre))
+    filters = (np.maximum(triangles, 0) * 2 / (high - low)).astype(np.float32)
+    banks = []
+    for bands in np.split(filters, range(MELS_AT_ONCE, n_mels, MELS_AT_ONCE), axis=1):
         reached = np.flatnonzero(bands.any(axis=1))
         bins = slice(int(reached[0]), int(reached[-1]) + 1)
-        groups.append((bins, np.ascontiguousarray(bands[bins])))
-    return groups
-
-
-def _hz_to_mel(hz: float) -> float:
-    """Convert to Slaney's mel scale: linear below 1 kHz (200/3 Hz per mel), logarithmic above (27 mels per 6.4)."""
-    return 15 + 27 * np.log(hz / 1000) / np.log(6.4) if hz >= 1000 else hz * 3 / 200
-
-
-def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
-    return np.where(mel >= 15, 1000 * 6.4 ** ((mel - 15) / 27), mel * 200 / 3)
+        banks.append((bins, np.ascontiguousarray(bands[bins])))
+    return banks
 
 
 @cache
-def _chroma_bank(sample_rate: int, n_fft: int) -> np.ndarray:
+def _chroma_bank(sample_rate: int, n_bins: int) -> np.ndarray:
     """Return the weight of each bin in each pitch class, shape (n_bins, 12) [Ellis 2007, "Chroma feature analysis"].
 
     A Gaussian around each pitch as wide as a bin; bins weighted by a Gaussian of two octaves around octave 5 (counted
     from A0 at 27.5 Hz); columns of unit length.
     """
-    frequencies = np.linspace(0, sample_rate, n_fft, endpoint=False)[1:]
-    octaves = np.log2(frequencies / (440.0 / 16))
+    hz = np.linspace(0, sample_rate, 2 * (n_bins - 1), endpoint=False)[1:]
+    octaves = np.log2(hz / (440.0 / 16))
     bins = N_CHROMA * np.concatenate([[octaves[0] - 1.5], octaves])
     widths = np.concatenate([np.maximum(np.diff(bins), 1.0), [1]])
     distance = bins - np.arange(N_CHROMA)[:, None]
@@ -210,4 +196,4 @@ def _chroma_bank(sample_rate: int, n_fft: int) -> np.ndarray:
     bank /= np.linalg.norm(bank, axis=0)
     bank *= np.exp(-0.5 * ((bins / N_CHROMA - 5) / 2) ** 2)
     bank = np.roll(bank, -3, axis=0)  # from A to C as the first class
-    return np.ascontiguousarray(bank[:, : n_fft // 2 + 1].T, np.float32)
+    return np.ascontiguousarray(bank[:, :n_bins].T, np.float32)

@@ -42,7 +42,12 @@ class VoiceFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Return the features of each recording, shape (n, n_features), float32."""
         recipe, rate = self._checked()
         _check_list(X)
-        rows = [_row(recording, index, recipe, rate) for index, recording in enumerate(X)]
+        rows = []
+        for index, recording in enumerate(X):
+            try:
+                rows.append(_features(recording, recipe, rate))
+            except SerError as error:
+                raise type(error)(f"Recording {index}: {error}") from error
         return np.stack(rows) if rows else np.empty((0, *recipe.shape), np.float32)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
@@ -81,30 +86,20 @@ VoiceFeatures.__module__ = "ser.sklearn"  # its public path, which pickled pipel
 def _check_list(recordings: Any) -> None:
     """Raise if the input is a single recording (iterating over it would yield bytes or numbers) or a table."""
     single = isinstance(recordings, str | bytes | bytearray | memoryview) or hasattr(recordings, "read")
-    if single or not isinstance(recordings, Iterable) or (isinstance(recordings, np.ndarray) and _is_sound(recordings)):
+    samples = isinstance(recordings, np.ndarray) and recordings.ndim == 1 and recordings.dtype.kind in "fiu"
+    if single or samples or not isinstance(recordings, Iterable):
         kind = type(recordings).__name__
         raise ParameterError(f"VoiceFeatures takes a list of recordings, got one {kind}; put it into a list.")
     if hasattr(recordings, "columns"):
         raise ParameterError("VoiceFeatures takes a list of recordings, got a table; select its column of recordings.")
 
 
-def _row(recording: Source | Waveform | np.ndarray, index: int, recipe: Recipe, rate: int) -> np.ndarray:
+def _features(recording: Source | Waveform | np.ndarray, recipe: Recipe, rate: int) -> np.ndarray:
     """Return the mean features over a recording's windows, shape `recipe.shape`."""
-    try:
-        return recipe.of(_waveform(recording, recipe, rate)).mean(axis=0)
-    except SerError as error:
-        raise type(error)(f"Recording {index}: {error}") from error
-
-
-def _waveform(recording: Source | Waveform | np.ndarray, recipe: Recipe, rate: int) -> Waveform:
-    if isinstance(recording, Waveform):
-        return recording
     if isinstance(recording, np.ndarray):
-        # NumPy's default integers, which span no known range; the level is normalised anyway.
+        # NumPy's default integers span no known range; the level is normalised anyway.
         samples = recording.astype(np.float32) if recording.dtype == np.int64 else recording
-        return waveform_of_samples(samples, rate, recipe.sample_rate)
-    return load_waveform(recording, recipe.sample_rate)
-
-
-def _is_sound(array: np.ndarray) -> bool:
-    return array.ndim == 1 and array.dtype.kind in "fiu"
+        recording = waveform_of_samples(samples, rate, recipe.sample_rate)
+    elif not isinstance(recording, Waveform):
+        recording = load_waveform(recording, recipe.sample_rate)
+    return recipe.of(recording).mean(axis=0)

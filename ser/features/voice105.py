@@ -52,12 +52,9 @@ def voice105(samples: np.ndarray) -> np.ndarray:
     return np.concatenate(blocks).astype(np.float32)
 
 
-def _names() -> tuple[str, ...]:
-    numbered = [f"mfcc_{kind}_{i:02d}" for kind in ("mean", "std", "delta") for i in range(1, N_MFCC + 1)]
-    mel = [f"mel_db_{i:02d}" for i in range(1, N_MELS + 1)]
-    series = ("centroid_hz", "rolloff_hz", "zero_crossing_rate")
-    spectral = [f"{name}_{statistic}" for name in series for statistic in ("mean", "std")]
-    return (*numbered, *mel, *spectral, *(f"chroma_{pitch}" for pitch in PITCHES))
-
-
-VOICE105_NAMES = _names()
+VOICE105_NAMES = (
+    *(f"mfcc_{kind}_{i:02d}" for kind in ("mean", "std", "delta") for i in range(1, N_MFCC + 1)),
+    *(f"mel_db_{i:02d}" for i in range(1, N_MELS + 1)),
+    *(f"{name}_{kind}" for name in ("centroid_hz", "rolloff_hz", "zero_crossing_rate") for kind in ("mean", "std")),
+    *(f"chroma_{pitch}" for pitch in PITCHES),
+)
