@@ -13,6 +13,7 @@ import soundfile as sf
 from ser.datasets.splits import Split
 from ser.features.recipes import recipe
 from ser.features.spectral import HOP_LENGTH, N_FFT, power_to_db, stft_power
+from ser.reporting.figures import emotion_bars
 from ser.reporting.style import BLUE, GREY, ORANGE, RED, new_figure
 from ser.training.feature_table import FeatureTable
 from ser.types import COLOURS, EMOTIONS, Clip, Prediction, Waveform
@@ -130,8 +131,11 @@ def protocols(scores: Mapping[str, dict[str, Any]], n_labels: int = len(EMOTIONS
     """Draw the UAR of each model on unseen speakers and on the random split, from the `metrics` of manifests."""
     figure, [[axes]] = new_figure(6.6, 0.8 * len(scores) + 1.4)
     for row, metrics in enumerate(scores.values()):
-        for offset, (key, colour) in zip((-0.2, 0.2), (("folds", BLUE), ("random", RED)), strict=True):
-            label = {"folds": "unseen speakers", "random": "random split"}[key] if row == 0 else None
+        for offset, key, colour, name in (
+            (-0.2, "folds", BLUE, "unseen speakers"),
+            (0.2, "random", RED, "random split"),
+        ):
+            label = None if row else name
             bar = axes.barh(row + offset, 100 * metrics[key]["uar"], 0.36, color=colour, label=label)
             axes.bar_label(bar, fmt="%.1f %%", padding=4)
     axes.axvline(100 / n_labels, color=GREY, linestyle=":", label="guessing")
@@ -144,13 +148,7 @@ def protocols(scores: Mapping[str, dict[str, Any]], n_labels: int = len(EMOTIONS
 
 def answer(prediction: Prediction) -> Figure:
     """Draw the probability of each emotion."""
-    figure, [[axes]] = new_figure(6.2, 2.8)
-    labels, values = list(prediction.probabilities), [100 * p for p in prediction.probabilities.values()]
-    bars = axes.barh(labels, values, color=[COLOURS[label] for label in labels])
-    axes.bar_label(bars, fmt="%.0f %%", padding=4)
-    axes.set(xlim=(0, 100), xlabel="probability, %")
-    axes.invert_yaxis()
-    return figure
+    return emotion_bars(prediction.probabilities, "probability, %", 2.8)
 
 
 def _pooled_db(waveform: Waveform) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,15 +27,13 @@ def write_figures(folder: Path, manifest: dict[str, Any], curves: Sequence[Histo
     scores = manifest["metrics"]["folds"]
     figures = {
         "confusion": confusion(scores["confusion"], manifest["labels"]),
-        "recall": recall(scores["recall"]),
+        "recall": emotion_bars(scores["recall"], "recall on unseen speakers, %", 3.4),
         "speakers": speakers(scores["uar_by_speaker"]),
         "training": training_curves(curves),
     }
-    figures |= {
-        name: draw(**manifest["metrics"][name])
-        for name, draw in (("reliability", reliability), ("coverage", risk_coverage))
-        if manifest["metrics"].get(name)
-    }
+    for name, draw in (("reliability", reliability), ("coverage", risk_coverage)):
+        if manifest["metrics"].get(name):
+            figures[name] = draw(**manifest["metrics"][name])
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", dpi=110, bbox_inches="tight")
 
@@ -56,14 +54,13 @@ def confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> Figure:
     return figure
 
 
-def recall(recalls: dict[str, float | None]) -> Figure:
-    """Draw the recall of each emotion."""
-    figure, [[axes]] = new_figure(6.2, 3.4)
-    labels = list(recalls)
-    values = [100 * (value or 0) for value in recalls.values()]
-    bars = axes.barh(labels, values, color=[COLOURS[label] for label in labels])
+def emotion_bars(fractions: Mapping[str, float | None], xlabel: str, height: float) -> Figure:
+    """Draw a fraction of each emotion in per cent; None counts as 0."""
+    figure, [[axes]] = new_figure(6.2, height)
+    values = [100 * (value or 0) for value in fractions.values()]
+    bars = axes.barh(list(fractions), values, color=[COLOURS[label] for label in fractions])
     axes.bar_label(bars, fmt="%.0f %%", padding=4)
-    axes.set(xlim=(0, 100), xlabel="recall on unseen speakers, %")
+    axes.set(xlim=(0, 100), xlabel=xlabel)
     axes.invert_yaxis()
     return figure
 

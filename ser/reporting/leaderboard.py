@@ -1,4 +1,4 @@
-"""Render a leaderboard as JSON, Markdown tables and a picture; all numbers come from the board."""
+"""A leaderboard as JSON, Markdown tables and a picture; all numbers come from the board."""
 
 from __future__ import annotations
 
@@ -28,20 +28,10 @@ def write(out: Path, board: dict[str, Any]) -> None:
     write_atomically(out / JSON, json.dumps(board, indent=1) + "\n")
 
 
-# --- Markdown ---
-
-
 def markdown(board: dict[str, Any]) -> str:
     """Return the report: scores, costs, unseen corpora if there are any, and published anchors."""
-    parts = [_introduction(board), scores_table(board), _NOTES]
-    parts += [_section("What they cost", costs_table(board)), _ABOUT_COSTS]
-    if any(row["left_out"] for row in board["rows"]):
-        parts.append(_section("Unseen corpora", left_out_table(board)))
-    parts.append(_section("Published anchors", anchors_table(board)))
-    return "\n\n".join(parts) + "\n"
-
-
-def _introduction(board: dict[str, Any]) -> str:
+    left_out = any(row["left_out"] for row in board["rows"])
+    unseen = f"## Unseen corpora\n\n{left_out_table(board)}\n\n" if left_out else ""
     return f"""# Leaderboard
 
 Written by `ser leaderboard`, {board["created"][:10]}. {board["clips"]:,} recordings of {board["speakers"]}
@@ -51,18 +41,26 @@ actors ({board["corpus"].upper()}), in per cent.
   mean recall over emotions, its 95 % interval is over actors.
 - **Random 80/20**, as in most publications: test actors are training actors, too, which inflates the scores.
 
-![Leaderboard]({PICTURE})"""
+![Leaderboard]({PICTURE})
 
+{scores_table(board)}
 
-_NOTES = """\
 Fewer emotions are easier to tell apart: compare within the same set, and with chance. The doubled corpus has every
 recording twice, as the most downloaded copy; a random split of it tests mostly on training recordings. For listeners
-neutral and calm counted as the same; compare them with the column that does so, too."""
+neutral and calm counted as the same; compare them with the column that does so, too.
 
-_ABOUT_COSTS = """\
+## What they cost
+
+{costs_table(board)}
+
 An answer: from the waveform in memory to the label, on one thread, the median over clips of all actors. Training: all
 fits of a fold; these are two if the epochs are chosen on inner actors (D; A and B were measured so, too). Epochs: the
-median fold."""
+median fold.
+
+{unseen}## Published anchors
+
+{anchors_table(board)}
+"""
 
 
 def scores_table(board: dict[str, Any]) -> str:
@@ -77,15 +75,12 @@ def scores_table(board: dict[str, Any]) -> str:
 def _scores_cells(row: dict[str, Any]) -> list[str]:
     folds, random = row["folds"] or {}, row["random"] or {}
     merged = folds.get("neutral_calm_merged", {}) if {"neutral", "calm"} <= set(row["labels"]) else {}
+    scores = (folds.get("accuracy"), folds.get("macro_f1"), merged.get("accuracy"))
     return [
         _title(row),
         f"{len(row['labels'])} ({bare_percent(1 / len(row['labels']))})",
         _with_interval(folds.get("uar"), folds.get("uar_interval")),
-        bare_percent(folds.get("accuracy")),
-        bare_percent(folds.get("macro_f1")),
-        bare_percent(merged.get("accuracy")),
-        bare_percent(random.get("uar")),
-        bare_percent(random.get("accuracy")),
+        *map(bare_percent, (*scores, random.get("uar"), random.get("accuracy"))),
         _claim(row["claim"]),
     ]
 
@@ -99,8 +94,8 @@ def _title(row: dict[str, Any]) -> str:
 def _claim(claim: dict[str, Any] | None) -> str:
     if claim is None:
         return "none stated"
-    low, high = (bare_percent(value) for value in claim["accuracy"])
-    return f"{low if low == high else f'{low} to {high}'} ({claim['protocol']})"
+    values = dict.fromkeys(map(bare_percent, claim["accuracy"]))  # one if the lowest is the highest
+    return f"{' to '.join(values)} ({claim['protocol']})"
 
 
 def costs_table(board: dict[str, Any]) -> str:
@@ -125,62 +120,40 @@ def left_out_table(board: dict[str, Any]) -> str:
     """Return the UAR on unseen corpora, with the number of scored labels."""
     scored = [row for row in board["rows"] if row["left_out"]]
     corpora = list(dict.fromkeys(corpus for row in scored for corpus in row["left_out"]))
-    rows = [[_title(row), *(_left_out(row["left_out"].get(corpus)) for corpus in corpora)] for row in scored]
+    rows = []
+    for row in scored:
+        cells = {name: f"{bare_percent(s['uar'])} ({len(s['labels'])} labels)" for name, s in row["left_out"].items()}
+        rows.append([_title(row), *(cells.get(corpus, NONE) for corpus in corpora)])
     return table(("system", *corpora), rows)
 
 
-def _left_out(scores: dict[str, Any] | None) -> str:
-    return NONE if scores is None else f"{bare_percent(scores['uar'])} ({len(scores['labels'])} labels)"
-
-
 def anchors_table(board: dict[str, Any]) -> str:
-    """Return published scores on unseen actors of the same corpus, each with its protocol."""
-    listeners = board["listeners"]
-    rows = [
-        [
-            anchor["title"],
-            "yes" if anchor["pretrained"] else "no",
-            _with_interval(anchor["uar"], anchor.get("interval")),
-            bare_percent(anchor.get("accuracy")),
-            bare_percent(anchor.get("random_uar")),
-            anchor["protocol"],
-            anchor["source"],
-        ]
-        for anchor in board["anchors"]
-    ]
-    rows = [*_one_out_rows(board), *rows]
-    scores = [listeners["title"], NONE, NONE, bare_percent(listeners["accuracy"]), NONE]
-    rows.append([*scores, listeners["protocol"], listeners["source"]])
-    return table(("system", "pre-trained", "UAR", "accuracy", "UAR, random split", "protocol", "source"), rows)
-
-
-def _one_out_rows(board: dict[str, Any]) -> list[list[str]]:
-    """Return the rows of our models by the protocol of most anchors."""
-    return [
-        [
-            f"**{name}**",
-            "no",
-            _with_interval(scores["uar"], scores["uar_interval"]),
-            bare_percent(scores["accuracy"]),
-            NONE,
-            "leave one actor out",
-            "`experiments/one_out.py`",
-        ]
+    """Return published scores on unseen actors of the same corpus, each with its protocol, and ours by the same."""
+    source = {"protocol": "leave one actor out", "source": "`experiments/one_out.py`"}
+    ours = [
+        {"title": f"**{name}**", "pretrained": False, "interval": scores["uar_interval"]}
+        | {"uar": scores["uar"], "accuracy": scores["accuracy"], **source}
         for name, scores in board.get("one_out", {}).items()
     ]
-
-
-def _section(title: str, text: str) -> str:
-    return f"## {title}\n\n{text}"
+    rows = [
+        [
+            system["title"],
+            {True: "yes", False: "no"}.get(system.get("pretrained"), NONE),
+            _with_interval(system.get("uar"), system.get("interval")),
+            bare_percent(system.get("accuracy")),
+            bare_percent(system.get("random_uar")),
+            system["protocol"],
+            system["source"],
+        ]
+        for system in (*ours, *board["anchors"], board["listeners"])
+    ]
+    return table(("system", "pre-trained", "UAR", "accuracy", "UAR, random split", "protocol", "source"), rows)
 
 
 def _with_interval(value: float | None, interval: Sequence[float] | None) -> str:
     if value is None or interval is None:
         return bare_percent(value)
     return f"**{bare_percent(value)}** [{bare_percent(interval[0])}, {bare_percent(interval[1])}]"
-
-
-# --- Picture ---
 
 
 def picture(board: dict[str, Any]) -> Figure:
@@ -228,10 +201,10 @@ def _draw_scores(axes: Any, height: int, row: dict[str, Any]) -> None:
 
 def _draw_number(axes: Any, score: float, height: int, *, below: bool = False, color: str = DARK) -> None:
     """Write a number above or below its mark, on white so that no line crosses it."""
+    aligned: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "top" if below else "bottom"}
     box = {"facecolor": "white", "edgecolor": "none", "pad": 0.4, "alpha": 0.85}
-    offset: dict[str, Any] = {"xytext": (0, -6 if below else 5.5), "textcoords": "offset points"}
-    aligned = {"ha": "center", "va": "top" if below else "bottom"}
-    axes.annotate(f"{score:.1f}", (score, height), fontsize=8, color=color, bbox=box, **offset, **aligned)
+    offset = (0, -6 if below else 5.5)
+    axes.annotate(f"{score:.1f}", (score, height), offset, fontsize=8, color=color, bbox=box, **aligned)
 
 
 def _draw_lines(axes: Any, board: dict[str, Any]) -> None:

@@ -6,22 +6,18 @@ from typing import Any
 
 from ser.metrics import HUMAN
 
-# `claim`: the published accuracy, lowest and highest, and its protocol.
+
+def _claim(low: float, high: float, protocol: str) -> dict[str, Any]:
+    """Return the published accuracy, lowest and highest, and its protocol."""
+    return {"accuracy": [low, high], "protocol": protocol}
+
+
 DESIGNS: dict[str, dict[str, Any]] = {
-    "design_a": {
-        "title": "A: CNN-LSTM dashboard",
-        "claim": {"accuracy": [0.853, 0.853], "protocol": "random 80/20"},
-    },
-    "design_b": {
-        "title": "B: notebook, 180 features",
-        "claim": {"accuracy": [0.80, 0.85], "protocol": "validation, actors shared"},
-    },
+    "design_a": {"title": "A: CNN-LSTM dashboard", "claim": _claim(0.853, 0.853, "random 80/20")},
+    "design_b": {"title": "B: notebook, 180 features", "claim": _claim(0.80, 0.85, "validation, actors shared")},
     "design_c": {"title": "C: page, 105 features", "claim": None},
     "design_d": {"title": "D: CNN-LSTM with attention", "claim": None},
-    "design_e": {
-        "title": "E: CNN service",
-        "claim": {"accuracy": [0.8368, 0.8368], "protocol": "random, 2,880 paths"},
-    },
+    "design_e": {"title": "E: CNN service", "claim": _claim(0.8368, 0.8368, "random, 2,880 paths")},
 }
 LISTENERS = {
     "title": "human listeners",

@@ -28,7 +28,7 @@ from ser.inference.novelty import Novelty, fit_threshold
 from ser.inference.recognizer import Recognizer
 from ser.models.layers import with_scaler
 from ser.reporting.figures import write_figures
-from ser.reporting.model_card import write_card
+from ser.reporting.model_card import card
 from ser.training.configs import ENSEMBLES, Config, Ensemble, describe, find_ensemble
 from ser.training.cross_validation import (
     FoldResult,
@@ -320,7 +320,7 @@ def _write_files(folder: Path, trained: TrainedModel, manifest: dict[str, Any], 
     manifest["metrics"] |= _enrolment_scores(study, folder, manifest, progress)
     (folder / "metrics.json").write_text(json.dumps(manifest["metrics"], indent=1) + "\n", encoding="utf-8")
     write_figures(folder / "figures", manifest, [fold.history for fold in trained.folds[0]])
-    write_card(folder, manifest)
+    (folder / "MODEL_CARD.md").write_text(card(manifest), encoding="utf-8")
     return manifest
 
 
