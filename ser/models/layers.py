@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
-
 # Training crops are a multiple of this many frames; recipes give one frame more. Padded to the next multiple, three
 # poolings by 2 align with those of training.
 FRAME_MULTIPLE = 8
@@ -31,9 +30,8 @@ def with_scaler(network: keras.Model, mean: np.ndarray, variance: np.ndarray) ->
         if features.shape[1] is None:
             x = layers.ZeroPadding1D((0, FRAME_MULTIPLE - 1))(x)
     scaler.set_weights([mean.ravel(), variance.ravel()])
-    names = {layer.name for layer in network.layers}
-    outputs = ["logits", *(["heads"] if "heads" in names else [])]
-    inner = Model(network.input, [network.get_layer(name).output for name in outputs])
+    outputs = [layer.output for name in ("logits", "heads") for layer in network.layers if layer.name == name]
+    inner = Model(network.input, outputs)
     logits, *heads = inner(x)
     return Model(features, [layers.Activation("log_softmax", name="log_probabilities")(logits), *heads])
 

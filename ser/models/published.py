@@ -10,7 +10,6 @@ from ser.types import ParameterError
 if TYPE_CHECKING:
     import keras
 
-
 Shape = tuple[int, ...]
 
 

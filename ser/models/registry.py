@@ -12,7 +12,6 @@ from ser.types import ParameterError, lookup
 if TYPE_CHECKING:
     import keras
 
-
 ARCHITECTURES: dict[str, Callable[..., Any]] = {
     "dense": dense,
     "dense180": dense180,
@@ -27,8 +26,7 @@ ARCHITECTURES: dict[str, Callable[..., Any]] = {
 def build(name: str, input_shape: tuple[int | None, ...], n_classes: int, **options: Any) -> keras.Model:
     """Build an untrained network from features of `input_shape` to `n_classes` probabilities.
 
-    `options` are the architecture's, e.g. `dropout`. Raises `ParameterError` if the name is unknown, or the shape or
-    number of classes is invalid.
+    `options` are the architecture's, e.g. `dropout`. Raises `ParameterError` if an argument is invalid.
     """
     architecture = lookup(name, ARCHITECTURES, "architecture")
     if n_classes < 2:

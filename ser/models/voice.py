@@ -1,7 +1,4 @@
-"""The two networks of the model `voice`: one over frames, one over statistics.
-
-Each predicts the emotion and, from the same embedding, the speaker's sex and the intensity.
-"""
+"""The two networks of the model `voice`, over frames and over statistics: emotion, the speaker's sex and intensity."""
 
 from __future__ import annotations
 
@@ -35,8 +32,9 @@ def sequence(
     x = layers.Dropout(dropout[0])(frames)
     x = _relu(_convolution(x, channels[0], 5))
     for n in channels:
-        x, mask = _block(x, mask, n, 5, 2, dropout[1])
-    return Model(frames, _outputs(_pooled(x, mask), n_classes, dropout[2]), name="sequence")
+        x, mask = _block(x, mask, n, dropout[1])
+    embedding = _pooled(x, mask)
+    return Model(frames, _outputs(layers.Dropout(dropout[2])(embedding), n_classes), name="sequence")
 
 
 def statistics(
@@ -52,14 +50,13 @@ def statistics(
     x = layers.Dropout(dropout[0])(ops.clip(features, -LIMIT, LIMIT))
     for n in units:
         x = layers.Dropout(dropout[1])(_relu(layers.Dense(n, use_bias=False)(x)))
-    return Model(features, _outputs(x, n_classes, 0.0), name="statistics")
+    return Model(features, _outputs(x, n_classes), name="statistics")
 
 
 def _convolution(x: Any, channels: int, size: int, stride: int = 1) -> Any:
     from keras import layers
 
-    layer = layers.Conv1D(channels, size, stride, padding="same", use_bias=False, kernel_initializer="he_normal")
-    return layer(x)
+    return layers.Conv1D(channels, size, stride, "same", use_bias=False, kernel_initializer="he_normal")(x)
 
 
 def _relu(x: Any) -> Any:
@@ -68,17 +65,14 @@ def _relu(x: Any) -> Any:
     return layers.Activation("relu")(layers.BatchNormalization()(x))
 
 
-def _block(x: Any, mask: Any, channels: int, size: int, stride: int, dropout: float) -> tuple[Any, Any]:
-    """Add a residual block of two convolutions; return its output and the mask, both at the stride."""
+def _block(x: Any, mask: Any, channels: int, dropout: float) -> tuple[Any, Any]:
+    """Add a residual block of two convolutions with stride 2; return its output and the mask, both half as long."""
     from keras import layers
 
-    inner = layers.Dropout(dropout)(_relu(_convolution(x, channels, size, stride)))
-    inner = layers.BatchNormalization()(_convolution(inner, channels, size))
-    if stride > 1 or x.shape[-1] != channels:
-        x = layers.BatchNormalization()(_convolution(x, channels, 1, stride))
-    if stride > 1:
-        mask = layers.MaxPooling1D(stride, padding="same")(mask)
-    return layers.Activation("relu")(inner + x), mask
+    inner = layers.Dropout(dropout)(_relu(_convolution(x, channels, 5, 2)))
+    inner = layers.BatchNormalization()(_convolution(inner, channels, 5))
+    x = layers.BatchNormalization()(_convolution(x, channels, 1, 2))
+    return layers.Activation("relu")(inner + x), layers.MaxPooling1D(2, padding="same")(mask)
 
 
 def _pooled(x: Any, mask: Any) -> Any:
@@ -94,11 +88,10 @@ def _pooled(x: Any, mask: Any) -> Any:
     return layers.Concatenate()([mean, ops.sqrt(ops.maximum(variance, 1e-4))])
 
 
-def _outputs(embedding: Any, n_classes: int, dropout: float) -> Any:
+def _outputs(embedding: Any, n_classes: int) -> Any:
     """Add the outputs: probabilities of the emotions, then of a female voice and of strong intensity."""
     from keras import layers
 
-    x = layers.Dropout(dropout)(embedding)
-    emotions = softmax_output(x, n_classes)
-    heads = layers.Dense(N_HEADS, activation="sigmoid", name="heads")(x)
+    emotions = softmax_output(embedding, n_classes)
+    heads = layers.Dense(N_HEADS, activation="sigmoid", name="heads")(embedding)
     return layers.Concatenate(name="answers")([emotions, heads])
