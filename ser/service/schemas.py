@@ -16,10 +16,6 @@ Emotion = Annotated[str, Field(json_schema_extra={"enum": list(EMOTIONS)})]
 Reason = Annotated[str, Field(json_schema_extra={"enum": list(REASONS)})]
 Code = Annotated[str, Field(json_schema_extra={"enum": list(CODES)})]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Confidence = Annotated[float, Field(ge=0, le=1, description="Probability of `label`.")]
-Probabilities = Annotated[
-    dict[str, float], Field(description="Probability of every emotion, in a fixed order; they sum to 1.")
-]
 FileName = Annotated[str | None, Field(description="File name as sent, without folders.")]
 
 
@@ -66,14 +62,19 @@ class Sex(_Schema, json_schema_extra=_example({"male": 0.03, "female": 0.97})):
     female: Fraction
 
 
-class Answer(_Schema, json_schema_extra=_example(answer_dict(PREDICTION))):
-    """Prediction for one recording: its emotion, its probabilities, and whether to trust it."""
-
+class _Labelled(_Schema):
     label: Emotion = Field(description="The most probable emotion.")
-    confidence: Confidence
-    probabilities: Probabilities
+    confidence: Fraction = Field(description="Probability of `label`.")
+    probabilities: dict[str, float] = Field(
+        description="Probability of every emotion, in a fixed order; they sum to 1."
+    )
     uncertain: bool = Field(description="Whether the answer should not be trusted; `reasons` says why.")
     reasons: list[Reason] = Field(description="Why the answer is uncertain; empty if it is not.")
+
+
+class Answer(_Labelled, json_schema_extra=_example(answer_dict(PREDICTION))):
+    """Prediction for one recording: its emotion, its probabilities, and whether to trust it."""
+
     sex: Sex | None = Field(description="Sex of the speaker; null if the model does not estimate it.")
     intensity: float | None = Field(
         ge=0, le=1, description="Strength of the emotion; null if the model does not estimate it."
@@ -86,16 +87,11 @@ class Answer(_Schema, json_schema_extra=_example(answer_dict(PREDICTION))):
     filename: str | None = Field(description="The same as `file`.")
 
 
-class TimelineSegment(_Schema, json_schema_extra=_example(SEGMENT.to_dict())):
+class TimelineSegment(_Labelled, json_schema_extra=_example(SEGMENT.to_dict())):
     """A segment of speech with one emotion."""
 
     start_s: float = Field(ge=0, description="Seconds from the start of the recording.")
     end_s: float = Field(ge=0, description="Seconds from the start of the recording.")
-    label: Emotion = Field(description="The most probable emotion.")
-    confidence: Confidence
-    probabilities: Probabilities
-    uncertain: bool = Field(description="Whether the answer should not be trusted; `reasons` says why.")
-    reasons: list[Reason] = Field(description="Why the label is uncertain; empty if it is not.")
 
 
 class TimelineAnswer(_Schema, json_schema_extra=_example(TIMELINE.to_dict())):

@@ -55,7 +55,8 @@ def serve(
     that cannot be loaded and `ParameterError` for invalid settings or an address that cannot be bound.
     """
     Settings.from_environment()  # checked here, as workers read them too late for an error message
-    prefix = _prefix(root_path)
+    if not PREFIX.fullmatch(root_path):
+        raise ParameterError(f"--root-path {root_path[:80]}: accepted is the path of a proxy, e.g. /ser.")
     folder = find(model)
     verify(folder)
     os.environ["SER_MODEL"] = str(folder)  # read by the workers when they start
@@ -67,7 +68,7 @@ def serve(
             log_config=LOG,
             access_log=False,
             server_header=False,
-            root_path=prefix,
+            root_path=f"/{root_path.strip('/')}".rstrip("/"),
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=DRAIN_S,
             timeout_worker_healthcheck=START_S,
@@ -83,24 +84,16 @@ def serve(
             uvicorn.Server(config).run(sockets=[listening])
 
 
-def _prefix(root_path: str) -> str:
-    """Return a path prefix with a slash at its start and none at its end."""
-    if not PREFIX.fullmatch(root_path):
-        raise ParameterError(f"--root-path {root_path[:80]}: accepted is the path of a proxy, e.g. /ser.")
-    return f"/{root_path.strip('/')}" if root_path.strip("/") else ""
-
-
 def netloc(host: str, port: int) -> str:
     """Return host and port as in a URL, IPv6 in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-@contextmanager
-def bound_socket(host: str, port: int) -> Iterator[socket.socket]:
+def bound_socket(host: str, port: int) -> socket.socket:
     """Open a listening socket; port 0 takes any free port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listening = socket.create_server((host, port), family=family, backlog=2048)
+        return socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
         # Errors of the system have an errno; an unknown host and a port out of range have only a text.
         number = (error.errno or 0) if isinstance(error, OSError) else 0
@@ -108,8 +101,6 @@ def bound_socket(host: str, port: int) -> Iterator[socket.socket]:
         raise ParameterError(
             f"Cannot listen on {netloc(host, port)}: {reason}. Choose another --port or --host."
         ) from error
-    with listening:
-        yield listening
 
 
 @contextmanager

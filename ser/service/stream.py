@@ -15,9 +15,8 @@ from ser.service.errors import ServiceError
 from ser.service.limits import Slot
 from ser.service.middleware import error_response
 from ser.service.schemas import answer_dict
-from ser.service.state import Service
+from ser.service.state import Service, predict
 from ser.service.uploads import Upload
-from ser.service.workers import predict
 from ser.types import ParameterError, Prediction, SerError
 
 IDLE_S = 60.0  # without sound or an end

@@ -381,7 +381,7 @@ def test_a_port_in_use_is_an_error():
     with bound_socket("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ParameterError, match=rf"127.0.0.1:{port}: Address already in use. Choose another --port"):
-            bound_socket("127.0.0.1", port).__enter__()
+            bound_socket("127.0.0.1", port)
 
 
 @pytest.mark.parametrize(
@@ -389,7 +389,7 @@ def test_a_port_in_use_is_an_error():
 )
 def test_an_address_that_cannot_be_bound_is_an_error(host, port):
     with pytest.raises(ParameterError, match=re.escape(f"Cannot listen on {netloc(host, port)}: ")):
-        bound_socket(host, port).__enter__()
+        bound_socket(host, port)
 
 
 @pytest.mark.parametrize(

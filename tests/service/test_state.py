@@ -12,7 +12,7 @@ from service_client import wav
 
 import ser
 from ser.service.errors import ServiceError
-from ser.service.workers import Workers, predict, timeline
+from ser.service.state import Workers, predict, timeline
 
 
 def check_third(function: Callable, *arguments: object) -> None:
