@@ -86,7 +86,8 @@ def inputs() -> dict[str, io.BytesIO | None]:
 
 
 def recorders() -> tuple[io.BytesIO | None, io.BytesIO | None]:
-    if not microphone_allowed():
+    url = urlsplit(st.context.url or "http://localhost")
+    if url.scheme != "https" and not LOCAL.fullmatch(url.hostname or ""):
         notice(
             "No microphone on this address",
             "Browsers lend the microphone only to pages under https or on localhost. "
@@ -115,12 +116,6 @@ def recorders() -> tuple[io.BytesIO | None, io.BytesIO | None]:
             "address, set the microphone to *allow*, and reload. Or record with another program and upload the file."
         )
     return named(spoken, "your recording"), stopped
-
-
-def microphone_allowed() -> bool:
-    """Return whether browsers allow the microphone on the page's address."""
-    url = urlsplit(st.context.url or "http://localhost")
-    return url.scheme == "https" or bool(LOCAL.fullmatch(url.hostname or ""))
 
 
 def sample_buttons() -> io.BytesIO | None:

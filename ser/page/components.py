@@ -30,10 +30,7 @@ CONFIG = {"displayModeBar": False, "staticPlot": True, "responsive": True}
 
 @dataclass(frozen=True)
 class Answer:
-    """A classified recording, kept in the session only.
-
-    `wav` holds the waveform as mono WAV at the model's sample rate, which every browser plays.
-    """
+    """A classified recording, kept in the session only; `wav` is its waveform as every browser plays it."""
 
     name: str
     waveform: Waveform
@@ -66,10 +63,7 @@ def doubts(prediction: Prediction, sure_from: float) -> str:
 
 
 def scales(prediction: Prediction) -> str:
-    """Return two scales as HTML: male to female, and intensity.
-
-    Empty if the model does not predict them, or if no emotion is named.
-    """
+    """Return the scales of sex and intensity as HTML; empty if the model gives neither or no emotion is named."""
     if wording.is_unnamed(prediction):
         return ""
     parts = []
@@ -92,10 +86,7 @@ def _scale(kind: str, name: str, value: str, at: float, ends: tuple[str, str]) -
 
 
 def bars(prediction: Prediction, *, muted: bool = False) -> go.Figure:
-    """Draw the probability of each emotion as a bar from 0 to 100 %, the most likely on top.
-
-    `muted` draws them in grey, for numbers that mean little.
-    """
+    """Draw each emotion's probability as a bar from 0 to 100 %, the most likely on top; `muted` ones are grey."""
     emotions, values = zip(*ranked(prediction)[::-1], strict=True)
     colours = [GREY if muted else COLOURS[emotion] for emotion in emotions]
     numbers = [f" <b>{percent(value)}</b>" for value in values]

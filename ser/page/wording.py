@@ -66,10 +66,7 @@ def subtitle(prediction: Prediction) -> str:
 
 
 def doubts(prediction: Prediction, sure_from: float) -> list[tuple[str, str]]:
-    """Return a sentence about every reason for doubt, the gravest first, and advice.
-
-    `sure_from` is the model's threshold of confidence.
-    """
+    """Return problem and advice for each reason for doubt, the gravest first; `sure_from` is the model's threshold."""
     gravest_first = sorted(prediction.reasons, key=lambda reason: reason not in TITLES)
     return [(PROBLEMS[reason](prediction, sure_from), HELP[reason]) for reason in gravest_first]
 

@@ -1,7 +1,6 @@
-"""The timeline of a recording of up to four hours: labelled segments of its speech.
+"""The timeline of a recording of up to four hours: segments of its speech, by the smoothed labels of its windows.
 
-Voice activity detection finds the speech, the model predicts overlapping windows of it as it predicts a short
-recording, and the labels are smoothed. The recording is decoded once, in blocks; only its last seconds are in memory.
+The recording is decoded once, in blocks; only its last seconds are in memory.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -122,11 +121,9 @@ class _Segmenter:
 
     def push(self, samples: np.ndarray) -> None:
         """Add the next samples, shape (n,), and drop those that no window needs any more."""
-        self._buffer = np.concatenate([self._buffer, samples])
+        n_old = max(0, self._finder.position - self._kept - self._buffer_start)
+        self._buffer, self._buffer_start = np.concatenate([self._buffer[n_old:], samples]), self._buffer_start + n_old
         self._follow(self._finder.push(samples))
-        n_old = self._finder.position - self._kept - self._buffer_start
-        if n_old > 0:
-            self._buffer, self._buffer_start = self._buffer[n_old:].copy(), self._buffer_start + n_old
 
     def finish(self) -> list[Segment]:
         """End the recording and return its segments."""
@@ -198,30 +195,22 @@ def _over(windows: list[_Window], middles: np.ndarray) -> list[slice]:
 
 
 def _runs(cells: np.ndarray, lengths: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Yield first cell and end (exclusive) of every segment; `cells` are log-probabilities, (n_cells, n_labels).
-
-    A run of one held label gets the label with the highest mean; neighbouring runs with the same label are joined.
-    """
+    """Yield first cell and end of every segment: runs of one held label, joined if the best mean is of one label."""
     means = [
         (first, last, int(np.average(cells[first:last], axis=0, weights=lengths[first:last]).argmax()))
-        for first, last in _equal(hold(softmax(cells)))
+        for first, last in _equal(list(hold(softmax(cells))))
     ]
     for first, last in _equal([label for _, _, label in means]):
         yield means[first][0], means[last - 1][1]
 
 
-def _equal(values: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Yield first index and end (exclusive) of every run of equal values."""
-    for _, run in groupby(enumerate(values), key=lambda item: item[1]):
-        indices = [index for index, _ in run]
-        yield indices[0], indices[-1] + 1
+def _equal(values: list[int]) -> Iterable[tuple[int, int]]:
+    """Return first index and end (exclusive) of every run of equal values, which are not negative."""
+    return pairwise(np.flatnonzero(np.diff(values, prepend=-1, append=-1)).tolist())
 
 
 def hold(cells: np.ndarray) -> Iterator[int]:
-    """Yield the index of each cell's label with hysteresis: it stays until another leads it by `LEAD`.
-
-    `cells` are probabilities, (n_cells, n_labels).
-    """
+    """Yield the index of each cell's label, which stays until another leads it by `LEAD`; (n_cells, n_labels)."""
     held = int(cells[0].argmax())
     for cell in cells:
         if cell.max() - cell[held] > LEAD:

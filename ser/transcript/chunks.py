@@ -47,13 +47,11 @@ class _Chunker:
 
     def push(self, samples: np.ndarray) -> Iterator[Chunk]:
         """Process the next samples, shape (n,)."""
-        self._buffer = np.concatenate([self._buffer, samples])
+        n_old = max(0, self._finder.position - self._waits - round(MARGIN_S * RATE) - self._buffer_start)
+        self._buffer, self._buffer_start = np.concatenate([self._buffer[n_old:], samples]), self._buffer_start + n_old
         yield from self._add(self._finder.push(samples))
         if self._open and self._finder.position - self._open[0][0] > self._waits:
             yield from self._flush()
-        n_old = self._finder.position - self._waits - round(MARGIN_S * RATE) - self._buffer_start
-        if n_old > 0:
-            self._buffer, self._buffer_start = self._buffer[n_old:].copy(), self._buffer_start + n_old
 
     def finish(self) -> Iterator[Chunk]:
         """Process the end of the recording."""

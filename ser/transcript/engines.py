@@ -106,21 +106,14 @@ class Google:
         self._key = key or os.environ.get("SER_GOOGLE_KEY") or None
 
     def transcribe(self, samples: np.ndarray, language: str | None) -> tuple[list[Word], str]:
-        words = self._request((np.clip(samples, -1, 1) * 32_767).astype("<i2").tobytes()).split()
-        edges = np.cumsum([0, *(len(word) + 1 for word in words)])  # in letters
-        times = (edges / max(edges[-1], 1) * (len(samples) / RATE)).tolist()
-        return list(map(Word, words, times, times[1:])), self._language
-
-    def _request(self, pcm: bytes) -> str:
-        """Return Google's transcript of 16-bit samples; empty if it recognises no words."""
         library = self._library
         client = library.Recognizer()
         client.operation_timeout = TIMEOUT_S
-        audio = library.AudioData(pcm, RATE, 2)
+        audio = library.AudioData((np.clip(samples, -1, 1) * 32_767).astype("<i2").tobytes(), RATE, 2)
         try:
-            return str(client.recognize_google(audio, self._key, self._language, endpoint=self._endpoint))
+            words = str(client.recognize_google(audio, self._key, self._language, endpoint=self._endpoint)).split()
         except library.UnknownValueError:
-            return ""
+            return [], self._language
         except (library.RequestError, OSError, HTTPException) as error:
             raise ParameterError(
                 f"Google could not be reached ({error}). Check the network and SER_GOOGLE_KEY, or use a local model: "
@@ -130,6 +123,9 @@ class Google:
             raise ParameterError(
                 f"{self._endpoint} did not return a transcript. Is there a proxy or a login page in between?"
             ) from error
+        edges = np.cumsum([0, *(len(word) + 1 for word in words)])  # in letters
+        times = (edges / max(edges[-1], 1) * (len(samples) / RATE)).tolist()
+        return list(map(Word, words, times, times[1:])), self._language
 
 
 def _speech_model(folder: str | os.PathLike[str] | None) -> Path:
