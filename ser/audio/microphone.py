@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from threading import Event
@@ -35,8 +35,7 @@ class Microphone:
     def __init__(self, device: str | None = None) -> None:
         self._library = _portaudio()
         info = self._find(device)
-        self._index: int = info["index"]
-        self.name: str = info["name"]
+        self._index, self.name = int(info["index"]), str(info["name"])
         self.rate = min(max(round(info["default_samplerate"]), MIN_RATE), MAX_RATE)
         self.lost = False
 
@@ -45,13 +44,7 @@ class Microphone:
 
         Raises `ParameterError` if the microphone cannot be opened, `AudioError` if it stops sending.
         """
-        arrived: SimpleQueue[bytes] = SimpleQueue()
-
-        def receive(pcm: bytes, *, overflowed: bool) -> None:
-            self.lost |= overflowed
-            arrived.put(pcm)
-
-        with self._opened(receive):
+        with self._opened() as arrived:
             while True:
                 try:
                     pcm = arrived.get(timeout=STALL_S)
@@ -63,18 +56,16 @@ class Microphone:
                 yield pcm + b"".join(arrived.get() for _ in range(arrived.qsize()))
 
     @contextmanager
-    def _opened(self, receive: Callable[..., None]) -> Iterator[None]:
-        """Open a stream that passes its blocks to `receive`, in a thread of PortAudio's, which also ends the stream.
-
-        Ended from another thread, it can block for ever while it waits for sound.
-        """
+    def _opened(self) -> Iterator[SimpleQueue[bytes]]:
+        """Open a stream; it is ended in PortAudio's thread, since from another one that can block for ever."""
         form = {"channels": 1, "dtype": "int16", "samplerate": self.rate, "blocksize": round(BLOCK_S * self.rate)}
-        stop, ended = Event(), Event()
+        stop, ended, arrived = Event(), Event(), SimpleQueue[bytes]()
 
         def callback(pcm: Any, n_frames: int, time: Any, status: Any) -> None:
             if stop.is_set():
                 raise self._library.CallbackAbort
-            receive(bytes(pcm), overflowed=bool(status.input_overflow))
+            self.lost |= bool(status.input_overflow)
+            arrived.put(bytes(pcm))
 
         try:
             with _interrupts_blocked():
@@ -88,7 +79,7 @@ class Microphone:
                 "choose another with --device."
             ) from error
         try:
-            yield
+            yield arrived
         finally:
             stop.set()
             ended.wait(END_S)

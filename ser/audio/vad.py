@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import soxr
@@ -35,8 +34,7 @@ PEAK_FALLS = 0.5 ** (FRAME / RATE / PEAK_HALVES_S)  # from frame to frame
 MARGIN_S = 0.1
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):
     """Hold an utterance: samples from `start` to `end` (exclusive), and whether it is `over`.
 
     While it lasts, `end` is the end of the speech so far; once over, the span has its margins at both ends.
@@ -53,8 +51,7 @@ class SpeechFinder:
     def __init__(self, sample_rate: int) -> None:
         self._rate = sample_rate
         self._network = _Network()
-        other = sample_rate != RATE
-        self._resampler = soxr.ResampleStream(sample_rate, RATE, 1, dtype="float32") if other else None
+        self._resampler = soxr.ResampleStream(sample_rate, RATE, 1, dtype="float32") if sample_rate != RATE else None
         self._rest = np.empty(0, np.float32)
         self._n_samples = self._n_frames = 0
         self._begin = self._end = -1  # frames of the utterance; -1: no speech
@@ -85,17 +82,15 @@ class SpeechFinder:
         n_whole = len(samples) // FRAME * FRAME
         self._rest = samples[n_whole:]
         for start in range(0, n_whole, FRAME):
-            probability = self._network.process(self._amplified(samples[start : start + FRAME]))
-            self._n_frames += 1
-            yield from self._step(probability)
+            yield from self._step(self._network.process(self._amplified(samples[start : start + FRAME])))
 
     def _amplified(self, frame: np.ndarray) -> np.ndarray:
-        """Amplify a quiet frame, by its own and earlier peaks."""
         self._peak = max(self._peak * PEAK_FALLS, float(np.abs(frame).max()))
         return frame * np.float32(max(1.0, LOUD / max(self._peak, LOUD / MOST_GAIN)))
 
     def _step(self, probability: float) -> Iterator[Span]:
         """Update the utterance by one frame."""
+        self._n_frames += 1
         self._speaking = probability >= (NO_SPEECH if self._speaking else SPEECH)
         if self._speaking:
             self._begin = self._n_frames - 1 if self._begin < 0 else self._begin

@@ -9,9 +9,10 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,8 +28,7 @@ ARTIFACTS = INSTALLED if INSTALLED.is_dir() else INSTALLED.parent.parent / "arti
 GOLDEN_TOLERANCE = 1e-4  # largest difference of a log-probability from the stored one
 
 
-@dataclass(frozen=True)
-class Branch:
+class Branch(NamedTuple):
     """One network of a model: its recipe, its graph, and the weight of its log-probabilities."""
 
     recipe: str
@@ -71,31 +71,22 @@ def find(model: str | os.PathLike[str] | None = None) -> Path:
     By default that of `SER_MODEL`, else the artifact with the highest six-fold UAR among those that answer all eight
     emotions. Raises `ArtifactError`, which lists the known ones.
     """
-    model = model or os.environ.get("SER_MODEL") or _best()
-    if str(model) in known():
-        return known()[str(model)]
-    if _holds_manifest(Path(model)):
-        return Path(model)
-    names = ", ".join(known()) or f"none in {ARTIFACTS.name}/"
+    model, folders = model or os.environ.get("SER_MODEL") or _best(), known()
+    if str(model) in folders:
+        return folders[str(model)]
+    with suppress(OSError):  # a name too long for any folder
+        if (Path(model) / MANIFEST).is_file():
+            return Path(model)
+    names = ", ".join(folders) or f"none in {ARTIFACTS.name}/"
     raise ArtifactError(f"No model {str(model)!r}: neither a folder with a {MANIFEST} nor one of the known: {names}.")
 
 
-def _holds_manifest(folder: Path) -> bool:
-    try:
-        return (folder / MANIFEST).is_file()
-    except OSError:  # a name too long for any folder
-        return False
-
-
 def _best() -> str:
-    scores = {}
-    for name, folder in known().items():
-        manifest = read_manifest(folder)
-        if tuple(manifest["labels"]) == EMOTIONS:
-            scores[name] = manifest["metrics"].get("folds", {}).get("uar", 0.0)
-    if not scores:
+    manifests = {name: read_manifest(folder) for name, folder in known().items()}
+    metrics = {name: entry["metrics"] for name, entry in manifests.items() if tuple(entry["labels"]) == EMOTIONS}
+    if not metrics:
         raise ArtifactError(f"No model that answers all eight emotions in {ARTIFACTS.name}/; train one or name one.")
-    return max(scores, key=scores.__getitem__)
+    return max(metrics, key=lambda name: metrics[name].get("folds", {}).get("uar", 0.0))
 
 
 def verify(folder: Path) -> Artifact:
@@ -109,24 +100,20 @@ def verify(folder: Path) -> Artifact:
     if unlisted:
         raise ArtifactError(f"{folder.name}/{MANIFEST} gives no SHA-256 for {', '.join(sorted(unlisted))}.")
     for name, expected in manifest["files"].items():
-        _check_hash(folder, name, expected, needed=name in answering)
+        if (folder / name).is_file():
+            _check_hash(folder / name, f"{folder.name}/{name}", expected)
+        elif name in answering:
+            raise ArtifactError(f"{folder.name}/{name} is missing; fetch the model's folder again.")
     return Artifact(folder, manifest)
 
 
-def _check_hash(folder: Path, name: str, expected: str, *, needed: bool) -> None:
-    path = folder / name
-    if not path.is_file():
-        if needed:
-            raise ArtifactError(f"{folder.name}/{name} is missing; fetch the model's folder again.")
-        return
+def _check_hash(path: Path, label: str, expected: str) -> None:
     try:
         digest = sha256(path)
     except OSError as error:
-        raise ArtifactError(f"{folder.name}/{name} cannot be read ({error.strerror}). Check its rights.") from error
+        raise ArtifactError(f"{label} cannot be read ({error.strerror}). Check its rights.") from error
     if digest != expected:
-        raise ArtifactError(
-            f"{folder.name}/{name} is not the file of this model: expected SHA-256 {expected}, found {digest}."
-        )
+        raise ArtifactError(f"{label} is not the file of this model: expected SHA-256 {expected}, found {digest}.")
 
 
 def sha256(path: Path) -> str:
@@ -208,16 +195,14 @@ def check_golden(artifact: Artifact, sessions: list[Any]) -> None:
     for i, (branch, session) in enumerate(zip(artifact.branches, sessions, strict=True)):
         shapes = {f"input_{i}": (None, *RECIPES[branch.recipe].shape), f"output_{i}": (None, len(artifact.labels))}
         given, expected = read_arrays(artifact, file, **shapes)
+        graph = f"{artifact.name}/{branch.file}"
         try:
             difference = float(np.abs(run_graph(session, given) - expected).max())
         except Exception as error:  # as for opening
-            mismatch = f"does not take what recipe {branch.recipe} gives: {error}"
-            raise ArtifactError(f"{artifact.name}/{branch.file} {mismatch}") from error
+            raise ArtifactError(f"{graph} does not take what recipe {branch.recipe} gives: {error}") from error
         if not difference <= GOLDEN_TOLERANCE:
-            raise ArtifactError(
-                f"{artifact.name}/{branch.file} does not give its stored answer ({file}): expected a difference of at "
-                f"most {GOLDEN_TOLERANCE}, found {difference:.3g}."
-            )
+            reason = f"expected a difference of at most {GOLDEN_TOLERANCE}, found {difference:.3g}"
+            raise ArtifactError(f"{graph} does not give its stored answer ({file}): {reason}.")
 
 
 def new_folder(name: str) -> Path:

@@ -32,7 +32,7 @@ class Stream:
         self._step_bytes = round(STEP_S * rate) * self._frame
         self._window_bytes = round(WINDOW_S * rate) * self._frame
         self._most = min(round(MAX_PREDICT_S * rate) * self._frame, MAX_BYTES)
-        self._whole, self._recent = bytearray(), bytearray()
+        self._whole, self._recent = bytearray(), bytearray()  # the recent one holds whole frames at the end of a step
         self._n_bytes = 0
 
     @property
@@ -50,21 +50,16 @@ class Stream:
             self._whole += pcm
         left = memoryview(pcm)
         while left:
-            n_bytes = self._step_bytes - self._n_bytes % self._step_bytes
-            self._push(left[:n_bytes])
-            left = left[n_bytes:]
+            n_bytes = min(len(left), self._step_bytes - self._n_bytes % self._step_bytes)
+            self._recent += left[:n_bytes]
+            del self._recent[: -self._window_bytes]
+            left, self._n_bytes = left[n_bytes:], self._n_bytes + n_bytes
             if self._n_bytes % self._step_bytes == 0:
                 yield self.t_s, self._wav(self._recent)
 
     def whole(self) -> tuple[float, bytes]:
         """Return (seconds, WAV) of all sound received."""
         return self.t_s, self._wav(self._whole)
-
-    def _push(self, pcm: memoryview) -> None:
-        """Append to the last window, which holds whole frames at the end of a step."""
-        self._n_bytes += len(pcm)
-        self._recent += pcm
-        del self._recent[: -self._window_bytes]
 
     def _wav(self, pcm: bytearray) -> bytes:
         n_bytes = len(pcm) // self._frame * self._frame

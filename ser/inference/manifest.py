@@ -6,6 +6,7 @@ import json
 import math
 import re
 import reprlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,78 +51,69 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise ArtifactError(f"{folder.name}: no {MANIFEST} in this folder.") from None
     except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{folder.name}/{MANIFEST} cannot be read: {error}.") from error
-    _check_fields(manifest, f"{folder.name}/{MANIFEST}")
+    if problem := next(_problems(manifest), None):
+        raise ArtifactError(f"{folder.name}/{MANIFEST}: {problem}.")
     return manifest
 
 
-def _check_fields(manifest: Any, where: str) -> None:
+def _problems(manifest: Any) -> Iterator[str]:
+    """Yield what is wrong with a manifest; every check relies on those before it."""
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         found = manifest.get("schema") if isinstance(manifest, dict) else type(manifest).__name__
-        raise ArtifactError(f"{where}: expected schema {SCHEMA!r}, found {found!r}.")
-    _check_shape(manifest, FIELDS, "", where)
+        yield f"expected schema {SCHEMA!r}, found {found!r}"
+    yield from _misfits(manifest, FIELDS, "")
     labels = manifest["labels"]
     if len(labels) < 2 or labels != [emotion for emotion in EMOTIONS if emotion in labels]:
-        raise ArtifactError(f"{where}: expected labels from {', '.join(EMOTIONS)}, in this order, found {labels}.")
-    _check_branches(manifest, where)
-    _check_numbers(manifest, where)
+        yield f"expected labels from {', '.join(EMOTIONS)}, in this order, found {labels}"
+    yield from _branch_problems(manifest)
+    positive = [("temperature", entry) for entry in (manifest, *_folds(manifest))]
+    for name, entry in [*positive, *(("weight", entry) for entry in _networks(manifest))]:
+        if entry[name] <= 0:
+            yield f"expected a {name} above 0, found {entry[name]}"
     for name in {*manifest["files"], *graphs(manifest), *needed(manifest)}:
         if not FILE_NAME.fullmatch(name):
-            raise ArtifactError(f"{where}: expected file names inside the folder, found {reprlib.repr(name)}.")
+            yield f"expected file names inside the folder, found {reprlib.repr(name)}"
 
 
-def _check_shape(value: Any, shape: Any, key: str, where: str) -> None:
+def _misfits(value: Any, shape: Any, key: str) -> Iterator[str]:
     """Check a value against an entry of `FIELDS`, recursively."""
     kind: Any = shape if isinstance(shape, type) else type(shape)
     if type(value) is not kind or (kind is float and not math.isfinite(value)):
         expected = "finite float" if kind is float else kind.__name__
-        raise ArtifactError(f"{where}: expected {key!r} as {expected}, found {reprlib.repr(value)}.")
-    if isinstance(shape, list):
+        yield f"expected {key!r} as {expected}, found {reprlib.repr(value)}"
+    elif isinstance(shape, list):
         for index, item in enumerate(value):
-            _check_shape(item, shape[0], f"{key}[{index}]", where)
+            yield from _misfits(item, shape[0], f"{key}[{index}]")
     elif isinstance(shape, dict):
-        for name, part in _fields(value, shape):
-            _check_shape(value.get(name), part, f"{key}.{name}".lstrip("."), where)
+        names = dict.fromkeys(value, shape[str]) if str in shape else {k.removesuffix("?"): shape[k] for k in shape}
+        for name, part in names.items():
+            if name in value or name in shape:
+                yield from _misfits(value.get(name), part, f"{key}.{name}".lstrip("."))
 
 
-def _fields(value: dict[str, Any], shape: dict[Any, Any]) -> list[tuple[str, Any]]:
-    """Return the required and the present keys of a dictionary, each with the shape of its value."""
-    if str in shape:
-        return [(name, shape[str]) for name in value]
-    names = {key.removesuffix("?"): key for key in shape}
-    return [(name, shape[key]) for name, key in names.items() if name == key or name in value]
-
-
-def _check_branches(manifest: dict[str, Any], where: str) -> None:
+def _branch_problems(manifest: dict[str, Any]) -> Iterator[str]:
     """Check that there are branches of known recipes, and that all entries fit them."""
-    branches = manifest["branches"]
+    branches, novelty = manifest["branches"], manifest.get("novelty", {})
     if not branches:
-        raise ArtifactError(f"{where}: expected at least one branch, found none.")
-    novelty = manifest.get("novelty", {})
-    own = [manifest["own_voice"]] if "own_voice" in manifest else []
-    for entry in [*branches, *own, *([novelty] if "recipe" in novelty else [])]:
+        yield "expected at least one branch, found none"
+    for entry in [*_networks(manifest), *([novelty] if "recipe" in novelty else [])]:
         if entry["recipe"] not in RECIPES:
-            unknown = f"recipe {entry['recipe']!r}; known: {', '.join(RECIPES)}"
-            raise ArtifactError(f"{where}: a branch needs {unknown}. A newer ser may know it.")
+            known = ", ".join(RECIPES)
+            yield f"a branch needs recipe {entry['recipe']!r}; known: {known}. A newer ser may know it"
     if manifest.get("heads", list(HEADS)) != list(HEADS):
-        raise ArtifactError(f"{where}: expected 'heads' as {list(HEADS)}, found {manifest['heads']}.")
+        yield f"expected 'heads' as {list(HEADS)}, found {manifest['heads']}"
     if any(len(fold["files"]) != len(branches) for fold in _folds(manifest)):
-        raise ArtifactError(f"{where}: expected one file a branch in every entry of 'folds' and 'random'.")
+        yield "expected one file a branch in every entry of 'folds' and 'random'"
     if novelty and "recipe" not in novelty and novelty.get("branch") not in range(len(branches)):
-        branch = novelty.get("branch")
-        raise ArtifactError(f"{where}: expected 'novelty.branch' below {len(branches)}, found {branch}.")
+        yield f"expected 'novelty.branch' below {len(branches)}, found {novelty.get('branch')}"
     deciles = novelty.get("deciles", [])
     if deciles != sorted(deciles):
-        raise ArtifactError(f"{where}: expected 'novelty.deciles' to rise, found {reprlib.repr(deciles)}.")
+        yield f"expected 'novelty.deciles' to rise, found {reprlib.repr(deciles)}"
 
 
-def _check_numbers(manifest: dict[str, Any], where: str) -> None:
-    """Check that temperatures and weights are above 0."""
-    numbers = [("temperature", entry["temperature"]) for entry in (manifest, *_folds(manifest))]
-    weighted = [*manifest["branches"], *([manifest["own_voice"]] if "own_voice" in manifest else [])]
-    numbers += [("weight", entry["weight"]) for entry in weighted]
-    for name, value in numbers:
-        if value <= 0:
-            raise ArtifactError(f"{where}: expected a {name} above 0, found {value}.")
+def _networks(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the entries of the branches, and of that for a known speaker."""
+    return [*manifest["branches"], *([manifest["own_voice"]] if "own_voice" in manifest else [])]
 
 
 def _folds(manifest: dict[str, Any]) -> list[dict[str, Any]]:
@@ -132,15 +124,10 @@ def _folds(manifest: dict[str, Any]) -> list[dict[str, Any]]:
 def graphs(manifest: dict[str, Any]) -> set[str]:
     """Return the names of all graphs, those of folds included."""
     own = {fold["own_voice"] for fold in _folds(manifest) if "own_voice" in fold}
-    shipped = {entry["file"] for entry in manifest["branches"]} | _own_voice(manifest)
-    return shipped | own | {file for fold in _folds(manifest) for file in fold["files"]}
-
-
-def _own_voice(manifest: dict[str, Any]) -> set[str]:
-    return {manifest["own_voice"]["file"]} if "own_voice" in manifest else set()
+    return {entry["file"] for entry in _networks(manifest)}.union(own, *(fold["files"] for fold in _folds(manifest)))
 
 
 def needed(manifest: dict[str, Any]) -> set[str]:
     """Return the names of the files that answering needs."""
-    novelty = {manifest["novelty"]["file"]} if "novelty" in manifest else set()
-    return {entry["file"] for entry in manifest["branches"]} | {manifest["golden"]} | novelty | _own_voice(manifest)
+    novelty = [manifest["novelty"]] if "novelty" in manifest else []
+    return {entry["file"] for entry in [*_networks(manifest), *novelty]} | {manifest["golden"]}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,8 +13,7 @@ KEPT_PERCENT = 99.5  # of left-out training recordings that lie within the thres
 DECILES = range(10, 100, 10)  # in percent
 
 
-@dataclass(frozen=True)
-class Novelty:
+class Novelty(NamedTuple):
     """Mean (k,) and whitening matrix (k, k) of the features of training speech."""
 
     mean: np.ndarray
@@ -37,11 +35,6 @@ class Novelty:
 
     def save(self, path: Path) -> None:
         np.savez(path, mean=self.mean, whitening=self.whitening)
-
-    @classmethod
-    def load(cls, path: Path) -> Novelty:
-        with np.load(path, allow_pickle=False) as stored:
-            return cls(stored["mean"], stored["whitening"])
 
 
 def fit_threshold(sides: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:

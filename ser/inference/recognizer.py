@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, NamedTuple, overload
 
@@ -90,9 +90,15 @@ class Recognizer:
             check_golden(artifact, [branch.session for branch in self._branches])
         self._temperature = (fold or artifact.manifest)["temperature"]
         self._reduce_noise = artifact.manifest.get("reduce_noise", False)
-        entry = artifact.manifest.get("novelty")
-        self._novelty = _novelty(artifact, entry) if entry else None
         self._own_branch = _own_branch(artifact, fold)
+        self._recipes = {branch.recipe for branch in (*self._branches, self._own_branch) if branch}
+        self._novelty: tuple[str, Novelty] | None = None  # with the name of its recipe
+        if entry := artifact.manifest.get("novelty"):
+            name = entry["recipe"] if "recipe" in entry else artifact.branches[entry["branch"]].recipe
+            shape = recipe(name).shape
+            arrays = read_arrays(artifact, entry["file"], mean=shape, whitening=(*shape, *shape))
+            self._novelty = name, Novelty(*arrays)
+            self._recipes.add(name)
         self._speaker: np.ndarray | None = None  # mean features of the speaker that it is calibrated to
         self._bias = np.zeros(len(self.labels))
 
@@ -144,22 +150,37 @@ class Recognizer:
         their `sample_rate` in Hz: any integer or float type, shape (n,), (channels, n) or (n, channels). Raises
         `AudioError` if it is not sound, `ParameterError` if it is none of these.
         """
-        name, inputs = source_name(source), self.inputs(source, sample_rate=sample_rate)
+        inputs = self.inputs(source, sample_rate=sample_rate)
         waveform, (start, end) = inputs.waveform, inputs.used
-        if not inputs.rows:
-            return self._silent(waveform, name)
         scores, heads = self._run(inputs)
         probabilities = softmax(scores / self._temperature)
         distance = self._distance(inputs.rows)
-        doubts = {
+        doubts = self._doubts(inputs, probabilities, distance)
+        female, strong = (None, None) if heads is None else heads.tolist()
+        return Prediction(
+            label=self.labels[int(probabilities.argmax())],
+            probabilities=dict(zip(self.labels, probabilities.tolist(), strict=True)),
+            reasons=tuple(reason for reason in REASONS if doubts.get(reason)),
+            duration_s=waveform.duration_s,
+            model=self.name,
+            used_s=(start / waveform.sample_rate, end / waveform.sample_rate),
+            distance=distance,
+            sex=None if female is None else {"male": 1 - female, "female": female},
+            intensity=strong,
+            file=source_name(source),
+        )
+
+    def _doubts(self, inputs: Inputs, probabilities: np.ndarray, distance: float | None) -> dict[str, bool]:
+        waveform, (start, end) = inputs.waveform, inputs.used
+        if not inputs.rows:
+            return {SILENT: True, "cut_off": waveform.cut_off}
+        return {
             "clipped": waveform.clipped,
             "cut_off": waveform.cut_off,
             "too_short": end - start < MIN_USED_S * waveform.sample_rate,
             "close_call": probabilities.max() < self.sure_from,
             "unlike_training": distance is not None and distance > self.artifact.manifest["novelty"]["threshold"],
         }
-        prediction = self._prediction(waveform, name, probabilities, doubts, (start, end), heads)
-        return replace(prediction, distance=distance)
 
     @overload
     def predict_many(
@@ -206,12 +227,10 @@ class Recognizer:
             waveform = reduce_noise(waveform)
         start, end = trim(waveform.samples)
         samples = normalise(waveform.samples[start:end])
-        return Inputs(waveform, (start, end), {name: recipe(name)(samples) for name in self._recipes()})
+        return Inputs(waveform, (start, end), {name: recipe(name)(samples) for name in self._recipes})
 
     def probabilities(self, inputs: Inputs) -> np.ndarray:
         """Return the probability of each label for the inputs of this model, (n_labels,); all equal if silent."""
-        if not inputs.rows:
-            return np.full(len(self.labels), 1 / len(self.labels))
         return softmax(self._run(inputs)[0] / self._temperature)
 
     # --- Calibration to a speaker ---
@@ -257,17 +276,13 @@ class Recognizer:
 
     # --- Networks ---
 
-    def _recipes(self) -> set[str]:
-        entry = self.artifact.manifest.get("novelty")
-        novelty = {_novelty_recipe(self.artifact, entry)} if entry else set()
-        own = {self._own_branch.recipe} if self._own_branch else set()
-        return {branch.recipe for branch in self._branches} | own | novelty
-
     def _run(self, inputs: Inputs) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return weighted log-probabilities (n_labels,) and the mean of the heads (2,), if there are any.
+        """Return weighted log-probabilities (n_labels,), all 0 if silent, and the mean of the heads (2,), if any.
 
         Once the speaker is known, the branch for a known speaker takes the place of that on the same features.
         """
+        if not inputs.rows:
+            return np.zeros(len(self.labels)), None
         outputs = {branch: run_outputs(branch.session, inputs.rows[branch.recipe]) for branch in self._branches}
         scored = dict(outputs)
         if self._own_branch is not None and self._speaker is not None:
@@ -277,14 +292,11 @@ class Recognizer:
         scores = sum(branch.weight * arrays[0].mean(axis=0) for branch, arrays in scored.items())
         # The temperature was fitted for the weights of the plain branches.
         scores *= sum(branch.weight for branch in outputs) / sum(branch.weight for branch in scored)
-        return np.asarray(scores, np.float64) + self._bias, self._heads(outputs)
-
-    def _heads(self, outputs: dict[_Branch, list[np.ndarray]]) -> np.ndarray | None:
-        """Return the mean of the heads (2,) over the branches, if the model has them."""
-        if "heads" not in self.artifact.manifest:
-            return None
-        heads = [arrays[1].mean(axis=0) for arrays in outputs.values()]
-        return np.average(heads, axis=0, weights=[branch.weight for branch in outputs])
+        heads = None
+        if "heads" in self.artifact.manifest:
+            means = [arrays[1].mean(axis=0) for arrays in outputs.values()]
+            heads = np.average(means, axis=0, weights=[branch.weight for branch in outputs])
+        return np.asarray(scores, np.float64) + self._bias, heads
 
     def _waveform(self, source: Any, sample_rate: int | None) -> Waveform:
         if isinstance(source, np.ndarray):
@@ -301,49 +313,11 @@ class Recognizer:
         return checked_waveform(source)
 
     def _distance(self, rows: dict[str, np.ndarray]) -> float | None:
-        """Return the distance from the training speech, None if the model stores none."""
-        if self._novelty is None:
+        """Return the distance from the training speech, None if the model stores none or for silence."""
+        if self._novelty is None or not rows:
             return None
-        features = rows[_novelty_recipe(self.artifact, self.artifact.manifest["novelty"])]
-        return float(self._novelty.distance(features.mean(axis=0)))
-
-    # --- The prediction ---
-
-    def _silent(self, waveform: Waveform, name: str | None) -> Prediction:
-        """Return the prediction for silence: every label has the same probability."""
-        equal = np.full(len(self.labels), 1 / len(self.labels))
-        return self._prediction(waveform, name, equal, {SILENT: True, "cut_off": waveform.cut_off}, (0, 0))
-
-    def _prediction(
-        self,
-        waveform: Waveform,
-        name: str | None,
-        probabilities: np.ndarray,
-        doubts: dict[str, bool],
-        used: tuple[int, int],
-        heads: np.ndarray | None = None,
-    ) -> Prediction:
-        female, strong = (None, None) if heads is None else (float(value) for value in heads)
-        return Prediction(
-            label=self.labels[int(probabilities.argmax())],
-            probabilities=dict(zip(self.labels, probabilities.tolist(), strict=True)),
-            reasons=tuple(reason for reason in REASONS if doubts.get(reason)),
-            duration_s=waveform.duration_s,
-            model=self.name,
-            used_s=(used[0] / waveform.sample_rate, used[1] / waveform.sample_rate),
-            sex=None if female is None else {"male": 1 - female, "female": female},
-            intensity=strong,
-            file=name,
-        )
-
-
-def _novelty(artifact: Artifact, entry: dict[str, Any]) -> Novelty:
-    shape = recipe(_novelty_recipe(artifact, entry)).shape
-    return Novelty(*read_arrays(artifact, entry["file"], mean=shape, whitening=(*shape, *shape)))
-
-
-def _novelty_recipe(artifact: Artifact, entry: dict[str, Any]) -> str:
-    return str(entry["recipe"]) if "recipe" in entry else artifact.branches[entry["branch"]].recipe
+        name, novelty = self._novelty
+        return float(novelty.distance(rows[name].mean(axis=0)))
 
 
 def _own_branch(artifact: Artifact, fold: dict[str, Any] | None) -> _Branch | None:
