@@ -18,7 +18,7 @@ from ser.types import ParameterError
 
 # The name of its first version, whose runs resume. Readers of Parquet folders skip names that begin with "_".
 NAME = "_ledger.sqlite"
-TABLES = ("CREATE TABLE file (name BLOB PRIMARY KEY) WITHOUT ROWID", "CREATE TABLE run (settings TEXT)")
+TABLES = {"file": "(name BLOB PRIMARY KEY) WITHOUT ROWID", "run": "(settings TEXT)"}
 PART = 100  # files; some seconds of work, so that a kill loses little and the last part is not waited for
 PARTS = 1_000  # in a run of more, the parts grow, up to
 LONGEST_PART = 1_000  # files, whose answers are held in memory
@@ -39,7 +39,7 @@ class Checkpoint(AbstractContextManager["Checkpoint"]):
             self._db.execute("BEGIN EXCLUSIVE")
             tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             self._db.execute("COMMIT")
-            self.settings = self._read() if tables == {"file", "run"} else None
+            self.settings = self._read() if tables == TABLES.keys() else None
         except sqlite3.Error as error:
             self.close()
             raise _unusable(path, error) from error
@@ -59,16 +59,14 @@ class Checkpoint(AbstractContextManager["Checkpoint"]):
         try:
             with self._db:
                 self._db.execute("BEGIN")
-                for table in ("file", "run"):
+                for table, columns in TABLES.items():
                     self._db.execute(f"DROP TABLE IF EXISTS {table}")
-                for statement in TABLES:
-                    self._db.execute(statement)
+                    self._db.execute(f"CREATE TABLE {table} {columns}")
                 self._db.executemany("INSERT OR IGNORE INTO file VALUES (?)", ((os.fsencode(name),) for name in names))
                 (files,) = self._db.execute("SELECT count(*) FROM file").fetchone()
                 if not files:
-                    raise ParameterError(
-                        f"{settings['source']} holds no recordings. Check the name; a folder is searched by endings."
-                    )
+                    advice = "Check the name; a folder is searched by endings"
+                    raise ParameterError(f"{settings['source']} holds no recordings. {advice}.")
                 stored = json.dumps({**settings, "files": files, "part": part_size(files)})
                 self._db.execute("INSERT INTO run VALUES (?)", (stored,))
                 ready()

@@ -9,11 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 from ser.batch.checkpoint import NAME, Checkpoint
 from ser.batch.executors import Call, Pool, WorkerDied, cluster, cores
@@ -21,8 +20,8 @@ from ser.batch.sources import as_text, is_address, names, openable
 from ser.drift import tally
 from ser.extras import needs
 from ser.files import write_atomically
-from ser.inference.artifact import find, known, sha256
-from ser.inference.manifest import MANIFEST, read_manifest
+from ser.inference.artifact import find, manifest_digest, reference
+from ser.inference.manifest import read_manifest
 from ser.inference.memory import tune_malloc
 from ser.inference.recognizer import Recognizer, load
 from ser.tables import ENDING, part_path, to_parquet
@@ -33,8 +32,7 @@ CRASHED = "The program that decodes it died with it. Convert it to WAV, or leave
 Progress = Callable[[int, int], None]  # files done, of all
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """What a worker must know: the folder that relative names start from, and the model with its manifest's SHA-256."""
 
     root: str
@@ -47,22 +45,21 @@ class Task:
 
 def predict_files(files: list[str], task: Task) -> list[dict[str, Any]]:
     """Return a row for every file, with its answer or its error."""
-    recognizer = _recognizer(task.model, task.digest)
+    recognizer = _recognizer(task)
     return [_row(recognizer, file, task.root) for file in files]
 
 
 def predict_part(number: int, files: list[str], task: Task) -> tuple[int, bytes]:
     """Return the number of a part and its rows as Parquet, encoded here so that the main process only writes them."""
-    return number, to_parquet(predict_files(files, task), _recognizer(task.model, task.digest).labels)
+    return number, to_parquet(predict_files(files, task), _recognizer(task).labels)
 
 
 def _row(recognizer: Recognizer, file: str, root: str) -> dict[str, Any]:
     try:
         return {**recognizer.predict(openable(file, root)).to_dict(), "file": as_text(file)}
-    except SerError as error:
-        return _error_row(file, str(error))
     except Exception as error:  # stores raise what they like, and no file may stop the others
-        return _error_row(file, f"{file} cannot be read ({type(error).__name__}: {error}).")
+        reason = f"{file} cannot be read ({type(error).__name__}: {error})."
+        return _error_row(file, str(error) if isinstance(error, SerError) else reason)
 
 
 def _error_row(file: str, message: str) -> dict[str, Any]:
@@ -72,14 +69,14 @@ def _error_row(file: str, message: str) -> dict[str, Any]:
 _loading = Lock()  # the threads of a Dask worker share one recogniser
 
 
-def _recognizer(model: str, digest: str) -> Recognizer:
+def _recognizer(task: Task) -> Recognizer:
     with _loading:
-        return _loaded(model, digest)
+        return _loaded(task.model, task.digest)
 
 
 @lru_cache(maxsize=1)
 def _loaded(model: str, digest: str) -> Recognizer:
-    own_digest = sha256(find(model) / MANIFEST)
+    own_digest = manifest_digest(find(model))
     if own_digest != digest:
         raise ArtifactError(
             f"A worker has another {model!r} (manifest {own_digest[:12]}, expected {digest[:12]}). Install the same "
@@ -116,10 +113,8 @@ def batch(
         import fsspec  # noqa: F401
         import joblib  # noqa: F401
         import pyarrow  # noqa: F401
-    out, folder, root = Path(out), find(model), str(Path.cwd())
-    name = folder.name if known().get(folder.name) == folder else str(folder.resolve())
-    task = Task(root, name, sha256(folder / MANIFEST))
-    manifest = read_manifest(folder)
+    out, folder = Path(out), find(model)
+    task, manifest = Task(str(Path.cwd()), reference(folder), manifest_digest(folder)), read_manifest(folder)
     with cluster(dask) if dask else cores(jobs) as pool, _checkpoint(source, out, task, force=force) as checkpoint:
         earlier = _predict_all(checkpoint, out, manifest["labels"], pool, progress)
         files, counts = len(checkpoint), tally(out)
@@ -149,8 +144,7 @@ def _checkpoint(source: str, out: Path, task: Task, *, force: bool) -> Iterator[
         except BaseException:
             checkpoint.close()
             if checkpoint.settings is None:
-                for path in out.glob(f"{NAME}*"):
-                    path.unlink()
+                _delete(out, f"{NAME}*")
                 if is_new:
                     out.rmdir()
             raise
@@ -167,22 +161,20 @@ def _check_out(out: Path) -> None:
 
 
 def _start(checkpoint: Checkpoint, source: str, out: Path, task: Task, *, force: bool) -> None:
-    settings = asdict(task) | {"source": source if is_address(source) else str(Path(task.root, source))}
+    settings = task._asdict() | {"source": source if is_address(source) else str(Path(task.root, source))}
     stored = checkpoint.settings
     others = [key for key in ("source", "model", "digest") if stored and stored[key] != settings[key]]
     if stored and others and not force:
         run = " and ".join(f"{key} {stored[key]!r}" for key in others if key != "digest")
-        raise ParameterError(
-            f"{out} holds a run of {run or 'another version of the model'}. Choose another --out, or --force to "
-            "replace it."
-        )
+        other = run or "another version of the model"
+        raise ParameterError(f"{out} holds a run of {other}. Choose another --out, or --force to replace it.")
     if stored is None or force:
         with _writing(out):
-            checkpoint.fill(names(source, task.root), settings, lambda: _delete_parts(out))
+            checkpoint.fill(names(source, task.root), settings, lambda: _delete(out, f"*part-*{ENDING}*"))
 
 
-def _delete_parts(out: Path) -> None:
-    for path in out.glob(f"*part-*{ENDING}*"):
+def _delete(out: Path, pattern: str) -> None:
+    for path in out.glob(pattern):
         path.unlink()
 
 

@@ -69,24 +69,23 @@ def _is_sound(name: str) -> bool:
 # --- Local files ---
 
 
-def _local(source: str, root: str) -> Iterator[str]:
-    path = Path(root, source)
+def _local(source: str, root: str) -> Iterable[str]:
+    path, folder = Path(root, source), source
+    paths: Iterator[str] = iter(())
+    if path.is_file():
+        return [source] if _is_sound(source) else _lines(source, path)
     if path.is_dir():
-        yield from _below(source, filter(_is_sound, _walk(str(path))))
-    elif path.is_file():
-        yield from [source] if _is_sound(source) else _lines(source, path)
+        paths = filter(_is_sound, _walk(str(path)))
     elif has_magic(source):
         folder, pattern, depth = _split(source.replace(os.sep, "/"))
         if Path(root, folder).is_dir():
-            yield from _below(folder, filter(pattern.fullmatch, _walk(os.path.join(root, folder), depth)))  # noqa: PTH118
+            paths = filter(pattern.fullmatch, _walk(os.path.join(root, folder), depth))  # noqa: PTH118
     else:
         raise ParameterError(
             f"{source}: there is no such file or folder. Give a folder, a pattern in quotes, a list of files, or an "
             "address like s3://bucket/folder."
         )
 
-
-def _below(folder: str, paths: Iterable[str]) -> Iterator[str]:
     return (os.path.join(folder, path) for path in paths)  # noqa: PTH118 (a Path would drop the "./" that was given)
 
 
@@ -146,9 +145,8 @@ def _stored(source: str) -> Iterator[str]:
     elif store.exists(path):
         paths = iter([path])
     else:
-        raise ParameterError(
-            f"{source}: there is no such file or folder in this store. Check the address and your rights."
-        )
+        problem = "there is no such file or folder in this store"
+        raise ParameterError(f"{source}: {problem}. Check the address and your rights.")
     before, link, after = _links(source)
     start = _start(link, path)
     return (before + start + name + after for name in paths)
