@@ -19,7 +19,7 @@ import numpy as np
 import soxr
 
 from ser.audio.decoders import ACCEPTED, Decoder, open_decoder
-from ser.types import AudioError, ParameterError, Waveform
+from ser.types import AudioError, ParameterError, Progress, Waveform
 
 
 class Upload(Protocol):
@@ -132,16 +132,23 @@ class Recording(AbstractContextManager["Recording"]):
     def clipped(self) -> bool:
         return self._meter.clipped
 
-    def blocks(self, sample_rate: int, block_s: float = BLOCK_S) -> Iterator[np.ndarray]:
+    def blocks(
+        self, sample_rate: int, block_s: float = BLOCK_S, progress: Progress | None = None
+    ) -> Iterator[np.ndarray]:
         """Decode, average the channels and resample to `sample_rate` (Hz); can be read once.
 
         Yields float32 arrays of shape (n_samples,), n_samples > 0, each from up to about `block_s` seconds of the
-        source. Joined they are the same for every `block_s`. Raises `AudioError` as `load_waveform` does.
+        source. Joined they are the same for every `block_s`. `progress` is called after each has been processed.
+        Raises `AudioError` as `load_waveform` does.
         """
+        n_samples = 0
         for block in self._resampled(sample_rate, block_s):
             if len(block):
                 _require_finite(block, self.label)  # the resampler's overshoot can leave the range of float32
                 yield block
+                n_samples += len(block)
+                if progress is not None:
+                    progress(n_samples / sample_rate, self.length_s)
 
     def _resampled(self, sample_rate: int, block_s: float) -> Iterator[np.ndarray]:
         resample = _resampler(self.sample_rate, sample_rate)

@@ -24,6 +24,14 @@ UNDECIDED = "#8B80F0"
 UNNAMED = "#8A8F98"
 HEAT = ["#150F24", "#3B1F6B", "#8C2E7C", "#E0567A", "#FBB26A", "#FFF3C4"]
 FONT = "Figtree, Apple Color Emoji, Segoe UI Emoji, Noto Color Emoji, system-ui, sans-serif"
+LAYOUT = {
+    "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
+    "showlegend": False,
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "plot_bgcolor": "rgba(0,0,0,0)",
+    "font": {"family": FONT, "size": 14},
+    "dragmode": False,
+}
 TIME_AXIS = {"ticksuffix": " s", "nticks": 6, "showgrid": False, "zeroline": False, "tickfont": {"size": 13}}
 CONFIG = {"displayModeBar": False, "staticPlot": True, "responsive": True}
 
@@ -101,8 +109,8 @@ def bars(prediction: Prediction, *, muted: bool = False) -> go.Figure:
         name = f"{EMOJI[emotion]}  {emotion.capitalize()}"
         figure.add_annotation(text=name, y=emotion, x=0, xref="paper", xanchor="left", xshift=-NAMES, showarrow=False)
     # On separate axes both are single bars, which plotly rounds.
-    layout = _layout(height=36 * len(values), left=NAMES, right=56)
-    figure.update_layout(bargap=0.56, yaxis2={"overlaying": "y"}, **layout)
+    figure.update_layout(LAYOUT, height=36 * len(values), margin_l=NAMES, margin_r=56)
+    figure.update_layout(bargap=0.56, yaxis2={"overlaying": "y"})
     figure.update_xaxes(range=[0, 100], visible=False)
     figure.update_yaxes(visible=False)
     return figure
@@ -120,7 +128,7 @@ def sound(answer: Answer) -> go.Figure:
     used = (times >= prediction.used_s[0]) & (times <= prediction.used_s[1])
     marker = {"color": np.where(used, colour, GREY), "cornerradius": 3}
     figure = go.Figure(go.Bar(x=times, y=2 * heights, base=-heights, width=step * 0.62, marker=marker))
-    figure.update_layout(**_layout(height=132, bottom=24))
+    figure.update_layout(LAYOUT, height=132, margin_b=24)
     figure.update_xaxes(range=[0, prediction.duration_s], **TIME_AXIS)
     figure.update_yaxes(range=[-1.05, 1.05], visible=False)
     return figure
@@ -137,7 +145,7 @@ def spectrogram(waveform: Waveform) -> go.Figure:
     kilohertz = (np.arange(power.shape[1]) + 0.5) * BIN_POOL * bin_hz / 1000
     db = power_to_db(power / power.max() if power.max() > 0 else power).round().astype(np.int8)
     figure = go.Figure(go.Heatmap(x=times, y=kilohertz, z=db.T, colorscale=HEAT, showscale=False, zmin=-70, zmax=0))
-    figure.update_layout(**_layout(height=240, left=44, bottom=24))
+    figure.update_layout(LAYOUT, height=240, margin_l=44, margin_b=24)
     figure.update_xaxes(range=[0, waveform.duration_s], **TIME_AXIS)
     figure.update_yaxes(ticksuffix=" kHz", nticks=5, showgrid=False, zeroline=False)
     return figure
@@ -146,15 +154,3 @@ def spectrogram(waveform: Waveform) -> go.Figure:
 def _pooled(power: np.ndarray) -> np.ndarray:
     """Return the maximum of every `BIN_POOL` neighbouring bins; the top bin is dropped."""
     return power[:, : N_FFT // 2].reshape(len(power), -1, BIN_POOL).max(axis=2)
-
-
-def _layout(*, height: int, left: int = 0, right: int = 0, bottom: int = 0) -> dict:
-    return {
-        "height": height,
-        "margin": {"l": left, "r": right, "t": 0, "b": bottom},
-        "showlegend": False,
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": FONT, "size": 14},
-        "dragmode": False,
-    }

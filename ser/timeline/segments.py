@@ -66,10 +66,8 @@ def timeline(
     jobs = jobs or min(MAX_JOBS, _cores())
     with open_recording(source, max_s=max_s, max_bytes=max_bytes) as recording, ThreadPoolExecutor(jobs) as pool:
         segmenter = _Segmenter(recognizer, pool, PENDING * jobs)
-        for block in recording.blocks(recognizer.sample_rate, block_s):
+        for block in recording.blocks(recognizer.sample_rate, block_s, progress):
             segmenter.push(block)
-            if progress is not None:
-                progress(segmenter.duration_s, recording.length_s)
         segments = segmenter.finish()
         if recording.clipped:
             segments = [_doubted(segment, {"clipped"}) for segment in segments]

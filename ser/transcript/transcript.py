@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import os
 from bisect import bisect
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
-
-import numpy as np
 
 from ser.audio.loading import BLOCK_S, MAX_TIMELINE_BYTES, MAX_TIMELINE_S, Source, open_recording
 from ser.audio.vad import RATE
@@ -60,8 +57,7 @@ def transcribe(
     words: list[Word] = []
     language = None
     with open_recording(source, max_s=max_s, max_bytes=max_bytes) as recording:
-        blocks = _reported(recording.blocks(RATE, block_s), recording.length_s, progress)
-        for chunk in chunks(blocks, engine.longest_s, engine.pause_s):
+        for chunk in chunks(recording.blocks(RATE, block_s, progress), engine.longest_s, engine.pause_s):
             chunk_words, chunk_language = engine.transcribe(chunk.samples, language)
             language = chunk_language if chunk_words else language
             words += [_within_utterance(word, chunk) for word in chunk_words]
@@ -80,16 +76,6 @@ def with_words(timeline: Timeline, transcript: Transcript) -> Timeline:
         segments=tuple(replace(segment, words=tuple(words)) for segment, words in segments),
         text=transcript.text,
     )
-
-
-def _reported(blocks: Iterable[np.ndarray], length_s: float | None, progress: Progress | None) -> Iterator[np.ndarray]:
-    """Yield the blocks; call `progress` after each has been processed."""
-    n_samples = 0
-    for block in blocks:
-        yield block
-        n_samples += len(block)
-        if progress is not None:
-            progress(n_samples / RATE, length_s)
 
 
 def _within_utterance(word: Word, chunk: Chunk) -> Word:
