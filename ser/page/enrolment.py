@@ -16,10 +16,7 @@ FEWEST, MOST = 3, 10  # recordings
 
 @dataclass(frozen=True)
 class Enrolment:
-    """The model calibrated to a speaker, the number of usable recordings, and why the others are refused.
-
-    `model` is None if there are fewer than `FEWEST` usable recordings or more than `MOST`.
-    """
+    """The model calibrated to a speaker, None unless `FEWEST` to `MOST` recordings are usable; why others are not."""
 
     model: Recognizer | None
     usable: int

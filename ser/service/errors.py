@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ser.types import ArtifactError, AudioError, ParameterError, SerError
+from ser.types import AudioError, ParameterError, SerError
 
 # Code: (status, meaning); `/docs` lists them.
 CODES = {
@@ -22,7 +22,7 @@ CODES = {
     "overdue": (503, "The answer took longer than its deadline."),
 }
 RETRY_AFTER_S = {"too_many": 1, "busy": 1, "overdue": 5}
-CODE_OF: dict[type[SerError], str] = {AudioError: "audio", ParameterError: "parameter", ArtifactError: "internal"}
+CODE_OF: dict[type[SerError], str] = {AudioError: "audio", ParameterError: "parameter"}  # all others are internal
 
 
 class ServiceError(SerError):

@@ -1,7 +1,7 @@
 """ASGI middleware: request id, access log, metrics, JSON errors, a proxy's path prefix.
 
-The log holds one JSON object a line, without sound, file names, addresses and queries; of a fault its type and
-location, not its message. libmpg123, the MP3 decoder, writes its own notes on damaged files between the lines.
+The log holds no sound, file names, addresses and queries; of a fault its type and location, not its message.
+libmpg123, the MP3 decoder, writes its own notes on damaged files between the lines.
 """
 
 from __future__ import annotations

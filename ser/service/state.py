@@ -22,7 +22,6 @@ from ser.service.errors import ServiceError
 from ser.service.limits import Limiter
 from ser.service.metrics import count_prediction, count_timeline
 from ser.service.settings import Settings
-from ser.service.uploads import Upload
 from ser.timeline.segments import Timeline
 from ser.types import Prediction
 
@@ -69,13 +68,13 @@ class Service:
         """Return the manifests of the loaded models."""
         return [model.artifact.manifest for model in self._models.values()]
 
-    async def predict(self, model: Recognizer, recording: Upload) -> Prediction:
+    async def predict(self, model: Recognizer, recording: Source) -> Prediction:
         """Answer a recording and count the answer."""
         prediction = await self.workers.answer(predict, model, recording)
         count_prediction(prediction, model.artifact.manifest)
         return prediction
 
-    async def timeline(self, model: Recognizer, recording: Upload) -> Timeline:
+    async def timeline(self, model: Recognizer, recording: Source) -> Timeline:
         """Compute the timeline of a recording and count its segments."""
         result = await self.long.answer(timeline, model, recording)
         count_timeline(result)

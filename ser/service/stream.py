@@ -16,7 +16,6 @@ from ser.service.limits import Slot
 from ser.service.middleware import error_response
 from ser.service.schemas import answer_dict
 from ser.service.state import Service, predict
-from ser.service.uploads import Upload
 from ser.types import ParameterError, Prediction, SerError
 
 IDLE_S = 60.0  # without sound or an end
@@ -48,7 +47,6 @@ async def stream(socket: WebSocket, service: ServiceIn) -> None:
 
 
 async def _answer(socket: WebSocket, service: Service, slot: Slot) -> None:
-    """Answer a stream until its end."""
     sound = Stream(_number(socket, "rate", 16_000), _number(socket, "channels", 1))
     model = await service.recognizer(socket.query_params.get("model"))
     while (pcm := await _next_pcm(socket)) is not None:
@@ -57,7 +55,7 @@ async def _answer(socket: WebSocket, service: Service, slot: Slot) -> None:
         slot.release_bytes()
         slot.reserve(sound.held_bytes)
     t_s, wav = sound.whole()
-    await _send(socket, t_s, await service.predict(model, Upload(None, wav)))
+    await _send(socket, t_s, await service.predict(model, wav))
 
 
 async def _next_pcm(socket: WebSocket) -> bytes | None:
@@ -71,16 +69,10 @@ async def _next_pcm(socket: WebSocket) -> bytes | None:
         raise WebSocketDisconnect(message["code"])
     if message.get("bytes") is not None:
         return message["bytes"]
-    if not _is_end(message["text"]):
-        raise ParameterError('Send sound as binary messages; the only text is {"end": true}.')
-    return None
-
-
-def _is_end(text: str) -> bool:
-    try:
-        return json.loads(text) == {"end": True}
-    except (ValueError, RecursionError):
-        return False
+    with suppress(ValueError, RecursionError):
+        if json.loads(message["text"]) == {"end": True}:
+            return None
+    raise ParameterError('Send sound as binary messages; the only text is {"end": true}.')
 
 
 async def _send(socket: WebSocket, t_s: float, prediction: Prediction) -> None:

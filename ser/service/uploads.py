@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Callable
 from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from python_multipart.exceptions import FormParserError
@@ -29,15 +30,13 @@ EXTENDED_NAME = re.compile(rb";\s*filename\*\s*=\s*\"?(utf-8|iso-8859-1)'[\w-]*'
 class Upload(io.BytesIO):
     """The bytes of a recording, and the client's `name` for it."""
 
-    def __init__(self, name: str | None, data: bytes = b"") -> None:
-        super().__init__(data)
-        self.name = name
+    name: str | None = None
 
 
 async def read_recording(request: Request, slot: Slot, upload_s: float, max_bytes: int = MAX_BYTES) -> Upload:
     """Return the recording of a request: the part `file` of a multipart body, or the whole of any other body."""
     if not is_multipart(request):
-        body = Upload(None)
+        body = Upload()
         await _read_body(request, slot, max_bytes, upload_s, body.write)
         return body
     recordings = await _read_parts(request, slot, "file", max_bytes, max_bytes, upload_s)
@@ -83,16 +82,16 @@ class _PartParser:
         boundary = parse_options_header(content_type)[1].get(b"boundary")
         if not boundary:
             raise FormParserError("it gives no boundary")
+        self._name, self.ended = name, False
         self.uploads: list[Upload] = []
-        self.ended = False
-        self._name, self._part = name, Upload(None)
-        self._header, self._value, self._disposition = b"", b"", b""
+        self._header = self._value = b""
+        self._part_begin()
         events = ("part_begin", "header_field", "header_value", "header_end", "headers_finished", "part_data", "end")
-        parser = MultipartParser(boundary, {f"on_{event}": getattr(self, f"_{event}") for event in events})  # type: ignore[arg-type]
-        self.write = parser.write
+        callbacks: Any = {f"on_{event}": getattr(self, f"_{event}") for event in events}
+        self.write = MultipartParser(boundary, callbacks).write
 
     def _part_begin(self) -> None:
-        self._disposition, self._part = b"", Upload(None)
+        self._disposition, self._part = b"", Upload()
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
