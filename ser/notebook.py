@@ -116,7 +116,8 @@ def sides(clips: Sequence[Clip], splits: Mapping[str, Split]) -> Figure:
     speakers = sorted({clip.speaker for clip in clips})
     figure, [panels] = new_figure(4.3 * len(splits), 3.0, columns=len(splits))
     for (name, split), axes in zip(splits.items(), panels, strict=True):
-        train, test = (_per_speaker(clips, side, speakers) for side in (split.train, split.test))
+        indices = ([speakers.index(clips[index].speaker) for index in side] for side in (split.train, split.test))
+        train, test = (np.bincount(side, minlength=len(speakers)) for side in indices)
         ticks = range(len(speakers))
         axes.bar(ticks, train, color=BLUE, label="training")
         axes.bar(ticks, test, bottom=train, color=ORANGE, label="test")
@@ -162,7 +163,3 @@ def _pooled_db(waveform: Waveform) -> np.ndarray:
 def _labels(clips: Sequence[Clip]) -> list[str]:
     present = {clip.emotion for clip in clips}
     return [emotion for emotion in EMOTIONS if emotion in present]
-
-
-def _per_speaker(clips: Sequence[Clip], side: Sequence[int], speakers: Sequence[str]) -> np.ndarray:
-    return np.bincount([speakers.index(clips[index].speaker) for index in side], minlength=len(speakers))

@@ -1,7 +1,4 @@
-"""`VoiceFeatures`, a scikit-learn transformer from recordings to features.
-
->>> from ser.sklearn import VoiceFeatures
-"""
+"""`VoiceFeatures`, a scikit-learn transformer from recordings to features."""
 
 from __future__ import annotations
 

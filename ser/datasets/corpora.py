@@ -8,21 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ser.audio.files import sound_files
-from ser.datasets.readers import (
-    CorpusFiles,
-    Reader,
-    Record,
-    canonical_emotion,
-    read_cremad,
-    read_emodb,
-    read_emovo,
-    read_folder,
-    read_nemo,
-    read_ravdess,
-    read_savee,
-    read_table,
-    read_tess,
-)
+from ser.datasets import readers
 from ser.types import EMOTIONS, Clip, ParameterError, lookup
 
 
@@ -35,7 +21,7 @@ class Corpus:
     """
 
     name: str
-    reader: Reader
+    reader: readers.Reader
     looks_like: str
     licence: str = "As its owner says."
     folders: tuple[str, ...] = ()  # besides its name
@@ -84,7 +70,7 @@ CORPORA = {
     for corpus in (
         Corpus(
             "ravdess",
-            read_ravdess,
+            readers.read_ravdess,
             "03-01-05-01-02-01-12.wav",
             "CC BY-NC-SA 4.0. Livingstone SR, Russo FA (2018), PLoS ONE 13(5): e0196391.",
             ("ravdessemotionalspeechaudio",),
@@ -95,7 +81,7 @@ CORPORA = {
         ),
         Corpus(
             "nemo",
-            read_nemo,
+            readers.read_nemo,
             "data.tsv and samples/KS0_anger_1.wav",
             "CC BY-NC-SA 4.0. Christop I (2024), nEMO: Dataset of Emotional Speech in Polish.",
             ("nemomain",),
@@ -104,7 +90,7 @@ CORPORA = {
         ),
         Corpus(
             "tess",
-            read_tess,
+            readers.read_tess,
             "OAF_back_angry.wav",
             "CC BY-NC-ND 4.0. Pichora-Fuller MK, Dupuis K (2020), Toronto emotional speech set (TESS).",
             ("tesstorontoemotionalspeechsetdata", "torontoemotionalspeechsettess"),
@@ -113,7 +99,7 @@ CORPORA = {
         ),
         Corpus(
             "emodb",
-            read_emodb,
+            readers.read_emodb,
             "03a01Fa.wav",
             "Free for research. Burkhardt F et al. (2005), A Database of German Emotional Speech, Interspeech.",
             ("berlin", "berlindatabaseofemotionalspeechemodb"),
@@ -122,7 +108,7 @@ CORPORA = {
         ),
         Corpus(
             "savee",
-            read_savee,
+            readers.read_savee,
             "DC_a01.wav or DC/a01.wav",
             "For research, on registration. Haq S, Jackson PJB (2009), Speaker-dependent audio-visual emotion "
             "recognition, AVSP.",
@@ -132,7 +118,7 @@ CORPORA = {
         ),
         Corpus(
             "cremad",
-            read_cremad,
+            readers.read_cremad,
             "1001_DFA_ANG_XX.wav",
             "Open Database License. Cao H et al. (2014), IEEE Transactions on Affective Computing 5(4): 377-390.",
             ("crema", "cremadmaster"),
@@ -141,7 +127,7 @@ CORPORA = {
         ),
         Corpus(
             "emovo",
-            read_emovo,
+            readers.read_emovo,
             "dis-f1-b1.wav",
             "Free for non-commercial use. Costantini G et al. (2014), EMOVO Corpus: an Italian Emotional Speech "
             "Database, LREC.",
@@ -149,8 +135,8 @@ CORPORA = {
             "it",
             "http://voice.fub.it/activities/corpora/emovo/index.html",
         ),
-        Corpus("folder", read_folder, "happy/anna/1.wav or anna/happy/1.wav", named=False),
-        Corpus("table", read_table, "the files listed in table.tsv or table.csv", named=False),
+        Corpus("folder", readers.read_folder, "happy/anna/1.wav or anna/happy/1.wav", named=False),
+        Corpus("table", readers.read_table, "the files listed in table.tsv or table.csv", named=False),
     )
 }
 
@@ -163,15 +149,15 @@ def find_corpus(name: str) -> Corpus:
 def load_corpus(name: str, folder: str | Path, *, keep_copies: bool = False, songs: bool = False) -> CorpusClips:
     """List the clips of a corpus in its own folder, or in a parent folder that holds it under its usual name.
 
-    Reads names and tables, not the audio; any audio file type counts. RAVDESS songs are included if the folder holds
-    no speech, or with `songs`. `keep_copies` keeps every file of a recording (the doubled Kaggle layout, to measure
-    such a leak). Raises `ParameterError` if there are no usable clips or fewer than two emotions.
+    Reads names and tables, not the audio. RAVDESS songs are included if the folder holds no speech, or with `songs`.
+    `keep_copies` keeps every file of a recording (the doubled Kaggle layout, to measure such a leak). Raises
+    `ParameterError` if there are no usable clips or fewer than two emotions.
     """
     corpus = find_corpus(name)
     root = _root(corpus, Path(folder).expanduser())
     paths = list(sound_files(root)) if root.is_dir() else []
     if not paths:
-        raise _no_clips(corpus, root, paths)
+        raise _no_clips(corpus, root, [], [], {})
     files = corpus.reader(root, paths)
     speech = [record for record in files.records if not record.song]
     records = speech if speech and not songs else files.records
@@ -182,8 +168,13 @@ def load_corpus(name: str, folder: str | Path, *, keep_copies: bool = False, son
     clips = [clip for clip in kept if clip.emotion in EMOTIONS]
     excluded = dict(sorted(Counter(clip.emotion for clip in kept if clip.emotion not in EMOTIONS).items()))
     if not clips:
-        raise _no_clips(corpus, root, paths, files, excluded)
-    _check_classes(corpus, root, clips)
+        raise _no_clips(corpus, root, paths, files.missing, excluded)
+    emotions = {clip.emotion for clip in clips}
+    if len(emotions) < 2:
+        raise ParameterError(
+            f"All {len(clips)} {name} clips in {root} are {emotions.pop()}: "
+            "training and evaluation need at least two emotions."
+        )
     return CorpusClips(
         name,
         str(root),
@@ -205,17 +196,13 @@ def recording_id(clip: Clip) -> str:
 def _root(corpus: Corpus, folder: Path) -> Path:
     """Return the corpus' folder: a sub-folder with its usual name if there is one, else `folder` itself."""
     entries = sorted(folder.iterdir(), reverse=True) if folder.is_dir() else []
-    usual = {_plain(entry.name): entry for entry in entries if entry.is_dir()}
+    usual = {re.sub(r"[^a-z0-9]", "", entry.name.lower()): entry for entry in entries if entry.is_dir()}
     return next((usual[name] for name in (corpus.name, *corpus.folders) if name in usual), folder)
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-def _clip(corpus: Corpus, record: Record) -> Clip:
+def _clip(corpus: Corpus, record: readers.Record) -> Clip:
     """Convert a record; its emotion stays the corpus' own word if the vocabulary has none for it."""
-    emotion = canonical_emotion(record.emotion) or record.emotion.lower()
+    emotion = readers.canonical_emotion(record.emotion) or record.emotion.lower()
     about = (record.sex, record.intensity, record.sentence, record.language or corpus.language)
     return Clip(str(record.path), emotion, f"{corpus.name}/{record.speaker}", corpus.name, *about)
 
@@ -226,24 +213,13 @@ def _sort_key(clip: Clip) -> tuple:
     return clip.speaker, path.name, len(path.parts), clip.path
 
 
-def _check_classes(corpus: Corpus, root: Path, clips: list[Clip]) -> None:
-    emotions = {clip.emotion for clip in clips}
-    if len(emotions) < 2:
-        raise ParameterError(
-            f"All {len(clips)} {corpus.name} clips in {root} are {emotions.pop()}: "
-            "training and evaluation need at least two emotions."
-        )
-
-
-def _no_clips(
-    corpus: Corpus, folder: Path, paths: list[Path], files: CorpusFiles | None = None, excluded: dict | None = None
-) -> ParameterError:
+def _no_clips(corpus: Corpus, folder: Path, paths: list[Path], missing: list[str], excluded: dict) -> ParameterError:
     if not folder.is_dir():
         content = "a file, not a folder" if folder.exists() else "no such folder"
     elif excluded:
         content = f"only labels outside the vocabulary ({', '.join(excluded)}); it knows {', '.join(EMOTIONS)}"
-    elif files and files.missing:
-        content = f"none of the {len(files.missing)} listed files, first {files.missing[0]}"
+    elif missing:
+        content = f"none of the {len(missing)} listed files, first {missing[0]}"
     elif paths:
         content = f"{len(paths)} sound files of another kind, first {', '.join(path.name for path in paths[:3])}"
     else:

@@ -71,7 +71,11 @@ def _unpack(packed: Path, target: Path) -> None:
         unpacked = Path(scratch) / target.name
         try:
             with zipfile.ZipFile(packed) as archive:
-                _check_members(packed, archive.namelist())
+                for name in archive.namelist():
+                    path = PurePosixPath(name.replace("\\", "/"))
+                    if path.is_absolute() or ".." in path.parts:
+                        message = f"{packed} holds {name!r}, which is outside the target folder; nothing was unpacked."
+                        raise ParameterError(message)
                 archive.extractall(unpacked)
         except (zipfile.BadZipFile, OSError) as error:
             message = f"{packed} could not be unpacked to {target}: {error}. Nothing was left there."
@@ -79,13 +83,6 @@ def _unpack(packed: Path, target: Path) -> None:
         if target.exists():
             target.rmdir()
         unpacked.rename(target)
-
-
-def _check_members(packed: Path, names: list[str]) -> None:
-    for name in names:
-        path = PurePosixPath(name.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts:
-            raise ParameterError(f"{packed} holds {name!r}, which is outside the target folder; nothing was unpacked.")
 
 
 def _by_hand(corpus: Corpus, target: Path) -> str:

@@ -4,23 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ser.features.spectral import (
-    HOP_LENGTH,
-    PITCHES,
-    SAMPLE_RATE,
-    chroma,
-    delta,
-    frame_power,
-    mel_power,
-    mfcc,
-    power_to_db,
-    spectral_bandwidth,
-    spectral_centroid,
-    spectral_flatness,
-    spectral_rolloff,
-    stft_power,
-    zero_crossing_rate,
-)
+from ser.features import spectral
+from ser.features.spectral import HOP_LENGTH, SAMPLE_RATE
 
 RATE = 22_050  # librosa's default; for the systems that state no rate or use another
 N_MFCC = 40
@@ -34,7 +19,7 @@ MFCC_N_FFT = 1024
 MFCC_FRAMES = int(MFCC_WINDOW_S * SAMPLE_RATE) // HOP_LENGTH + 1
 
 MFCC_NAMES = tuple(f"mfcc_{k}" for k in range(1, N_MFCC + 1))
-CHROMA_NAMES = tuple(f"chroma_{pitch}" for pitch in PITCHES)
+CHROMA_NAMES = tuple(f"chroma_{pitch}" for pitch in spectral.PITCHES)
 SHAPE_NAMES = (
     "centroid_hz",
     "bandwidth_hz",
@@ -50,17 +35,17 @@ FRAMES120_NAMES = (*FRAME_NAMES, *(f"{name}_delta" for name in FRAME_NAMES))
 def static42(samples: np.ndarray) -> np.ndarray:
     """Return the means over time of 40 MFCC, zero-crossing rate and RMS, then two zeros; shape (11, 4, 1)."""
     values = np.zeros(GRID, np.float32)
-    rms = np.sqrt(frame_power(samples))
-    means = [*_mfcc(stft_power(samples)).mean(axis=0), zero_crossing_rate(samples).mean(), rms.mean()]
+    rms = np.sqrt(spectral.frame_power(samples))
+    means = [*_mfcc(spectral.stft_power(samples)).mean(axis=0), spectral.zero_crossing_rate(samples).mean(), rms.mean()]
     values.flat[: len(means)] = means
     return values
 
 
 def static180(samples: np.ndarray) -> np.ndarray:
     """Return the means over time of 40 MFCC, 12 chroma and the power in 128 mel bands; shape (180,)."""
-    power = stft_power(samples)
-    mel = mel_power(power, N_MELS, RATE)
-    spectra = (mfcc(power_to_db(mel), N_MFCC), chroma(power, RATE), mel)
+    power = spectral.stft_power(samples)
+    mel = spectral.mel_power(power, N_MELS, RATE)
+    spectra = (spectral.mfcc(spectral.power_to_db(mel), N_MFCC), spectral.chroma(power, RATE), mel)
     return np.concatenate([values.mean(axis=0) for values in spectra]).astype(np.float32)
 
 
@@ -69,26 +54,27 @@ def frames120(samples: np.ndarray) -> np.ndarray:
 
     40 MFCC; spectral centroid, bandwidth, three roll-offs and flatness; zero-crossing rate and RMS; 12 chroma.
     """
-    power = stft_power(samples)
-    level = (zero_crossing_rate(samples), np.sqrt(frame_power(samples)))
-    values = np.column_stack([_mfcc(power), *_shape(power), *level, chroma(power, RATE)])
-    frames = np.concatenate([values, delta(values)], axis=1)[:N_FRAMES]
+    power = spectral.stft_power(samples)
+    level = (spectral.zero_crossing_rate(samples), np.sqrt(spectral.frame_power(samples)))
+    values = np.column_stack([_mfcc(power), *_shape(power), *level, spectral.chroma(power, RATE)])
+    frames = np.concatenate([values, spectral.delta(values)], axis=1)[:N_FRAMES]
     return np.pad(frames, ((0, N_FRAMES - len(frames)), (0, 0))).astype(np.float32)
 
 
 def mfcc40(samples: np.ndarray) -> np.ndarray:
     """Return 40 MFCC per frame (64 ms every 32 ms) of three seconds, padded with silence; shape (94, 40)."""
-    power = stft_power(np.pad(samples, (0, int(MFCC_WINDOW_S * SAMPLE_RATE) - len(samples))), MFCC_N_FFT)
+    power = spectral.stft_power(np.pad(samples, (0, int(MFCC_WINDOW_S * SAMPLE_RATE) - len(samples))), MFCC_N_FFT)
     return _mfcc(power, SAMPLE_RATE).astype(np.float32)
 
 
 def _mfcc(power: np.ndarray, sample_rate: int = RATE) -> np.ndarray:
-    return mfcc(power_to_db(mel_power(power, N_MELS, sample_rate)), N_MFCC)
+    return spectral.mfcc(spectral.power_to_db(spectral.mel_power(power, N_MELS, sample_rate)), N_MFCC)
 
 
 def _shape(power: np.ndarray) -> list[np.ndarray]:
     """Return the spectral shape of each frame, in the order of `SHAPE_NAMES`."""
     magnitude = np.sqrt(power)
-    centroid = spectral_centroid(magnitude, RATE)
-    rolloffs = (spectral_rolloff(magnitude, RATE, share) for share in ROLL_OFFS)
-    return [centroid, spectral_bandwidth(magnitude, centroid, RATE), *rolloffs, spectral_flatness(power)]
+    centroid = spectral.spectral_centroid(magnitude, RATE)
+    rolloffs = (spectral.spectral_rolloff(magnitude, RATE, share) for share in ROLL_OFFS)
+    bandwidth = spectral.spectral_bandwidth(magnitude, centroid, RATE)
+    return [centroid, bandwidth, *rolloffs, spectral.spectral_flatness(power)]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ser.features import descriptors, published
+from ser.features import published
+from ser.features.descriptors import FRAMES_WINDOW_S, N_FRAMES, NAMES, voice_frames
 from ser.features.functionals import FEATURE_NAMES, functionals
 from ser.features.preprocessing import normalise, trim, windows
 from ser.features.spectral import SAMPLE_RATE
@@ -65,14 +66,7 @@ RECIPES = {
             (published.MFCC_FRAMES, 40),
             published.mfcc40,
         ),
-        Recipe(
-            "voice-frames-v1",
-            SAMPLE_RATE,
-            descriptors.FRAMES_WINDOW_S,
-            descriptors.NAMES,
-            (descriptors.N_FRAMES, len(descriptors.NAMES)),
-            descriptors.voice_frames,
-        ),
+        Recipe("voice-frames-v1", SAMPLE_RATE, FRAMES_WINDOW_S, NAMES, (N_FRAMES, len(NAMES)), voice_frames),
         Recipe("functionals-v1", SAMPLE_RATE, WINDOW_S, FEATURE_NAMES, (len(FEATURE_NAMES),), functionals),
     )
 }

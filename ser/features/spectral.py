@@ -1,7 +1,4 @@
-"""Spectrograms and spectral features, equal to librosa's with the same arguments.
-
-Spectrograms have shape (n_frames, n_bins), with n_bins = n_fft / 2 + 1 bins from 0 Hz to half the sample rate.
-"""
+"""Spectral features, equal to librosa's; spectrograms have shape (n_frames, n_fft / 2 + 1), up to half the rate."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ser.models.layers import softmax_output, sound_mask
 from ser.types import ParameterError
@@ -22,8 +22,7 @@ def dense(
     """
     from keras import Model, layers
 
-    _check_shape("dense", input_shape, (1,))
-    features = x = layers.Input(input_shape, name="features")
+    features = x = _input("dense", input_shape, (1,))
     for units, rate in zip((512, 256, 128), dropout, strict=False):
         x = layers.Dense(units, activation="relu")(x)
         x = layers.BatchNormalization()(x)
@@ -36,8 +35,7 @@ def dense180(input_shape: Shape, n_classes: int, dropout: tuple[float, float, fl
     """Build three dense layers of 256, 128 and 64 units; 87,748 parameters for 180 features and 4 emotions."""
     from keras import Model, layers
 
-    _check_shape("dense180", input_shape, (1,))
-    features = x = layers.Input(input_shape, name="features")
+    features = x = _input("dense180", input_shape, (1,))
     for units, rate in zip((256, 128, 64), dropout, strict=True):
         x = layers.Dropout(rate)(layers.Dense(units, activation="relu")(x))
     return Model(features, softmax_output(x, n_classes), name="dense180")
@@ -52,8 +50,7 @@ def cnn_lstm(
     """
     from keras import Model, layers
 
-    _check_shape("cnn_lstm", input_shape, (4, 4, 1))
-    features = x = layers.Input(input_shape, name="features")
+    features = x = _input("cnn_lstm", input_shape, (4, 4, 1))
     for filters, rate in zip((32, 64), dropout, strict=False):
         x = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
         x = layers.MaxPooling2D(2)(layers.BatchNormalization()(x))
@@ -77,8 +74,7 @@ def cnn_bilstm_attention(input_shape: Shape, n_classes: int, dropout: tuple[floa
     """
     from keras import Model, layers
 
-    _check_shape("cnn_bilstm_attention", input_shape, (8, 1))
-    features = x = layers.Input(input_shape, name="features")
+    features = x = _input("cnn_bilstm_attention", input_shape, (8, 1))
     mask = sound_mask(features)
     for filters in (64, 128, 256):
         x = layers.Conv1D(filters, 5, padding="same")(x)
@@ -105,8 +101,7 @@ def cnn(input_shape: Shape, n_classes: int, dropout: tuple[float, float, float] 
     """
     from keras import Model, layers
 
-    _check_shape("cnn", input_shape[:2] if input_shape[2:] == (1,) else input_shape, (32, 32))
-    features = layers.Input(input_shape, name="features")
+    features = _input("cnn", input_shape, (32, 32, 1) if input_shape[2:] == (1,) else (32, 32))
     x = layers.Reshape((*input_shape[:2], 1))(features)
     for filters, rate in zip((64, 128, 256), dropout, strict=True):
         x = layers.BatchNormalization()(layers.Conv2D(filters, 3, padding="same")(x))
@@ -119,8 +114,11 @@ def cnn(input_shape: Shape, n_classes: int, dropout: tuple[float, float, float] 
     return Model(features, softmax_output(x, n_classes), name="cnn")
 
 
-def _check_shape(name: str, shape: Shape, least: Shape) -> None:
-    """Raise `ParameterError` if the shape has another number of axes than `least`, or a shorter one."""
+def _input(name: str, shape: Shape, least: Shape) -> Any:
+    """Return an input layer; raise if the shape has another number of axes than `least`, or a shorter one."""
+    from keras import layers
+
     if len(shape) != len(least) or not all(n is not None and n >= m for n, m in zip(shape, least, strict=True)):
         axes = f"{len(least)} axes of at least {least}" if len(least) > 1 else "one axis"
         raise ParameterError(f"The architecture {name!r} needs features with {axes}, got the shape {shape}.")
+    return layers.Input(shape, name="features")

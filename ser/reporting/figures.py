@@ -19,10 +19,7 @@ History = dict[str, list[float]]
 
 
 def write_figures(folder: Path, manifest: dict[str, Any], curves: Sequence[History]) -> None:
-    """Write confusion matrix, recall, speakers and training curves as PNG files into `folder`.
-
-    Also reliability and coverage if the manifest has them.
-    """
+    """Write a PNG file for each figure into `folder`; reliability and coverage if the manifest has them."""
     folder.mkdir(exist_ok=True)
     scores = manifest["metrics"]["folds"]
     figures = {
