@@ -1,8 +1,6 @@
 """Measure drift: how far predictions differ from those in training, or between two tables of predictions.
 
-The measure is the population stability index: below 0.1 stable, above 0.25 a large shift [Siddiqi 2006]. A model's
-manifest holds the expected shares: of each label on unseen speakers, of each confidence, of sound unlike the training,
-and of each distance from it (if the model stores distances).
+The measure is the population stability index: below 0.1 stable, above 0.25 a large shift [Siddiqi 2006].
 """
 
 from __future__ import annotations

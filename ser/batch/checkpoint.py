@@ -1,7 +1,6 @@
 """Checkpoint of a run over thousands of files: their names, kept beside the results, so that the run can resume.
 
-The files are listed once, sorted and deduplicated by SQLite on disk; files that are added later belong to another run.
-While one process works, the checkpoint is locked for all others.
+SQLite sorts and deduplicates them on disk, once; it is locked while one process works.
 """
 
 from __future__ import annotations

@@ -88,15 +88,12 @@ def cluster(address: str) -> Iterator[Pool]:
 
 
 def _backend() -> Any:
-    """Return joblib's Dask backend, changed to report calls that crashed their workers: its own waits for ever.
-
-    Its own also works in this process if the cluster has a single thread, and gives up if it has none.
-    """
+    """Return joblib's Dask backend, changed to report calls that crashed their workers: its own waits for ever."""
     from joblib._dask import DaskDistributedBackend
 
     class Backend(DaskDistributedBackend):
         def effective_n_jobs(self, n_jobs: int) -> int:
-            return max(2, sum(self.client.ncores().values()))
+            return max(2, sum(self.client.ncores().values()))  # with 1, joblib would work in this process
 
         def submit(self, func: Any, callback: Any = None) -> Any:
             future = super().submit(func, callback)

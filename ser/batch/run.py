@@ -1,7 +1,6 @@
 """Batch predictions: thousands of files to one table, on all cores or a cluster, resumable, in constant memory.
 
-The files are listed once in a checkpoint and split into parts. One worker answers a part, which becomes one Parquet
-file of the folder `out`, written atomically; a part that has its file is done.
+One worker answers a part of the files, which becomes one Parquet file; a part that has its file is done.
 """
 
 from __future__ import annotations
@@ -191,10 +190,7 @@ def _writing(out: Path) -> Iterator[None]:
 
 
 def _predict_all(checkpoint: Checkpoint, out: Path, labels: Sequence[str], pool: Pool, progress: Progress) -> int:
-    """Answer every part that has no file yet; return how many files had been answered before.
-
-    If workers die, the parts that they may have had are answered again, each alone.
-    """
+    """Answer every part that has no file yet; return how many files had been answered before."""
     settings, sizes = checkpoint.settings or {}, checkpoint.sizes()
     task = Task(settings["root"], settings["model"], settings["digest"])
     earlier = done = sum(size for number, size in enumerate(sizes) if part_path(out, number).exists())
@@ -219,7 +215,7 @@ def _predict_all(checkpoint: Checkpoint, out: Path, labels: Sequence[str], pool:
         try:
             for number, content in pool(calls()):
                 write(number, content)
-        except WorkerDied:
+        except WorkerDied:  # the parts that the dead workers may have had are answered again, each alone
             for number, files in sorted(submitted.items()):
                 write(number, to_parquet(_predict_alone(files, task, pool), labels))
     return earlier

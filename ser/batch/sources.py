@@ -1,7 +1,6 @@
 """Names of the recordings in a source of a batch: a folder, a pattern, a list, or a store that fsspec knows.
 
-Names are streamed, so that a folder of a million recordings needs no more memory than one of ten; a remote store lists
-one of its folders at a time.
+Names are streamed, so that memory does not grow with their number; a remote store lists one folder at a time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Live sound: PCM that arrives in pieces, cut into the windows that are due for an answer.
-
-Each window is the bytes of a WAV, so that it is answered like any recording.
-"""
+"""Live sound: PCM that arrives in pieces, cut into windows, each the bytes of a WAV, that are due for an answer."""
 
 from __future__ import annotations
 

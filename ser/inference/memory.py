@@ -11,9 +11,9 @@ M_MMAP_THRESHOLD, LARGEST = -3, 16 << 20
 
 
 def tune_malloc() -> None:
-    """Set glibc's malloc to keep up to 32 MiB of freed memory: by default an answer of `voice` costs 4,000 page faults.
+    """Set glibc's malloc, if it is there, to keep up to 32 MiB of freed memory: else an answer costs 4,000 page faults.
 
-    Does nothing without glibc. For programs; the library does not tune its host.
+    For programs; the library does not tune its host.
     """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(M_TRIM_THRESHOLD, KEPT)

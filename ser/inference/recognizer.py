@@ -262,10 +262,7 @@ class Recognizer:
         return twin
 
     def _label_bias(self, clips: Sequence[Inputs], labels: Sequence[str]) -> np.ndarray:
-        """Return what to add to the log-probability of each label, (n_labels,).
-
-        Mean of (one-hot label - predicted probability), shrunk by `PRIOR_CLIPS` pseudo-clips without error.
-        """
+        """Return the mean of (one-hot label - predicted probability), shrunk by `PRIOR_CLIPS` clips without error."""
         unknown = [label for label in labels if label not in self.labels]
         if unknown or len(labels) != len(clips):
             mistake = f"{unknown[0]!r}" if unknown else f"{len(labels)} labels for {len(clips)} clips"
@@ -277,16 +274,13 @@ class Recognizer:
     # --- Networks ---
 
     def _run(self, inputs: Inputs) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return weighted log-probabilities (n_labels,), all 0 if silent, and the mean of the heads (2,), if any.
-
-        Once the speaker is known, the branch for a known speaker takes the place of that on the same features.
-        """
+        """Return weighted log-probabilities (n_labels,), all 0 if silent, and the mean of the heads (2,), if any."""
         if not inputs.rows:
             return np.zeros(len(self.labels)), None
         outputs = {branch: run_outputs(branch.session, inputs.rows[branch.recipe]) for branch in self._branches}
-        scored = dict(outputs)
+        scored = outputs
         if self._own_branch is not None and self._speaker is not None:
-            own = self._own_branch
+            own = self._own_branch  # in place of the branch on the same features
             scored = {branch: arrays for branch, arrays in outputs.items() if branch.recipe != own.recipe}
             scored[own] = run_outputs(own.session, inputs.rows[own.recipe] - self._speaker)
         scores = sum(branch.weight * arrays[0].mean(axis=0) for branch, arrays in scored.items())

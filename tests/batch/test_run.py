@@ -249,7 +249,7 @@ def test_results_belong_to_their_source_and_model(calls, many, tmp_path, monkeyp
     with pytest.raises(ParameterError, match="holds a run of model 'dense105'"):
         batch(str(many), out, "voice", jobs=1)
     with monkeypatch.context() as patch, pytest.raises(ParameterError, match="run of another version of the model"):
-        patch.setattr("ser.batch.run.sha256", lambda path: "0" * 64)
+        patch.setattr("ser.batch.run.manifest_digest", lambda path: "0" * 64)
         batch(str(many), out, MODEL, jobs=1)
     (tmp_path / "empty").mkdir()
     for source in ("cals", "empty"):  # a wrong source deletes no results
