@@ -52,7 +52,8 @@ def speaker_folds(clips: Sequence[Clip]) -> list[Split]:
             f"{speakers[0] if speakers else 'none'}. Name the speakers by a sub-folder (happy/anna/1.wav) or in the "
             "speaker column of a table.tsv, or use the random split, whose scores are " + INFLATED + "."
         )
-    groups = _published(clips) or _grouped(speakers)
+    n = len(speakers) if len(speakers) <= MAX_LEAVE_ONE_OUT else GROUPS
+    groups = _published(clips) or {f"fold{k}": set(speakers[k - 1 :: n]) for k in range(1, n + 1)}
     return [_by_speakers(clips, range(len(clips)), name, group) for name, group in groups.items()]
 
 
@@ -197,11 +198,6 @@ def _published(clips: Sequence[Clip]) -> dict[str, set[str]]:
     present = {f"fold{k}": fold for k, fold in enumerate(folds, start=1) if fold}
     complete = set().union(*present.values()) == speakers
     return present if complete and len(present) > 1 else {}
-
-
-def _grouped(speakers: list[str]) -> dict[str, set[str]]:
-    n = len(speakers) if len(speakers) <= MAX_LEAVE_ONE_OUT else GROUPS
-    return {f"fold{k}": set(speakers[k - 1 :: n]) for k in range(1, n + 1)}
 
 
 def _by_speakers(clips: Sequence[Clip], indices: Iterable[int], name: str, test_speakers: set[str]) -> Split:

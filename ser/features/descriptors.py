@@ -101,6 +101,7 @@ def _shape(
     cumulated = np.cumsum(power, axis=1)
     voicing = np.clip(voicing, 1e-3, 0.9999)
     db = 10 * np.log10(power)
+    low_db, high_db = (10 * np.log10(_band(power, *hz).sum(axis=1)) for hz in ((50, 1000), (1000, 5000)))
     return np.column_stack(
         [
             loudness.sum(axis=1),
@@ -113,8 +114,8 @@ def _shape(
             np.sqrt(np.square(np.diff(loudness, axis=0, prepend=loudness[:1])).sum(axis=1)),
             level,
             crossings,
-            _band_db(power, 50, 1000) - _band_db(power, 1000, 5000),
-            _peak_db(db, 0, 2000) - _peak_db(db, 2000, 5000),
+            low_db - high_db,
+            _band(db, 0, 2000).max(axis=1) - _band(db, 2000, 5000).max(axis=1),
             _slope(db, 0, 500),
             _slope(db, 500, 1500),
             (loudness @ np.arange(N_MELS)) / loudness.sum(axis=1),
@@ -136,11 +137,7 @@ def _zero_crossings(samples: np.ndarray) -> np.ndarray:
 
 
 def _pitch(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return pitch (semitones above 55 Hz) and voicing (0 to 1) per frame, by windowed autocorrelation.
-
-    The autocorrelation is divided by the window's own [Boersma 1993]; short lags are slightly preferred, and the peak
-    is interpolated by a parabola.
-    """
+    """Return pitch (semitones above 55 Hz) and voicing (0 to 1) per frame, by autocorrelation [Boersma 1993]."""
     shortest, longest = (int(FINER * SAMPLE_RATE / hz) for hz in reversed(PITCH_HZ))
     spectrum = rfft(centred_frames(samples, PITCH_FFT, HOP_LENGTH) * hann(PITCH_FFT), CORRELATION_FFT)
     correlation = _correlation(spectrum.real**2 + spectrum.imag**2)[:, : longest + 2]
@@ -159,25 +156,17 @@ def _correlation(power: np.ndarray) -> np.ndarray:
     return FINER * irfft(power, FINER * CORRELATION_FFT)
 
 
-def _band_db(power: np.ndarray, low_hz: float, high_hz: float) -> np.ndarray:
-    return 10 * np.log10(power[:, _bins(low_hz, high_hz)].sum(axis=1))
-
-
-def _peak_db(db: np.ndarray, low_hz: float, high_hz: float) -> np.ndarray:
-    return db[:, _bins(low_hz, high_hz)].max(axis=1)
+def _band(spectrum: np.ndarray, low_hz: float, high_hz: float) -> np.ndarray:
+    """Return the bins of a spectrum from `low_hz` to below `high_hz`."""
+    low, high = (int(np.ceil(hz * N_FFT / SAMPLE_RATE)) for hz in (low_hz, high_hz))
+    return spectrum[..., low:high]
 
 
 def _slope(db: np.ndarray, low_hz: float, high_hz: float) -> np.ndarray:
     """Return the spectral slope between two frequencies in dB/kHz."""
-    bins = _bins(low_hz, high_hz)
-    khz = frequencies(SAMPLE_RATE, db.shape[1])[bins] / 1000
+    khz = _band(frequencies(SAMPLE_RATE, db.shape[1]), low_hz, high_hz) / 1000
     khz = khz - khz.mean()
-    return db[:, bins] @ khz / (khz @ khz)
-
-
-def _bins(low_hz: float, high_hz: float) -> slice:
-    step = SAMPLE_RATE / N_FFT
-    return slice(int(np.ceil(low_hz / step)), int(np.ceil(high_hz / step)))
+    return _band(db, low_hz, high_hz) @ khz / (khz @ khz)
 
 
 @cache

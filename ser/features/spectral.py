@@ -157,11 +157,8 @@ def _dct(n_mels: int, n_mfcc: int) -> np.ndarray:
 
 @cache
 def _mel_banks(n_mels: int, sample_rate: int, n_bins: int) -> list[tuple[slice, np.ndarray]]:
-    """Return triangular filters of equal area on Slaney's mel scale, each (n_bins, n_mels) [Slaney 1998].
-
-    In groups of bands, each with its non-zero bins only: a quarter of the work. The scale is linear below 1 kHz (200/3
-    Hz per mel) and logarithmic above (27 mels per factor of 6.4).
-    """
+    """Return triangular filters of equal area on Slaney's mel scale, in groups with their non-zero bins only."""
+    # Linear below 1 kHz (200/3 Hz per mel), logarithmic above (27 mels per 6.4). Groups are a quarter of the work.
     mels = np.linspace(0, 15 + 27 * np.log(sample_rate / 2 / 1000) / np.log(6.4), n_mels + 2)
     edges = np.where(mels >= 15, 1000 * 6.4 ** ((mels - 15) / 27), mels * 200 / 3)
     hz = np.linspace(0, sample_rate / 2, n_bins)[:, None]
@@ -178,11 +175,7 @@ def _mel_banks(n_mels: int, sample_rate: int, n_bins: int) -> list[tuple[slice, 
 
 @cache
 def _chroma_bank(sample_rate: int, n_bins: int) -> np.ndarray:
-    """Return the weight of each bin in each pitch class, shape (n_bins, 12) [Ellis 2007, "Chroma feature analysis"].
-
-    A Gaussian around each pitch as wide as a bin; bins weighted by a Gaussian of two octaves around octave 5 (counted
-    from A0 at 27.5 Hz); columns of unit length.
-    """
+    """Return the weight of each bin in each pitch class, shape (n_bins, 12) [Ellis 2007, "Chroma feature analysis"]."""
     hz = np.linspace(0, sample_rate, 2 * (n_bins - 1), endpoint=False)[1:]
     octaves = np.log2(hz / (440.0 / 16))
     bins = N_CHROMA * np.concatenate([[octaves[0] - 1.5], octaves])
@@ -191,6 +184,6 @@ def _chroma_bank(sample_rate: int, n_bins: int) -> np.ndarray:
     distance = np.remainder(distance + N_CHROMA / 2 + 10 * N_CHROMA, N_CHROMA) - N_CHROMA / 2
     bank = np.exp(-0.5 * (2 * distance / widths) ** 2)
     bank /= np.linalg.norm(bank, axis=0)
-    bank *= np.exp(-0.5 * ((bins / N_CHROMA - 5) / 2) ** 2)
+    bank *= np.exp(-0.5 * ((bins / N_CHROMA - 5) / 2) ** 2)  # two octaves around octave 5, counted from A0
     bank = np.roll(bank, -3, axis=0)  # from A to C as the first class
     return np.ascontiguousarray(bank[:, :n_bins].T, np.float32)

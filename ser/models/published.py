@@ -11,11 +11,10 @@ if TYPE_CHECKING:
     import keras
 
 Shape = tuple[int, ...]
+Rates = tuple[float, ...]
 
 
-def dense(
-    input_shape: Shape, n_classes: int, dropout: tuple[float, float, float, float] = (0.3, 0.3, 0.2, 0.2)
-) -> keras.Model:
+def dense(input_shape: Shape, n_classes: int, dropout: Rates = (0.3, 0.3, 0.2, 0.2)) -> keras.Model:
     """Build four dense layers of 512, 256, 128 and 64 units; 230,856 parameters for 105 features and 8 emotions.
 
     `dropout` is the rate after each layer.
@@ -31,7 +30,7 @@ def dense(
     return Model(features, softmax_output(x, n_classes), name="dense")
 
 
-def dense180(input_shape: Shape, n_classes: int, dropout: tuple[float, float, float] = (0.3, 0.3, 0.2)) -> keras.Model:
+def dense180(input_shape: Shape, n_classes: int, dropout: Rates = (0.3, 0.3, 0.2)) -> keras.Model:
     """Build three dense layers of 256, 128 and 64 units; 87,748 parameters for 180 features and 4 emotions."""
     from keras import Model, layers
 
@@ -41,9 +40,7 @@ def dense180(input_shape: Shape, n_classes: int, dropout: tuple[float, float, fl
     return Model(features, softmax_output(x, n_classes), name="dense180")
 
 
-def cnn_lstm(
-    input_shape: Shape, n_classes: int, dropout: tuple[float, float, float] = (0.25, 0.25, 0.3)
-) -> keras.Model:
+def cnn_lstm(input_shape: Shape, n_classes: int, dropout: Rates = (0.25, 0.25, 0.3)) -> keras.Model:
     """Build two convolutions over features as an image (11, 4, 1), then two LSTMs over the two remaining rows.
 
     69,480 parameters for 8 emotions.
@@ -65,7 +62,7 @@ def cnn_lstm(
     return Model(features, softmax_output(x, n_classes), name="cnn_lstm")
 
 
-def cnn_bilstm_attention(input_shape: Shape, n_classes: int, dropout: tuple[float, float] = (0.3, 0.4)) -> keras.Model:
+def cnn_bilstm_attention(input_shape: Shape, n_classes: int, dropout: Rates = (0.3, 0.4)) -> keras.Model:
     """Build convolutions over time (64, 128, 256 filters, each followed by pooling by 2), two bidirectional LSTMs (128,
     64 units), attention with four heads, and dense layers (256, 128 units).
 
@@ -94,7 +91,7 @@ def cnn_bilstm_attention(input_shape: Shape, n_classes: int, dropout: tuple[floa
     return Model(features, softmax_output(x, n_classes), name="cnn_bilstm_attention")
 
 
-def cnn(input_shape: Shape, n_classes: int, dropout: tuple[float, float, float] = (0.3, 0.3, 0.4)) -> keras.Model:
+def cnn(input_shape: Shape, n_classes: int, dropout: Rates = (0.3, 0.3, 0.4)) -> keras.Model:
     """Build three convolutions (64, 128, 256 filters) over frames and features as an image, and two dense layers.
 
     Input (n_frames, n_features) or with one channel; 2,603,144 trainable parameters for 8 emotions.

@@ -13,13 +13,8 @@ if TYPE_CHECKING:
     import keras
 
 ARCHITECTURES: dict[str, Callable[..., Any]] = {
-    "dense": dense,
-    "dense180": dense180,
-    "cnn_lstm": cnn_lstm,
-    "cnn_bilstm_attention": cnn_bilstm_attention,
-    "cnn": cnn,
-    "sequence": sequence,
-    "statistics": statistics,
+    architecture.__name__: architecture
+    for architecture in (dense, dense180, cnn_lstm, cnn_bilstm_attention, cnn, sequence, statistics)
 }
 
 
