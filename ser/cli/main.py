@@ -17,7 +17,6 @@ from typer.main import get_command
 
 import ser
 from ser.cli.output import REFUSED, PlainCommand, PlainGroup, exists, out, say
-from ser.inference.memory import tune_malloc
 from ser.types import NOTICE, ParameterError, SerError
 
 # Command -> module of this package, its function or group, and the line in the list of commands.
@@ -102,7 +101,6 @@ def common(
 
 def main() -> None:
     """Run the command line; a `SerError` becomes a sentence on stderr and exit code 2."""
-    tune_malloc()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name or an emoji that the terminal cannot show
