@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import soundfile as sf
-from reporting import ROOT, add_write, publish, this_machine
+from reporting import ROOT, add_write, checked, publish, this_machine
 
 REPORT = "predict_benchmark"
 SIDES = ("ours", "chain")
@@ -120,7 +120,7 @@ def measure(model: str, default: str | None, runs: int, starts: int) -> dict[str
         "agreement": agreement(warm["ours"], warm["chain"]),
         "default": alone,
     }
-    return {**report, "targets": [_checked(report, *target) for target in TARGETS]}
+    return {**report, "targets": [checked(report, *target) for target in TARGETS]}
 
 
 def _pair(values: dict[str, list[float]]) -> dict[str, float]:
@@ -197,14 +197,6 @@ def agreement(ours: dict[str, Any], chain: dict[str, Any]) -> dict[str, float]:
     uncalibrated = np.array(ours["probabilities"]) ** ours["temperature"]
     difference = np.abs(uncalibrated / uncalibrated.sum() - chain["probabilities"]).max()
     return {"features": float(max(shares)), "probabilities": float(difference), "temperature": ours["temperature"]}
-
-
-def _checked(report: dict[str, Any], name: str, keys: tuple[str, ...], limit: float, unit: str) -> dict[str, Any]:
-    value: Any = report
-    for key in keys:
-        value = value[key]
-    passed = value >= limit if unit == "x" else value <= limit
-    return {"name": name, "found": value, "limit": limit, "unit": unit, "passed": bool(passed)}
 
 
 # --- In a child: warm predictions of one side ---

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+LEAST = ("x", "answers/s")  # units of which more is better
 
 
 def add_write(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +24,15 @@ def publish(report: dict[str, Any], table: str, folder: Path | None, name: str) 
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         (folder / f"{name}.md").write_text(table + "\n", encoding="utf-8")
+
+
+def checked(report: dict[str, Any], name: str, keys: tuple[str, ...], limit: float, unit: str) -> dict[str, Any]:
+    """Return a target's row: the value under `keys` of a report against its limit, the least one for `LEAST` units."""
+    value: Any = report
+    for key in keys:
+        value = value[key]
+    passed = value >= limit if unit in LEAST else value <= limit
+    return {"name": name, "found": value, "limit": limit, "unit": unit, "passed": bool(passed)}
 
 
 def this_machine(load_before: float) -> dict[str, Any]:

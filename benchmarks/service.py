@@ -24,7 +24,7 @@ from typing import Any
 
 import psutil
 from predict import speech_like
-from reporting import ROOT, add_write, publish
+from reporting import ROOT, add_write, checked, publish
 
 REPORT = "service_benchmark"
 RATE = 16_000  # Hz
@@ -98,7 +98,7 @@ def measure(model: str, workers: int, clients: int, seconds: int) -> dict[str, A
         "memory_mb": _memory(seen),
     }
     report["service_ms_per_answer"] = 1000 * report["processor"]["service_s"] / max(result["answers"], 1)
-    report["targets"] = [_checked(report, *target) for target in TARGETS]
+    report["targets"] = [checked(report, *target) for target in TARGETS]
     return report
 
 
@@ -190,14 +190,6 @@ def _memory(seen: list[dict[str, Any]]) -> dict[str, float]:
     tenth = max(1, len(totals) // 10)
     first, last = median(totals[tenth : 2 * tenth]), median(totals[-tenth:])
     return {"first": first, "last": last, "growth": last - first}
-
-
-def _checked(report: dict[str, Any], name: str, keys: tuple[str, ...], limit: float, unit: str) -> dict[str, Any]:
-    value: Any = report
-    for key in keys:
-        value = value[key]
-    passed = value >= limit if unit == "answers/s" else value <= limit
-    return {"name": name, "found": value, "limit": limit, "unit": unit, "passed": bool(passed)}
 
 
 # --- The table ---

@@ -88,6 +88,14 @@ def curl() -> str:
 
 
 @pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """A file that is no recording."""
+    path = tmp_path / "broken.wav"
+    path.write_bytes(b"no sound at all")
+    return path
+
+
+@pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20261121)
 

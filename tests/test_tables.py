@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -26,13 +25,6 @@ def voice() -> ser.Recognizer:
 @pytest.fixture(scope="module")
 def small() -> ser.Recognizer:
     return ser.load("dense105")
-
-
-@pytest.fixture
-def broken(tmp_path) -> Path:
-    path = tmp_path / "broken.wav"
-    path.write_bytes(b"no sound at all")
-    return path
 
 
 def test_predictions_as_a_table(voice, broken):

@@ -14,7 +14,6 @@ from ser.cli.output import in_words, out, print_reasons, progress_bar, save
 from ser.files import check_writable
 from ser.inference.recognizer import load
 from ser.timeline.formats import WRITERS, write
-from ser.timeline.segments import timeline as find_segments
 from ser.transcript.transcript import transcribe, with_words
 from ser.types import EMOJI, ParameterError, Segment, Timeline
 
@@ -43,7 +42,7 @@ def timeline(
     engine = options.speech_engine(words, speech_model, language, google, yes_send_audio)
     recognizer = load(model)
     with progress_bar("Predicting") as progress:
-        segments = find_segments(file, recognizer, progress=progress)
+        segments = recognizer.timeline(file, progress=progress)
     if engine:
         with progress_bar("Transcribing") as progress:
             segments = with_words(segments, transcribe(file, engine, progress=progress))

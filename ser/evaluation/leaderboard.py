@@ -25,7 +25,9 @@ from ser.reporting.published_scores import ANCHORS, DESIGNS, LISTENERS
 from ser.training.configs import CONFIGS, Ensemble, describe
 from ser.training.cross_validation import ended_by, fold_scores
 from ser.training.ensemble import EnsembleStudy, fold_minutes, fold_result, prepare_ensemble, train_networks
-from ser.training.train import export_onnx, index_hash, work_folder
+from ser.training.feature_table import index_hash
+from ser.training.release import export_onnx
+from ser.training.train import work_folder
 from ser.types import LABEL_SETS, Clip, check_known
 
 CORPUS = "ravdess"

@@ -89,6 +89,22 @@ class EnsembleStudy:
         return replace(split, train=(*sorted(train - set(held)), *others)), held
 
 
+@dataclass(frozen=True)
+class TrainedModel:
+    """The answers of all networks on their test sides; the networks themselves are in the study's work folder."""
+
+    study: EnsembleStudy
+    folds: list[list[FoldResult]]  # [seed][fold]
+    random: FoldResult
+    left_out: list[FoldResult]
+    temperature: float
+    minutes: float
+
+    def final(self, data: TrainingSet) -> Fitted:
+        """Return the network that ships."""
+        return fit_final(data, [fold.split for fold in self.folds[0]])
+
+
 def prepare_ensemble(
     clips: Sequence[Clip],
     ensemble: Ensemble,

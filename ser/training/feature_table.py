@@ -146,3 +146,9 @@ def _stacked(clips: Sequence[Clip], results: list[list[np.ndarray] | str]) -> Fe
         np.repeat([copy for _, _, copy in parts], counts),
         unreadable,
     )
+
+
+def index_hash(clips: Sequence[Clip], more: str = "") -> str:
+    """Return the SHA-256 over speaker, file name and emotion of every clip."""
+    lines = [f"{clip.speaker}\t{Path(clip.path).stem}\t{clip.emotion}" for clip in clips]
+    return hashlib.sha256("\n".join([*lines, more]).encode()).hexdigest()

@@ -177,12 +177,17 @@ DAMAGES: dict[str, tuple[tuple[Any, ...], Any, str]] = {
 }
 
 
-@pytest.mark.parametrize(("place", "value", "match"), DAMAGES.values(), ids=DAMAGES)
-def test_damaged_field(folder, place, value, match):
+def assert_refused(folder: Path, place: tuple, value: Any, match: str) -> None:
+    """Put a value into the manifest; the model is refused by an error that names it."""
     put(folder, place, value)
     with pytest.raises(ArtifactError, match=match) as raised:
         ser.load(folder)
-    assert "copied" in str(raised.value) or "dense105" in str(raised.value)  # says which model
+    assert "copied" in str(raised.value) or "dense105" in str(raised.value)
+
+
+@pytest.mark.parametrize(("place", "value", "match"), DAMAGES.values(), ids=DAMAGES)
+def test_damaged_field(folder, place, value, match):
+    assert_refused(folder, place, value, match)
 
 
 @pytest.fixture
@@ -243,10 +248,7 @@ VOICED_DAMAGES: dict[str, tuple[tuple[Any, ...], Any, str]] = {
 
 @pytest.mark.parametrize(("place", "value", "match"), VOICED_DAMAGES.values(), ids=VOICED_DAMAGES)
 def test_damaged_field_of_what_a_model_may_have(voiced, place, value, match):
-    put(voiced, place, value)
-    with pytest.raises(ArtifactError, match=match) as raised:
-        ser.load(voiced)
-    assert "copied" in str(raised.value) or "dense105" in str(raised.value)  # says which model
+    assert_refused(voiced, place, value, match)
 
 
 RAW = {

@@ -23,13 +23,6 @@ def small() -> ser.Recognizer:
     return ser.load("dense105")
 
 
-@pytest.fixture
-def broken(tmp_path) -> Path:
-    path = tmp_path / "broken.wav"
-    path.write_bytes(b"no sound at all")
-    return path
-
-
 # --- predict_many ---
 
 

@@ -166,7 +166,7 @@ def test_export_equals_keras(network, rows, tmp_path):
     import onnxruntime as ort
 
     from ser.training.fit import Fitted
-    from ser.training.train import export_onnx
+    from ser.training.release import export_onnx
 
     fitted = Fitted(network, Scaler(rows.mean(axis=0), rows.var(axis=0) + 1e-3), {}, 1)
     export_onnx(fitted, tmp_path / "model.onnx")
@@ -183,7 +183,7 @@ def test_every_design_answers_alike_in_onnx(name, tmp_path):
     import onnxruntime as ort
 
     from ser.training.fit import Fitted
-    from ser.training.train import export_onnx
+    from ser.training.release import export_onnx
 
     config = CONFIGS[name]
     made = recipe(config.recipe)

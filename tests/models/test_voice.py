@@ -14,7 +14,7 @@ from ser.models import registry as models
 from ser.models.voice import LIMIT, N_HEADS
 from ser.training.configs import CONFIGS
 from ser.training.fit import Fitted, Scaler, rounded
-from ser.training.train import export_onnx
+from ser.training.release import export_onnx
 
 SMALL: dict[str, dict[str, Any]] = {
     "sequence": {"channels": (8, 8, 8)},

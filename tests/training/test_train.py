@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,19 +61,8 @@ def corpus(folder: Path, speakers: tuple[str, ...] = SPEAKERS, emotions: tuple[s
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory, eager) -> Iterator[Path]:
-    """A place of its own for artifacts and for what training keeps."""
-    home = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(artifact, "ARTIFACTS", home / "artifacts")
-        patch.setenv("SER_CACHE", str(home / "cache"))
-        patch.delenv("SER_MODEL", raising=False)
-        yield home
-
-
-@pytest.fixture(scope="module")
-def table(home) -> Path:
-    return corpus(home / "table")
+def table(workspace) -> Path:
+    return corpus(workspace / "table")
 
 
 def small(data: Path, **options) -> Path:
@@ -82,40 +70,40 @@ def small(data: Path, **options) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(home, table) -> Path:
+def trained(workspace, table) -> Path:
     return small(table)
 
 
 @pytest.fixture(scope="module")
-def data(table, home) -> TrainingSet:
+def data(table, workspace) -> TrainingSet:
     from ser.datasets.corpora import load_corpus
 
-    return crossval.prepare(load_corpus("table", table).clips, CONFIGS["smoke"], home / "study", progress=False)
+    return crossval.prepare(load_corpus("table", table).clips, CONFIGS["smoke"], workspace / "study", progress=False)
 
 
 # --- From recordings to a model ---
 
 
 @pytest.mark.slow
-def test_the_model_loads_and_answers(trained, home):
-    assert trained == home / "artifacts" / "smoke"
+def test_the_model_loads_and_answers(trained, workspace):
+    assert trained == workspace / "artifacts" / "smoke"
     recognizer = ser.load("smoke")
     assert recognizer.labels == EMOTIONS
-    prediction = recognizer.predict(home / "table" / "0-happy-0.wav")
+    prediction = recognizer.predict(workspace / "table" / "0-happy-0.wav")
     assert prediction.label in EMOTIONS and sum(prediction.probabilities.values()) == pytest.approx(1)
     with pytest.raises(ArtifactError, match="No model that answers all eight"):
         ser.load()
 
 
 @pytest.mark.slow
-def test_the_folder_holds_what_it_should_and_nothing_else(trained, home):
+def test_the_folder_holds_what_it_should_and_nothing_else(trained, workspace):
     files = {path.relative_to(trained).as_posix() for path in trained.rglob("*") if path.is_file()}
     single = {"manifest.json", "model.onnx", "model.keras", "scaler.joblib", "golden.npz", "novelty.npz"}
     graphs = {file for fold in read_manifest(trained)["folds"] for file in fold["files"]} | {"folds/random.onnx"}
     figures = {f"figures/{name}.png" for name in (*FIGURES, "reliability", "coverage")}
     assert files == single | graphs | figures | {"metrics.json", "MODEL_CARD.md"}
-    assert list((home / "artifacts").iterdir()) == [trained]
-    assert list((home / "cache" / "work").iterdir()) == []  # finished fits are kept only until the model is written
+    assert list((workspace / "artifacts").iterdir()) == [trained]
+    assert list((workspace / "cache" / "work").iterdir()) == []  # deleted once the model is written
 
 
 @pytest.mark.slow
@@ -155,8 +143,8 @@ def test_evaluate_recomputes_the_scores(trained, table, protocol):
 
 
 @pytest.mark.slow
-def test_evaluate_trains_folds_for_speakers_it_does_not_know(trained, home):
-    other = corpus(home / "others", ("eve", "fay", "gus"))
+def test_evaluate_trains_folds_for_speakers_it_does_not_know(trained, workspace):
+    other = corpus(workspace / "others", ("eve", "fay", "gus"))
     assert not evaluate("table", other, "smoke", "all", progress=False)["seen_in_training"]
     before = read_manifest(trained)
     found = evaluate("table", other, "smoke", "folds", progress=False)
@@ -221,14 +209,14 @@ train([("table", sys.argv[2])], "smoke", force=True, jobs=1, progress=False)
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_where_it_was(trained, table, home, monkeypatch):
+def test_a_killed_run_goes_on_where_it_was(trained, table, workspace, monkeypatch):
     run = subprocess.Popen(
-        [sys.executable, "-c", TRAIN, str(home / "artifacts"), str(table)],
+        [sys.executable, "-c", TRAIN, str(workspace / "artifacts"), str(table)],
         env={**os.environ, "PYTHONPATH": str(Path(ser.__file__).parents[1]), "LOKY_MAX_CPU_COUNT": "2"},
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    work = home / "cache" / "work"
+    work = workspace / "cache" / "work"
     while run.poll() is None and not list(work.rglob("done.json")):
         time.sleep(0.05)
     os.killpg(run.pid, signal.SIGKILL)  # its workers too
@@ -247,7 +235,7 @@ def test_a_killed_run_goes_on_where_it_was(trained, table, home, monkeypatch):
     assert new["created"] > old["created"] and ser.load(trained).labels == EMOTIONS
     for protocol in ("folds", "random"):  # the seed decides, not the kill
         assert new["metrics"][protocol]["confusion"] == old["metrics"][protocol]["confusion"]
-    assert list((home / "artifacts").iterdir()) == [trained] and list(work.iterdir()) == []
+    assert list((workspace / "artifacts").iterdir()) == [trained] and list(work.iterdir()) == []
 
 
 # --- Refusals ---
@@ -443,7 +431,7 @@ def test_the_shipped_scaler_saw_every_recording_and_no_copy(ser_data):
 
 
 @pytest.mark.slow
-def test_feature_table_is_cached_and_follows_seed_and_sound(home, tmp_path, monkeypatch):
+def test_feature_table_is_cached_and_follows_seed_and_sound(workspace, tmp_path, monkeypatch):
     from ser.datasets.corpora import load_corpus
 
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")  # in other processes

@@ -45,16 +45,16 @@ N_NETWORKS = 4 * (len(ACTORS) + 1) + 3 * (1 + 2)  # with one's own voice: folds,
 
 @dataclass(frozen=True)
 class Release:
-    """The folder, the corpora, and how many networks the failing and the second run trained."""
+    """The artifact, the folder of corpora and cache, and how many networks the failing and the second run trained."""
 
     folder: Path
-    home: Path
+    workspace: Path
     fits: tuple[int, int]
     left: list[str]  # where the artifact goes, after the run that failed
 
     @property
     def clips(self) -> list[Path]:
-        return sorted((self.home / "ravdess").glob("*.wav"))
+        return sorted((self.workspace / "ravdess").glob("*.wav"))
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -74,25 +74,21 @@ def actors(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory, eager) -> Iterator[Path]:
-    """A place of its own for artifacts and for what training keeps, and networks of a few hundred weights."""
-    home = tmp_path_factory.mktemp("home")
+def small(workspace) -> Iterator[Path]:
+    """The workspace, with networks of a few hundred weights."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(artifact, "ARTIFACTS", home / "artifacts")
         patch.setattr(evaluation, "JOBS", 1)
-        patch.setenv("SER_CACHE", str(home / "cache"))
-        patch.delenv("SER_MODEL", raising=False)
         for name, options in SMALL.items():
             copies = int(name == "statistics")
-            small = replace(CONFIGS[name], options=options, copies=copies, epochs=1, steps=2, batch_size=8)
-            patch.setitem(CONFIGS, name, small)
-        yield home
+            config = replace(CONFIGS[name], options=options, copies=copies, epochs=1, steps=2, batch_size=8)
+            patch.setitem(CONFIGS, name, config)
+        yield workspace
 
 
 @pytest.fixture(scope="module")
-def made(home) -> Release:
+def made(small) -> Release:
     """Trained once; the run that does it finds the disk full at the end, the next one goes on from there."""
-    corpora = [("ravdess", str(actors(home / "ravdess"))), ("table", str(write_corpus(home / "table", 2, 1)))]
+    corpora = [("ravdess", str(actors(small / "ravdess"))), ("table", str(write_corpus(small / "table", 2, 1)))]
     fits: list[int] = []
     real = crossval.fit
 
@@ -110,11 +106,11 @@ def made(home) -> Release:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(crossval, "fit", counted)
         with pytest.MonkeyPatch.context() as broken:
-            broken.setattr(training, "export_onnx", full)
+            broken.setattr("ser.training.release.export_onnx", full)
             with pytest.raises(OSError, match="disk full"):
                 run()
-        left = [path.name for path in home.glob("artifacts/*")]
-        return Release(run(), home, (fits[0], fits[1]), left)
+        left = [path.name for path in small.glob("artifacts/*")]
+        return Release(run(), small, (fits[0], fits[1]), left)
 
 
 @pytest.fixture(scope="module")
@@ -137,9 +133,9 @@ def vector(prediction: ser.Prediction) -> np.ndarray:
 def test_a_run_that_fails_leaves_nothing_half_written_and_the_next_goes_on(made):
     assert made.fits == (N_NETWORKS, 0) and made.left == []
     assert [path.name for path in made.folder.parent.iterdir()] == ["tiny"]
-    assert list((made.home / "cache" / "work").iterdir()) == []
+    assert list((made.workspace / "cache" / "work").iterdir()) == []
     with pytest.raises(ArtifactError, match=r"tiny exists already; choose another --name, or --force"):
-        training.train([("ravdess", str(made.home / "ravdess"))], "voice", "tiny", jobs=1, progress=False)
+        training.train([("ravdess", str(made.workspace / "ravdess"))], "voice", "tiny", jobs=1, progress=False)
 
 
 def test_the_folder_holds_what_it_should_and_nothing_else(made):
@@ -160,7 +156,7 @@ def test_the_manifest_says_what_was_done(made):
     assert [fold["own_voice"] for fold in manifest["folds"]] == [f"folds/fold{k}-own.onnx" for k in (1, 2, 3)]
     assert "own_voice" not in manifest["random"] and set(manifest["training"]["corpora"]) == {"ravdess", "table"}
     assert set(manifest["training"]["config"]["configs"]) == set(BRANCHES) and manifest["training"]["minutes"] > 0
-    assert str(made.home) not in json.dumps(manifest)  # no place of this machine
+    assert str(made.workspace) not in json.dumps(manifest)  # no place of this machine
     assert json.loads((made.folder / "metrics.json").read_text()) == manifest["metrics"]
 
 
@@ -237,7 +233,7 @@ def test_a_known_voice_replaces_the_network_on_the_same_features(made, recognize
 
 
 def test_what_it_is_worth_is_scored_as_the_stored_graphs_answer(made, recognizer):
-    clips = load_corpus("ravdess", made.home / "ravdess").clips
+    clips = load_corpus("ravdess", made.workspace / "ravdess").clips
     unheard = {
         speaker: Recognizer(recognizer.artifact, fold) for fold in made.manifest["folds"] for speaker in fold["test"]
     }
@@ -271,7 +267,7 @@ def test_calibration_that_cannot_be(made, recognizer):
 @pytest.mark.parametrize("protocol", ["folds", "random"])
 def test_evaluate_recomputes_the_scores(made, protocol):
     stored = made.manifest["metrics"][protocol]
-    found = evaluate("ravdess", made.home / "ravdess", "tiny", protocol, progress=False)
+    found = evaluate("ravdess", made.workspace / "ravdess", "tiny", protocol, progress=False)
     assert found["clips"] == stored["clips"] and found["confusion"] == stored["confusion"]
     assert found["uar"] == stored["uar"] and found["errors"] == []
     assert found["calibration_error"] == pytest.approx(stored["calibration_error"], abs=1e-4)
@@ -289,7 +285,7 @@ def test_evaluate_trains_the_ensemble_for_speakers_it_does_not_know(made, tmp_pa
 
 
 def test_evaluate_says_who_was_heard(made):
-    found = evaluate("table", made.home / "table", "tiny", "all", progress=False)
+    found = evaluate("table", made.workspace / "table", "tiny", "all", progress=False)
     assert found["seen_in_training"] and found["clips"] == 16
 
 
@@ -307,7 +303,7 @@ def test_a_damaged_file_is_refused(made, copied, file):
     data = bytearray((copied / file).read_bytes())
     data[len(data) // 2] ^= 1
     (copied / file).write_bytes(data)
-    for refused in (ser.load, lambda folder: evaluate("ravdess", made.home / "ravdess", folder, progress=False)):
+    for refused in (ser.load, lambda folder: evaluate("ravdess", made.workspace / "ravdess", folder, progress=False)):
         with pytest.raises(ArtifactError, match=f"copied/{file} is not the file of this model: expected SHA-256"):
             refused(copied)
 
@@ -324,14 +320,14 @@ def test_a_fold_graph_that_is_another_file_is_refused(made, copied, file, other,
     shutil.copy(copied / other, copied / file)
     rehash(copied, file)
     with pytest.raises(ArtifactError, match=f"tiny/{file} {match}"):
-        evaluate("ravdess", made.home / "ravdess", copied, progress=False)
+        evaluate("ravdess", made.workspace / "ravdess", copied, progress=False)
 
 
 # --- Other formats ---
 
 
 def test_export_by_command(made, tmp_path):
-    places = ["--out", str(tmp_path / "out"), "--check", str(made.home / "table" / "01")]
+    places = ["--out", str(tmp_path / "out"), "--check", str(made.workspace / "table" / "01")]
     result = CliRunner().invoke(cli.app, ["export", "--model", "tiny", "--format", "onnx", *places])
     assert result.exit_code == 0, result.output
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
