@@ -55,6 +55,7 @@ def run(*words: object) -> Result:
     return CliRunner().invoke(app, ["monitor", *map(str, words)])
 
 
+@pytest.mark.slow
 def test_every_form_counts_alike(stored):
     rows = answers(150, 0.6, reasons=("close_call", "unlike_training")) + answers(50, 0.0, reasons=("silent",))
     parquet, *others = [tally(stored(name, rows)) for name in ("r.parquet", "r.csv", "r.json")]
@@ -72,6 +73,7 @@ def test_every_form_counts_alike(stored):
     assert tally(part_path(Path(stored("one", rows)), 0)).answered == 100
 
 
+@pytest.mark.slow
 def test_the_index_is_the_textbooks(stored):
     report = compare(stored("a.json", answers(200, 0.5, 0.9)), stored("b.parquet", answers(400, 0.7, 0.5)))
     drift = report["drift"]
@@ -101,6 +103,7 @@ def test_chance_stays_under_its_bound_in_95_of_100_samples(rng):
     assert np.mean(np.array(indices, float) < _by_chance(4, 300, 300)) == pytest.approx(0.95, abs=0.015)
 
 
+@pytest.mark.slow
 def test_few_answers_are_not_judged(stored):
     few, many = stored("few.json", answers(99)), stored("many.json", answers(100))
     assert compare(few, many)["drift"]["label"]["psi"] is None
@@ -114,6 +117,7 @@ def test_few_answers_are_not_judged(stored):
     assert str(run(many, silent, "--fail-above", 0.25).exception) == str(refused.exception)
 
 
+@pytest.mark.slow
 def test_the_command_answers_yes_or_no(stored, monkeypatch):
     monkeypatch.setattr(printed.out, "width", 200)
     a, b = stored("a.csv", answers(200, 0.5)), stored("b.csv", answers(200, 0.7))

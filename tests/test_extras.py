@@ -23,6 +23,7 @@ def test_a_missing_library_is_a_sentence():
     assert isinstance(raised.value.__cause__, ModuleNotFoundError)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder", "file", "says"),
     [

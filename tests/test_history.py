@@ -282,6 +282,7 @@ def test_addresses_that_are_refused_without_their_password(url, sentence):
 # --- On the command line ---
 
 
+@pytest.mark.slow
 def test_predict_keeps_only_when_asked(path, clip):
     assert run("predict", clip).exit_code == 0 and not path.exists()
     assert run("predict", clip, clip.parent / "gone.wav", "--keep").exit_code == 2
@@ -295,6 +296,7 @@ def test_a_bad_database_stops_predict_before_the_work(path, clip, monkeypatch, c
     assert "file is not a database" in refused(monkeypatch, capsys, "history", "list")
 
 
+@pytest.mark.slow
 def test_list(path):
     History().keep([ANSWER, {**ANSWER, "file": "[red]other.wav", "label": "sad"}])
     expected = [kept.to_dict() for kept in History().newest()]
@@ -317,6 +319,7 @@ def test_list_of_nothing(path):
     assert json.loads(run("history", "list", "-f", "json").stdout) == []
 
 
+@pytest.mark.slow
 def test_show(path, monkeypatch, capsys):
     (kept,) = History().keep([ANSWER])
     assert json.loads(run("history", "show", kept.id, "-f", "json").stdout) == kept.to_dict()
@@ -327,6 +330,7 @@ def test_show(path, monkeypatch, capsys):
     assert run("history", "show", "0").exit_code == run("history", "show", 10**30).exit_code == 2
 
 
+@pytest.mark.slow
 def test_delete(path, monkeypatch, capsys):
     History().keep([ANSWER] * 5)
     assert run("history", "delete", "1", "2").stdout == "Deleted 2 predictions.\n"

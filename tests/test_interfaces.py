@@ -112,6 +112,7 @@ def batch(clip: Path) -> Probabilities:
 INTERFACES = (page, command_line, service, service_batch, stream, batch, file_object)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interface", INTERFACES, ids=lambda interface: interface.__name__)
 def test_every_interface_gives_the_same_prediction(
     model: str, clip: Path, interface: Callable[[Path], Probabilities]

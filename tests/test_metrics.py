@@ -58,6 +58,7 @@ def test_softmax():
 # --- Interval ---
 
 
+@pytest.mark.slow
 def test_interval_contains_the_score_and_repeats():
     rng = np.random.default_rng(1)
     truth = rng.integers(4, size=600)
@@ -69,6 +70,7 @@ def test_interval_contains_the_score_and_repeats():
     assert (low, high) != metrics.speaker_interval(truth, answer, speakers, 4, seed=1)
 
 
+@pytest.mark.slow
 def test_interval_grows_with_the_difference_between_speakers():
     truth, clip = np.tile([0, 1], 60), np.arange(120)
     mixed = np.where(clip % 5 == 0, 1 - truth, truth)  # one clip in five is wrong, of every speaker
@@ -78,11 +80,13 @@ def test_interval_grows_with_the_difference_between_speakers():
     assert spread[1] - spread[0] < 0.1 and lumped[1] - lumped[0] > 0.4
 
 
+@pytest.mark.slow
 def test_interval_of_one_speaker_is_a_point():
     low, high = metrics.speaker_interval(TRUTH, ANSWER, ["a"] * 10, 3)
     assert low == high == metrics.uar(np.array(CONFUSION))
 
 
+@pytest.mark.slow
 def test_interval_of_a_gain():
     rng = np.random.default_rng(4)
     before = rng.integers(1, 9, size=(12, 3, 3))
@@ -97,6 +101,7 @@ def test_interval_of_a_gain():
     assert high - low < (wide[1] - wide[0]) / 2
 
 
+@pytest.mark.slow
 def test_matrices_of_speakers():
     matrices = metrics.speaker_matrices(TRUTH, ANSWER, ["b"] * 4 + ["a"] * 6, 3)
     assert matrices[1].tolist() == [[3, 1, 0], [0, 0, 0], [0, 0, 0]] and matrices.sum(axis=0).tolist() == CONFUSION
@@ -148,6 +153,7 @@ def test_curves_are_plain_and_agree_with_the_functions():
     assert curves["coverage"]["accuracy"][-1] == pytest.approx(right.mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", [0.5, 1.0, 2.0])
 def test_temperature_recovers_the_one_that_was_used(wanted):
     rng = np.random.default_rng(3)

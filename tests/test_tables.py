@@ -27,6 +27,7 @@ def small() -> ser.Recognizer:
     return ser.load("dense105")
 
 
+@pytest.mark.slow
 def test_predictions_as_a_table(voice, broken):
     results = list(voice.predict_many([SHARP, broken], on_error="return"))
     table = ser.to_pandas(results)
@@ -41,6 +42,7 @@ def test_predictions_as_a_table(voice, broken):
     assert table.iloc[1].dropna().to_dict() == {"file": str(broken), "error": str(results[1].error)}
 
 
+@pytest.mark.slow
 def test_the_types_of_columns_do_not_depend_on_failures(voice, broken):
     intact, mixed, failed = (
         ser.to_pandas(voice.predict_many(sources, on_error="return"))

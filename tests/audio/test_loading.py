@@ -106,6 +106,7 @@ def best_correlation(a: np.ndarray, b: np.ndarray) -> float:
 # --- Formats ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("format", "subtype"), SUBTYPES)
 def test_soundfile_formats(format, subtype):
     sound = speech()
@@ -120,6 +121,7 @@ def test_soundfile_formats(format, subtype):
     assert not waveform.cut_off and not waveform.clipped
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", AV_KINDS)
 def test_pyav_formats(kind, tmp_path):
     waveform = load_waveform(make(kind, tmp_path))
@@ -148,6 +150,7 @@ ENDINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", sorted(SOUND_ENDINGS))
 def test_every_ending_that_is_listed_is_decoded(ending, tmp_path):
     container, codec, rate = ENDINGS[ending]
@@ -157,6 +160,7 @@ def test_every_ending_that_is_listed_is_decoded(ending, tmp_path):
     assert abs(load_waveform(path).duration_s - 2) < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [16_000, 22_050, 44_100])
 @pytest.mark.parametrize("kind", ["m4a", "mp3", "webm"])
 def test_intact_file_is_never_cut_off(kind, rate, tmp_path):
@@ -174,6 +178,7 @@ def test_channels_are_averaged(channels):
     np.testing.assert_allclose(waveform.samples, tracks.mean(axis=1), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layout", "channels"), [("stereo", 2), ("5.1", 6), ("7.1", 8)])
 @pytest.mark.parametrize("kind", [("ipod", "aac"), ("webm", "libopus"), ("matroska", "pcm_f32le")], ids="/".join)
 def test_channels_are_averaged_by_pyav(kind, layout, channels, tmp_path):
@@ -208,6 +213,7 @@ def test_resampling_does_not_alias():
     assert np.abs(samples[1000:-1000]).max() < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["WAV/PCM_16", "FLAC/PCM_16", "OGG/VORBIS", "MP3/MPEG_LAYER_III", "webm"])
 def test_blocks_join_to_the_same_sound(kind, tmp_path):
     data = make(kind, tmp_path)
@@ -253,6 +259,7 @@ def test_pipe():
     np.testing.assert_array_equal(waveform.samples, load_waveform(data).samples)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["clip.mp3", "clip.raw", "clip.vox", "clip.m3u8", "clip.txt", "clip"])
 @pytest.mark.parametrize("kind", ["WAV/PCM_16", "FLAC/PCM_16", "m4a"])
 def test_name_does_not_matter(name, kind, tmp_path):
@@ -296,6 +303,7 @@ def test_loading_can_be_stopped_after_any_block():
     assert len(calls) == 3
 
 
+@pytest.mark.slow
 def test_threads_share_nothing(tmp_path):
     sources = [make(kind, tmp_path, 1.0) for kind in ("WAV/PCM_16", "OGG/VORBIS", "m4a")] * 4
     alone = [load_waveform(source).samples for source in sources]
@@ -316,6 +324,7 @@ def test_pyav_is_imported_only_when_needed(tmp_path):
 HALVES = ["WAV/PCM_16", "WAV/FLOAT", "AIFF/PCM_16", "FLAC/PCM_16", "OGG/VORBIS", "OGG/OPUS", "MP3/MPEG_LAYER_III"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [*HALVES, *(kind for kind in AV_KINDS if kind != "mp3 without length")])
 def test_half_a_file_is_answered_with_cut_off(kind, tmp_path):
     data = make(kind, tmp_path, 4.0)
@@ -326,6 +335,7 @@ def test_half_a_file_is_answered_with_cut_off(kind, tmp_path):
     np.testing.assert_allclose(half.samples[:n], intact.samples[:n], atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["FLAC/PCM_16", "OGG/VORBIS", "OGG/OPUS", "MP3/MPEG_LAYER_III", "m4a", "webm", "mp3"])
 def test_random_bytes_in_the_middle(kind, tmp_path, rng):
     data = make(kind, tmp_path, 4.0)
@@ -343,6 +353,7 @@ def test_damage_before_half_a_second(kind, tmp_path):
         load_waveform(data[: len(data) // 2])
 
 
+@pytest.mark.slow
 def test_half_an_m4a_without_its_index(tmp_path):
     data = encode_av(speech(3, 48_000), tmp_path / "made", "ipod", "aac")
     with pytest.raises(AudioError, match=r"begins like MP4/M4A.*0\.0 s decoded"):
@@ -358,6 +369,7 @@ def test_wav_of_a_streaming_recorder_is_complete(size):
     assert not waveform.cut_off
 
 
+@pytest.mark.slow
 def test_mp3_behind_an_id3_tag(tmp_path):
     for kind in ("mp3", "mp3 without length"):
         data = make(kind, tmp_path)
@@ -477,6 +489,7 @@ def test_video_without_sound(tmp_path):
         load_waveform(tmp_path / "film.mp4")
 
 
+@pytest.mark.slow
 def test_larger_recordings_can_be_asked_for():
     data = encode(np.zeros(14_000_000, np.int16), 48_000)
     with open_recording(data, max_s=MAX_TIMELINE_S, max_bytes=2**30) as recording:

@@ -136,6 +136,7 @@ def _labels(table: list[dict]) -> dict[str, int]:
     return {label: labels.count(label) for label in labels}
 
 
+@pytest.mark.slow
 def test_a_model_with_more_outputs_fills_more_columns(calls, tmp_path):
     batch(str(calls / "a.wav"), tmp_path / "r", "voice", jobs=1)
     (row,) = rows(tmp_path / "r")
@@ -174,6 +175,7 @@ def test_the_documented_examples_run(many, tmp_path, monkeypatch):
     assert ran.exit_code == 0 and ran.stdout.count("stable") == 3
 
 
+@pytest.mark.slow
 def test_files_in_a_store_have_the_same_predictions(calls, tmp_path):
     with zipfile.ZipFile(tmp_path / "calls.zip", "w") as archive:
         for path in sorted(calls.rglob("*.*")):
@@ -186,6 +188,7 @@ def test_files_in_a_store_have_the_same_predictions(calls, tmp_path):
         assert [{**row, "file": None, "error": bool(row["error"])} for row in rows(tmp_path / name)] == local
 
 
+@pytest.mark.slow
 def test_a_list_may_name_missing_files(calls, tmp_path):
     (tmp_path / "list.txt").write_text(f"{calls}/a.wav\n{calls}/gone.wav\n{calls}/a.wav\nnone://x\n")
     counts = batch(str(tmp_path / "list.txt"), tmp_path / "r", MODEL, jobs=1)
@@ -194,6 +197,7 @@ def test_a_list_may_name_missing_files(calls, tmp_path):
     assert "no such file" in errors[0] and "Protocol not known: none" in errors[1]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="names of other systems are text")
 def test_a_name_that_is_no_utf8_becomes_text(calls, tmp_path):
     odd = os.fsencode(tmp_path) + b"/odd\xff.wav"

@@ -19,6 +19,7 @@ def piped(lines: str | bytes) -> Result:
     return CliRunner().invoke(cli.app, [], input=lines, env={"SER_MODEL": "dense105", "COLUMNS": "200"})
 
 
+@pytest.mark.slow
 def test_every_line_of_a_pipe_is_answered_until_quit():
     found = piped(f"list\n'{SPOKEN}'\nsamples\nlist\nquit\n{SPOKEN}\n")
     assert (found.exit_code, found.stdout.count("sharp.flac")) == (0, 2) and "No predictions yet." in found.stderr
@@ -71,6 +72,7 @@ def test_a_path_that_does_not_exist_stays_as_it_is(line):
     assert paths(line) == [line]
 
 
+@pytest.mark.slow
 def test_a_dragged_file_is_predicted(tmp_path):
     path = tmp_path / "my clip.flac"
     path.write_bytes(SPOKEN.read_bytes())

@@ -24,6 +24,7 @@ MISSING = [
 # --- Refused ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -48,6 +49,7 @@ def test_refusals_are_one_sentence_on_stderr(monkeypatch, capsys, tmp_path, word
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [

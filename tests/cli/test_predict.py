@@ -25,12 +25,14 @@ from ser.service.app import create_app
 from ser.types import EMOJI, EMOTIONS, NOTICE, REASONS, SerError
 
 
+@pytest.mark.slow
 def test_json_is_the_prediction(folder):
     result = run("predict", folder / "a.wav", "--format", "json")
     assert result.exit_code == 0 and result.stderr == ""
     assert json.loads(result.stdout) == [ser.load().predict(folder / "a.wav").to_dict()]
 
 
+@pytest.mark.slow
 def test_csv_holds_the_same_numbers(folder):
     result = run("predict", folder / "a.wav", folder / "broken.wav", "-f", "csv")
     good, bad = csv.DictReader(io.StringIO(result.stdout))
@@ -42,6 +44,7 @@ def test_csv_holds_the_same_numbers(folder):
     assert result.exit_code == 2
 
 
+@pytest.mark.slow
 def test_table_is_for_people(folder):
     result = run("predict", folder / "a.wav")
     expected = ser.load().predict(folder / "a.wav")
@@ -67,6 +70,7 @@ def test_a_failing_file_stays_in_the_list_and_the_others_are_answered(folder):
     assert "this is text, not sound. Accepted: WAV" in rows[1]["error"] and "no such file" in rows[2]["error"]
 
 
+@pytest.mark.slow
 def test_a_folder_is_walked(folder):
     result = run("predict", folder, "-f", "json")
     rows = json.loads(result.stdout)
@@ -76,6 +80,7 @@ def test_a_folder_is_walked(folder):
     assert run("predict", folder).exit_code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", ["below", "."])
 def test_a_folder_that_may_not_be_listed_hides_no_other(folder, closed, monkeypatch):
     """The system's answer is put in its mouth: it lets root list everything."""
@@ -94,6 +99,7 @@ def test_a_folder_that_may_not_be_listed_hides_no_other(folder, closed, monkeypa
     assert last["error"] == f"{folder / closed}: Permission denied. Check its name and rights."
 
 
+@pytest.mark.slow
 def test_a_folder_without_sound_is_an_error(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing to hear")
     result = run("predict", tmp_path, "-f", "json")
@@ -105,6 +111,7 @@ def test_a_folder_without_sound_is_an_error(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_standard_input(folder):
     (row,) = json.loads(run("predict", "-", "-f", "json", stdin=WAV.getvalue()).stdout)
     assert row == {**ser.load().predict(WAV.getvalue()).to_dict(), "file": "-"}
@@ -122,11 +129,13 @@ def test_names_that_cannot_be_opened_are_errors_in_the_list(name, folder):
     assert rows[0].keys() == {"file", "error"} and rows[0]["file"] == name and "label" in rows[1]
 
 
+@pytest.mark.slow
 def test_brackets_in_a_name_are_no_markup(folder):
     shutil.copy(folder / "a.wav", folder / "[red]x.wav")
     assert "[red]x.wav" in run("predict", folder / "[red]x.wav").stdout
 
 
+@pytest.mark.slow
 def test_model_by_name_folder_and_environment(folder, monkeypatch):
     for model in ("dense105", ARTIFACTS / "dense105"):
         (row,) = json.loads(run("predict", folder / "a.wav", "-m", model, "-f", "json").stdout)
@@ -135,6 +144,7 @@ def test_model_by_name_folder_and_environment(folder, monkeypatch):
     assert isinstance(run("predict", folder / "a.wav").exception, SerError)
 
 
+@pytest.mark.slow
 def test_sex_and_intensity_where_the_model_says_them(folder):
     expected = ser.load("voice").predict(folder / "a.wav")
     sex, likely = max(expected.sex.items(), key=lambda item: item[1])
@@ -151,6 +161,7 @@ def test_sex_and_intensity_where_the_model_says_them(folder):
     assert f"{sex} {likely:.0%}" in answer and f" {expected.intensity:.0%} " in f"{answer} "
 
 
+@pytest.mark.slow
 def test_neither_column_where_the_model_does_not_say(folder):
     asked = ["predict", folder / "a.wav", "-m", "dense105"]
     assert run(*asked, folder / "a.wav").stdout.split("\n")[0].split() == ["file", "sounds", "sure", "next", "doubt"]
@@ -159,6 +170,7 @@ def test_neither_column_where_the_model_does_not_say(folder):
     assert row["sex_male"] == row["sex_female"] == row["intensity"] == ""
 
 
+@pytest.mark.slow
 def test_one_file_is_shown_with_all_emotions(folder):
     """The likeliest first, each with a bar whose length is its probability; then sex, intensity and doubt."""
     expected = ser.load("voice").predict(folder / "a.wav")
@@ -177,6 +189,7 @@ def test_one_file_is_shown_with_all_emotions(folder):
         assert f"{output.in_words([reason])}: {REASONS[reason]}" in shown.stderr
 
 
+@pytest.mark.slow
 def test_a_narrow_table_shortens_names_in_the_middle(folder, monkeypatch):
     monkeypatch.setattr(output.out, "width", 50)
     long = folder / f"begin-{'x' * 60}-end.wav"
@@ -199,6 +212,7 @@ def test_shorten_keeps_both_ends_and_fits(text):
             assert text.startswith(head) and text.endswith(tail) and cell_len(tail) >= cell_len(head)
 
 
+@pytest.mark.slow
 def test_errors_in_a_folder_name_the_folder(folder):
     (folder / "below" / "broken.wav").write_bytes(b"only words")
     shown = run("predict", folder)
@@ -243,6 +257,7 @@ def voices(paths: list[Path]) -> list[object]:
     return [word for path in paths for word in ("--voice", path)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "own", "sentence"),
     [

@@ -54,6 +54,7 @@ def pieces(sound: bytes, n_bytes: int) -> Iterator[bytes]:
 # --- What is done with blocks, from wherever they come ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_bytes", [320, 1600, 100_000])
 def test_it_stops_a_second_after_speech(n_bytes):
     spoken, rate = sf.read(SPOKEN)
@@ -63,6 +64,7 @@ def test_it_stops_a_second_after_speech(n_bytes):
     assert ended_s + PAUSE_S <= heard_s + 0.2 and heard_s <= ended_s + PAUSE_S + n_bytes / 2 / rate + 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sound", [noise(3.0), 0 * noise(3.0), voice(3.0)], ids=["noise", "silence", "no words"])
 def test_without_speech_there_is_no_pause(sound):
     assert b"".join(until_pause(pieces(pcm(sound), 1600), RATE)) == pcm(sound)
@@ -103,6 +105,7 @@ def test_level_is_in_decibels(peak, shown):
     assert level(b"") == 0
 
 
+@pytest.mark.slow
 def test_live_answers_are_those_of_the_stretches_and_of_the_whole():
     """In quarters none is left out; where much comes at once only the latest is answered."""
     recognizer, sound = ser.load("dense105"), pcm(voice(4.6))
@@ -151,6 +154,7 @@ def refused(monkeypatch, capsys, *words: object) -> str:
     return said.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["record", "live"])
 def test_without_the_extra(monkeypatch, capsys, command):
     monkeypatch.setitem(sys.modules, "sounddevice", None)  # Python's own way to say that it is not there

@@ -48,6 +48,7 @@ def found():
     return timeline(str(SHARP), load("dense105"))
 
 
+@pytest.mark.slow
 def test_the_table_says_when_and_how(found):
     ran = run(SHARP)
     assert ran.exit_code == 0
@@ -64,6 +65,7 @@ def test_times_have_hours_only_if_the_recording_has(time_s, shown, more_s, more)
     assert clock(time_s + more_s, bool(more)) == more + shown
 
 
+@pytest.mark.slow
 def test_a_narrow_table_keeps_the_times(found, monkeypatch):
     monkeypatch.setattr(output.out, "width", 50)
     heading, *lines = run(SHARP).stdout.splitlines()
@@ -73,6 +75,7 @@ def test_a_narrow_table_keeps_the_times(found, monkeypatch):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", WRITERS)
 def test_every_format_is_what_the_writer_writes_and_nothing_else(found, format):
     ran = run(SHARP, "--format", format)
@@ -83,6 +86,7 @@ def test_the_formats_are_the_table_and_all_writers():
     assert get_args(Format) == ("table", *WRITERS)
 
 
+@pytest.mark.slow
 def test_a_file_is_written_in_the_format_of_its_ending(found, tmp_path):
     place = tmp_path / "talk.srt"
     ran = run(SHARP, "--out", place)
@@ -91,11 +95,13 @@ def test_a_file_is_written_in_the_format_of_its_ending(found, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["talk.srt"]
 
 
+@pytest.mark.slow
 def test_the_named_format_wins_over_the_ending(found, tmp_path):
     assert run(SHARP, "--out", tmp_path / "talk.srt", "-f", "json").exit_code == 0
     assert json.loads((tmp_path / "talk.srt").read_text(encoding="utf-8")) == found.to_dict()
 
 
+@pytest.mark.slow
 def test_a_file_is_replaced_only_when_told_to(tmp_path):
     place = tmp_path / "talk.csv"
     place.write_text("mine")
@@ -121,6 +127,7 @@ def test_what_cannot_be_written_is_refused_before_the_work(tmp_path, monkeypatch
         CliRunner().invoke(app, ["timeline", "not-even-looked-at.wav", *words], catch_exceptions=False)
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
     place = tmp_path / "talk.csv"
     place.write_text("mine")
@@ -147,11 +154,13 @@ def test_a_folder_that_goes_away_meanwhile_is_a_sentence(tmp_path):
         save(b"mine", tmp_path / "gone" / "talk.csv")
 
 
+@pytest.mark.slow
 def test_without_speech_it_says_so(tmp_path):
     sf.write(tmp_path / "quiet.wav", np.zeros(2 * RATE), RATE)
     assert "No speech was found in 0:02.0." in run(tmp_path / "quiet.wav").stdout
 
 
+@pytest.mark.slow
 def test_a_damaged_file_says_so_beside_its_first_part(tmp_path):
     whole = SHARP.read_bytes()
     (tmp_path / "half.flac").write_bytes(whole[: len(whole) // 2])

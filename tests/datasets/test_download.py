@@ -94,6 +94,7 @@ def left_in(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
 
 
+@pytest.mark.slow
 def test_a_complete_archive_becomes_a_corpus(serve, tmp_path, capfd):
     server = serve(GOOD)
     target = fetch(tmp_path / "data", url_of(server), progress=True)
@@ -106,6 +107,7 @@ def test_a_complete_archive_becomes_a_corpus(serve, tmp_path, capfd):
     assert len(server.asked) == 1  # what is there is not fetched again
 
 
+@pytest.mark.slow
 def test_a_broken_transfer_leaves_nothing_and_can_be_repeated(serve, tmp_path):
     server = serve(GOOD[: len(GOOD) // 2], GOOD, promised=len(GOOD))
     with pytest.raises(ParameterError, match=f"could not be downloaded.*Fetch .*{ARCHIVE} with a browser"):
@@ -121,6 +123,7 @@ def test_a_broken_transfer_is_tried_again(serve, tmp_path):
     assert len(server.asked) == 2
 
 
+@pytest.mark.slow
 def test_wrong_bytes_leave_nothing(serve, tmp_path):
     server = serve(packed({NAMES[0]: sound(9)}))
     with pytest.raises(ParameterError, match="is not the published file"):

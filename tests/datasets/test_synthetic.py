@@ -32,6 +32,7 @@ def test_the_seed_decides_the_samples(tmp_path):
     assert first != other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("emotion", EMOTIONS)
 def test_a_voice_is_sound(emotion, rng):
     waveform = speak(emotion, 120.0, rng)
@@ -41,6 +42,7 @@ def test_a_voice_is_sound(emotion, rng):
     assert np.isfinite(recipe("voice105-v1").of(waveform)).all()
 
 
+@pytest.mark.slow
 def test_angry_is_brighter_than_sad(rng):
     names = recipe("voice105-v1").feature_names
     bright = names.index("centroid_hz_mean")

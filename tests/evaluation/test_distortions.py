@@ -35,6 +35,7 @@ def share_of_energy(samples: np.ndarray, low_hz: float, high_hz: float) -> float
     return float(power[(hz >= low_hz) & (hz <= high_hz)].sum() / power.sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DISTORTIONS)
 def test_the_seed_decides_and_the_recording_stays_as_it_is(name):
     sound = voice(2.0)  # read-only
@@ -42,12 +43,14 @@ def test_the_seed_decides_and_the_recording_stays_as_it_is(name):
     assert (made(name, sound, 1) != made(name, sound, 2)) == (name in ("white noise, 20 dB SNR", "excerpt of 1.5 s"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KEEP_LENGTH)
 def test_the_length_stays(name):
     slack_s = 0.06 if name.startswith(("MP3", "Opus")) else 1e-4  # coders pad
     assert len(heard(name, voice(2.0))) / RATE == pytest.approx(2.0, abs=slack_s)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DISTORTIONS)
 def test_silence_and_a_loud_recording_are_taken(name):
     assert np.abs(heard(name, np.zeros(RATE, np.float32))).max() < 1e-3
@@ -84,6 +87,7 @@ def test_mu_law_adds_the_noise_of_8_bits():
     assert 30 < 20 * np.log10(rms(plain) / rms(coarse - plain)) < 45  # dB
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "format", "bit_rate"), [("MP3", "MP3", 64_000), ("Opus", "OGG", 24_000)])
 def test_coders_really_code(name, format, bit_rate):
     name = next(known for known in DISTORTIONS if known.startswith(name))
@@ -105,6 +109,7 @@ def test_noise_is_white_and_20_db_under_the_speech():
     assert share_of_energy(added, 0, 4000) == pytest.approx(0.5, abs=0.02)
 
 
+@pytest.mark.slow
 def test_excerpt_is_a_piece_of_the_speech():
     sound = np.concatenate([PAUSE, voice(3.0), PAUSE])
     start, end = trim(sound)

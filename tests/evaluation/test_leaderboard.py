@@ -170,6 +170,7 @@ def test_a_changed_number_in_the_board_changes_the_text():
     assert set(numbers(one)) - set(numbers(other)) >= {"50.0", "45.7", "54.7", "51.1", "48.8", "53.3"}
 
 
+@pytest.mark.slow
 def test_three_files_are_written_whole(tmp_path):
     shown = board(row("voice", "ours", 0.77), row("design_b", labels=LABEL_SETS["four"]), row("x", "doubled", None))
     standings.write(tmp_path / "out", shown)
@@ -180,6 +181,7 @@ def test_three_files_are_written_whole(tmp_path):
     assert (tmp_path / "out" / "leaderboard.png").read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.slow
 def test_the_picture_shows_every_score():
     shown = board(row("voice", "ours", 0.771), row("design_a", uar=0.432), row("design_e", "doubled", None, paths=2880))
     texts = {text.get_text() for text in standings.picture(shown).axes[0].texts}

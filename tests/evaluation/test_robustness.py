@@ -22,6 +22,7 @@ from ser.reporting.figures import robustness as drawn
 from ser.reporting.model_card import robustness_table
 from ser.types import EMOTIONS, ParameterError
 
+pytestmark = pytest.mark.slow
 SHIPPED = ARTIFACTS / "dense105"
 PROGRAM = Path(__file__).resolve().parents[2] / "experiments" / "robustness.py"
 CODES = {"01": "neutral", "05": "angry", "08": "surprised"}  # of emotions in the names of RAVDESS
@@ -73,7 +74,6 @@ def test_what_is_lost_and_whether_it_holds(report):
         assert row["holds"] is (None if row["name"] in HARD else row["lost"] <= 0.05)
 
 
-@pytest.mark.slow
 def test_processes_change_nothing(report, spoken):
     assert robustness(SHIPPED, spoken, jobs=2, progress=False) == report
 

@@ -127,6 +127,7 @@ def test_voiced_means_are_those_of_the_voiced_frames():
 # --- Pitch ---
 
 
+@pytest.mark.slow
 def test_a_rising_pitch_has_a_positive_slope():
     up, down, level = named(gliding(120, 180)), named(gliding(180, 120)), named(buzz(150.0))
     octave = 12 * np.log2(180 / 120)

@@ -74,6 +74,7 @@ def test_statistics_are_not_padded():
         assert len(short) == len(padded) == 1 and np.abs(short - padded).max() > 1
 
 
+@pytest.mark.slow
 def test_frames_beyond_the_sound_are_zero():
     sound = voice(1.0)
     n_frames = len(sound) // HOP_LENGTH + 1

@@ -62,6 +62,7 @@ def test_105_names_are_unique_and_in_the_published_order():
     assert names[93] == "chroma_c" and names[102] == "chroma_a"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_gives_finite_float32_of_its_shape(name):
     made = recipe(name)

@@ -49,6 +49,7 @@ def as_wav(samples: np.ndarray, rate: int = RATE) -> bytes:
 # --- Arrays ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["int16", "int32", "float32", "float64"])
 def test_samples_are_answered_as_their_wav(recognizer, samples, dtype):
     array = samples if dtype == "int16" else samples.astype("int32") * 2**16 if dtype == "int32" else samples / 2**15
@@ -57,12 +58,14 @@ def test_samples_are_answered_as_their_wav(recognizer, samples, dtype):
     assert recognizer.predict(array, sample_rate=RATE).probabilities == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [8_000, 44_100, 48_000])
 def test_samples_of_any_rate_are_resampled(recognizer, samples, rate):
     expected = recognizer.predict(as_wav(samples, rate)).probabilities
     assert recognizer.predict(samples, sample_rate=rate).probabilities == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", [0, 1], ids=["channels first", "channels last"])
 def test_channels_are_mixed_down(recognizer, samples, axis):
     expected = recognizer.predict(samples, sample_rate=RATE).probabilities
@@ -93,6 +96,7 @@ def test_a_rate_for_a_file_is_refused(recognizer):
         recognizer.predict(str(CLIP), sample_rate=RATE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["int16", "stereo"])
 def test_a_waveform_of_another_form_is_converted(recognizer, samples, change):
     wrong = samples if change == "int16" else np.stack([samples, samples]) / np.float32(2**15)
@@ -105,6 +109,7 @@ def test_a_waveform_that_is_not_finite_is_refused(recognizer):
         recognizer.predict(Waveform(np.full(RATE, np.nan, np.float32), RATE))
 
 
+@pytest.mark.slow
 def test_an_upload_of_fastapi_is_answered(recognizer):
     upload = UploadFile(io.BytesIO(CLIP.read_bytes()), filename="mine.flac")
     prediction = recognizer.predict(upload)
@@ -115,6 +120,7 @@ def test_an_upload_of_fastapi_is_answered(recognizer):
 # --- The module ---
 
 
+@pytest.mark.slow
 def test_the_module_predicts_with_the_default_model_loaded_once(monkeypatch):
     assert ser.predict(str(CLIP)) == ser.load().predict(str(CLIP))
     monkeypatch.setenv("SER_MODEL", "no such model")
@@ -125,6 +131,7 @@ def test_dir_lists_the_public_names():
     assert set(ser.__all__) <= set(dir(ser)) and not {"Any", "TYPE_CHECKING"} & set(dir(ser))
 
 
+@pytest.mark.slow
 def test_json_numbers_have_at_most_nine_digits(recognizer):
     def numbers(value):
         if isinstance(value, dict | list):
@@ -139,6 +146,7 @@ def test_json_numbers_have_at_most_nine_digits(recognizer):
 # --- Copies ---
 
 
+@pytest.mark.slow
 def test_a_pickled_recognizer_answers_the_same(recognizer):
     calibrated = recognizer.calibrated([CLIP])
     for original in (recognizer, calibrated):
@@ -147,6 +155,7 @@ def test_a_pickled_recognizer_answers_the_same(recognizer):
         assert pickle.loads(stored).predict(CLIP) == original.predict(CLIP)
 
 
+@pytest.mark.slow
 def test_a_pickled_fold_stays_a_fold():
     artifact = verify(find("dense105"))
     fold = Recognizer(artifact, artifact.manifest["folds"][0])
@@ -164,6 +173,7 @@ def test_another_version_of_the_model_is_refused(recognizer):
         object.__new__(Recognizer).__setstate__(state)
 
 
+@pytest.mark.slow
 def test_deep_copies_share_the_graphs(recognizer):
     twin = deepcopy(recognizer)
     assert twin is not recognizer and twin.predict(CLIP) == recognizer.predict(CLIP)

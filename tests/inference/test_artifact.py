@@ -103,6 +103,7 @@ def flip(path: Path, offset: int) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.slow
 def test_shipped_model_and_its_copy_load(folder):
     assert ser.load(SHIPPED).labels == ser.load(folder).labels == EMOTIONS
     assert verify(SHIPPED).name == "dense105"
@@ -291,6 +292,7 @@ def with_value(manifest: Any, place: tuple[Any, ...], value: Any) -> Any:
     return copy
 
 
+@pytest.mark.slow
 def test_nonsense_anywhere_is_refused_or_harmless(tmp_path, monkeypatch):
     """Whatever stands wherever in the manifest: `ArtifactError`, or one that can be answered with."""
     monkeypatch.setattr(artifact, "ARTIFACTS", tmp_path)
@@ -415,6 +417,7 @@ def golden(folder: Path, **arrays: Any) -> None:
     rehash(folder)
 
 
+@pytest.mark.slow
 def test_golden_that_does_not_hold(folder):
     with np.load(folder / "golden.npz") as stored:
         given, answer = stored["input_0"], stored["output_0"]
@@ -476,6 +479,7 @@ def test_graph_that_takes_or_gives_something_else(folder, shape):
         ser.load(folder)
 
 
+@pytest.mark.slow
 def test_planted_pickle_is_never_run(folder, tmp_path):
     marker = tmp_path / "marker"
     with pytest.raises(FileExistsError):  # the trap works
@@ -639,6 +643,7 @@ artifact.write(Path(sys.argv[1]), half, force=True)
 """
 
 
+@pytest.mark.slow
 def test_killed_write_leaves_the_old_one(tmp_path, monkeypatch):
     folder = artifact.write(tmp_path / "made", fill)
     killed = subprocess.run([sys.executable, "-c", KILLED, str(folder)], cwd=ARTIFACTS.parent, check=False)

@@ -37,6 +37,7 @@ def test_a_stream_is_the_same_in_pieces_of_any_size(rate, channels, piece):
     assert all(t_s * 4 == round(t_s * 4) for t_s, _ in found_due)
 
 
+@pytest.mark.slow
 def test_a_stream_answers_four_times_a_second_on_the_last_window():
     stream, sound = Stream(RATE, 1), pcm(6.0)
     due = list(stream.add(sound))

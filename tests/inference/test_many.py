@@ -26,6 +26,7 @@ def small() -> ser.Recognizer:
 # --- predict_many ---
 
 
+@pytest.mark.slow
 def test_answers_are_those_of_predict_in_their_order(small):
     sources = [*SAMPLES, SHARP.read_bytes(), io.BytesIO(SHARP.read_bytes()), Waveform(np.ones(16_000, "f4"), 16_000)]
     assert list(small.predict_many(sources)) == [small.predict(source) for source in sources]
@@ -85,6 +86,7 @@ def test_an_unknown_way_with_errors_is_refused_before_anything_is_heard(small):
 # --- timeline ---
 
 
+@pytest.mark.slow
 def test_a_recogniser_gives_the_timeline_of_its_file(small):
     heard = []
     found = small.timeline(SHARP, progress=lambda done_s, whole_s: heard.append((done_s, whole_s)), jobs=1)

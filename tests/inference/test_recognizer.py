@@ -72,6 +72,7 @@ def reasons(recognizer: ser.Recognizer, samples: np.ndarray) -> tuple[str, ...]:
 # --- The ways in ---
 
 
+@pytest.mark.slow
 def test_path_bytes_files_and_waveform_are_one(recognizer, tmp_path):
     data = wav(voice(2.0))
     path = tmp_path / "a voice.wav"
@@ -97,12 +98,14 @@ def test_path_bytes_files_and_waveform_are_one(recognizer, tmp_path):
         assert not file.closed and not upload.closed
 
 
+@pytest.mark.slow
 def test_two_lines_are_enough(tmp_path, monkeypatch):
     monkeypatch.delenv("SER_MODEL", raising=False)
     (tmp_path / "clip.wav").write_bytes(wav(voice(2.0)))
     assert ser.load().predict(tmp_path / "clip.wav").label in EMOTIONS
 
 
+@pytest.mark.slow
 def test_answers_do_not_depend_on_what_came_before(recognizer):
     sounds = [wav(sound) for sound in (voice(1.0), noise(), np.zeros(8000), voice(5.0, 200.0), tone())]
     first = [recognizer.predict(sound) for sound in sounds]
@@ -110,6 +113,7 @@ def test_answers_do_not_depend_on_what_came_before(recognizer):
     assert [ser.load("dense105").predict(sound) for sound in sounds] == first
 
 
+@pytest.mark.slow
 def test_threads_share_one_recognizer(recognizer):
     sounds = [wav(voice(0.5 + k % 5, 100.0 + 20 * k, k)) for k in range(8)]
     expected = [recognizer.predict(sound) for sound in sounds]
@@ -144,6 +148,7 @@ def test_to_dict_is_the_contract(recognizer):
     assert "Recognizer('dense105': neutral, calm" in repr(recognizer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("duration_s", [0.05, 0.4, 1.0, 3.5, 3.6, 8.0])
 def test_probabilities_are_fractions_that_sum_to_1(recognizer, duration_s):
     prediction = recognizer.predict(Waveform(voice(duration_s), RATE))
@@ -169,6 +174,7 @@ def test_silent_ends_do_not_change_the_answer(recognizer, real):
         assert found.used_s[0] - plain.used_s[0] == pytest.approx(20 * 512 / RATE)
 
 
+@pytest.mark.slow
 def test_long_speech_is_the_mean_over_windows_as_in_training(recognizer):
     """The same log-probabilities that cross-validation gets from the same rows and graph."""
     artifact = verify(ARTIFACTS / "dense105")
@@ -190,6 +196,7 @@ def test_long_speech_is_the_mean_over_windows_as_in_training(recognizer):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sound", [voice(2.0), voice(9.0, 150.0), 0 * voice(1.0), noise()], ids=["short", "long", "silent", "noise"]
 )
@@ -246,6 +253,7 @@ def test_clipped(recognizer):
     assert "clipped" not in recognizer.predict(wav(voice(2.0))).reasons
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", [0.5, 0.8, 0.97])
 def test_cut_off(recognizer, kept):
     for format, subtype in (("WAV", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("MP3", "MPEG_LAYER_III")):
@@ -334,6 +342,7 @@ def gain_as_files(recognizer, path: Path) -> list[float]:
     return [float(np.abs(vector(prediction) - vector(plain)).max()) for prediction in turned]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_gain_on_samples(recognizer, path):
     assert_gain_as_float(recognizer, path)
@@ -363,6 +372,7 @@ def test_gain_as_16_bit_files_moves_few_recordings_and_not_far(recognizer, real)
 # --- Which model ---
 
 
+@pytest.mark.slow
 def test_model_by_argument_environment_and_default(monkeypatch, tmp_path):
     monkeypatch.setenv("SER_MODEL", "gone")
     with pytest.raises(ArtifactError, match=r"No model 'gone'.*known: .*dense105"):
@@ -413,6 +423,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "match"), REFUSED.values(), ids=REFUSED)
 def test_bad_input_is_an_audio_error(recognizer, tmp_path, make, match):
     data = make()
@@ -433,6 +444,7 @@ def test_places_that_are_no_recording(recognizer, tmp_path):
         recognizer.predict("/dev/null")
 
 
+@pytest.mark.slow
 def test_mp3_broken_half_way(recognizer):
     data = bytearray(wav(voice(4.0), format="MP3", subtype="MPEG_LAYER_III"))
     middle = len(data) // 2
@@ -469,6 +481,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "most_mb"), [("dense105", 200), ("voice", 250)])
 def test_a_fresh_process_is_light_and_leaves_nothing_behind(tmp_path, model, most_mb):
     data = wav(np.repeat(voice(3.5), 3), 48_000)
@@ -507,6 +520,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have other ways")
 def test_tuned_malloc_keeps_memory_from_answer_to_answer():
     command = [sys.executable, "-c", PAGE_FAULTS, str(ARTIFACTS.parent / "samples" / "even.flac")]

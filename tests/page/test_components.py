@@ -47,6 +47,7 @@ def test_trimmed_ends_are_grey():
     assert components.GREY not in strokes.marker.color[used]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.3, 3.0, 60.0])
 def test_spectrogram_shows_a_tone_at_its_pitch_and_stays_small(seconds):
     time = np.arange(int(16_000 * seconds)) / 16_000

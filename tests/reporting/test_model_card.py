@@ -91,6 +91,7 @@ def test_reliability_diagram_shows_the_scores():
     assert text.get_text() == f"calibration error {100 * metrics.calibration_error(CONFIDENCE, RIGHT):.1f} %"
 
 
+@pytest.mark.slow
 def test_coverage_curve_shows_the_scores():
     (axes,) = figures.risk_coverage(**MORE["coverage"]).axes
     np.testing.assert_allclose(axes.lines[0].get_ydata(), 100 * np.array(MORE["coverage"]["accuracy"]))

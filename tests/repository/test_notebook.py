@@ -86,6 +86,7 @@ def test_it_runs_on_real_voices(monkeypatch, tmp_path, ser_data):
     assert pictures(notebook) == PICTURES
 
 
+@pytest.mark.slow
 def test_it_only_calls_ser():
     sources = code(nbformat.read(NOTEBOOK, as_version=4))
     assert imported(sources) <= {"ser", "numpy", "os", "pathlib", "sys", "tempfile", "warnings"}
@@ -93,6 +94,7 @@ def test_it_only_calls_ser():
     assert not [node for source in sources for node in ast.walk(ast.parse(source)) if isinstance(node, functions)]
 
 
+@pytest.mark.slow
 def test_what_is_committed_is_small_and_names_no_machine():
     text = NOTEBOOK.read_text(encoding="utf-8")
     notebook = nbformat.reads(text, as_version=4)

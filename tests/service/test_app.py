@@ -25,6 +25,7 @@ def test_unknown_addresses_and_methods(client):
     assert (wrong.status_code, wrong.json()["code"], wrong.headers["Allow"]) == (405, "method", "POST")
 
 
+@pytest.mark.slow
 def test_pages_of_other_origins_need_to_be_listed(client, monkeypatch):
     page = {"Origin": "https://page.example"}
     assert "access-control-allow-origin" not in client.post("/predict", content=CLIP, headers=page).headers
@@ -47,6 +48,7 @@ def test_the_root_leads_to_the_documentation(client):
     assert "swagger" in client.get("/").text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["", "/ser"])
 def test_the_documentation_works_behind_a_path_prefix(client, prefix):
     """The prefix is stripped by the proxy or not."""
@@ -91,6 +93,7 @@ def operations(described: dict) -> Iterator[tuple[str, str, dict]]:
             yield path, method, operation
 
 
+@pytest.mark.slow
 def test_the_example_of_every_parameter_is_accepted(client, described):
     tried = []
     for path, method, operation in operations(described):

@@ -9,6 +9,7 @@ from starlette.websockets import WebSocketDisconnect
 from ser.service.settings import Settings
 
 
+@pytest.mark.slow
 def test_a_service_with_a_key_requires_it():
     with new_client(Settings(key="open sesame")) as client:
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic open sesame"}):

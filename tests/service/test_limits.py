@@ -49,6 +49,7 @@ def test_clients_without_requests_take_no_memory():
     assert not limiter._requests and not limiter._bytes
 
 
+@pytest.mark.slow
 def test_requests_beyond_the_limits_are_told_when_to_retry():
     with new_client(Settings(limits=Limits(client_requests=1))) as client:
         with client.websocket_connect("/stream"):

@@ -13,6 +13,7 @@ from service_client import (
 )
 
 
+@pytest.mark.slow
 def test_predictions_and_errors_are_counted(client):
     def total(samples: dict, name: str, **labels: str) -> float:
         wanted = set(labels.items())
@@ -52,6 +53,7 @@ def test_drift_is_reported_from_a_hundred_predictions_on(client):
     assert sum(value for key, value in shares.items() if ("quantity", "label") in key) >= 1
 
 
+@pytest.mark.slow
 def test_timelines_are_counted_apart_from_predictions(client):
     def total(name: str) -> float:
         return sum(value for (series, *_), value in metric_samples(client).items() if series == name)

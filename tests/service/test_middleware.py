@@ -56,6 +56,7 @@ def test_every_response_has_a_request_id(client):
         assert made_up != client.get(path).headers["X-Request-ID"] and len(made_up) == 32
 
 
+@pytest.mark.slow
 def test_connections_are_closed_now_and_then(client):
     """Otherwise the clients of a worker that died would stay with the other one."""
     often = TestClient(RequestMiddleware(client.app, requests_a_connection=2))

@@ -38,6 +38,7 @@ def test_a_prediction_equals_the_recognizers(client, recognizer, sample):
     assert raw.json() == as_answer(prediction)
 
 
+@pytest.mark.slow
 def test_a_batch_keeps_its_order_and_its_errors(client, recognizer):
     sent = [("files", (path.name, path.read_bytes())) for path in SAMPLES]
     sent.insert(1, ("files", ("notes.txt", b"not a sound")))
@@ -50,6 +51,7 @@ def test_a_batch_keeps_its_order_and_its_errors(client, recognizer):
     assert answers == [as_answer(prediction) for prediction in predictions]
 
 
+@pytest.mark.slow
 def test_a_model_is_chosen_by_its_name(client):
     answer = client.post("/predict?model=voice", content=CLIP).json()
     assert answer == as_answer(ser.load("voice").predict(CLIP).to_dict())
@@ -71,6 +73,7 @@ def test_not_ready_before_the_model_is_loaded():
         assert response.status_code == 503 and response.headers["Retry-After"]
 
 
+@pytest.mark.slow
 def test_an_overdue_prediction_frees_its_thread():
     with new_client(Settings(deadline_s=0)) as client:
         late = client.post("/predict", content=CLIP)
@@ -95,6 +98,7 @@ def test_timeline_errors(client, sent, status, code, message):
     assert message in response.json()["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_timeline_equals_the_recognizers_in_every_format(client, recognizer, name):
     response = client.post(f"/timeline?format={name}", files={"file": ("some/talk.wav", TALK)})
@@ -104,6 +108,7 @@ def test_a_timeline_equals_the_recognizers_in_every_format(client, recognizer, n
     assert response.headers["content-type"].split(";")[0] == WRITERS[name].media_type
 
 
+@pytest.mark.slow
 def test_a_timeline_matches_its_schema(client):
     answer = client.post("/timeline", content=TALK).json()
     assert set(answer) == {"file", "duration_s", "segments", "share", "model", "cut_off"} and answer["file"] is None
@@ -112,6 +117,7 @@ def test_a_timeline_matches_its_schema(client):
     assert client.post("/timeline?model=voice", content=TALK).json()["model"] == "voice"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sent", "damaged"), [(TALK, False), (TALK[: 2 * len(TALK) // 3], True)])
 def test_a_timeline_reports_damage(client, sent, damaged):
     answer = client.post("/timeline", content=sent).json()
@@ -126,6 +132,7 @@ def test_a_timeline_accepts_what_is_too_long_for_predict(client):
     assert client.post("/timeline", content=sent).json()["segments"] == []
 
 
+@pytest.mark.slow
 def test_an_overdue_timeline_frees_its_thread():
     with new_client(Settings(long_deadline_s=0.05)) as client:
         late = client.post("/timeline", content=LONG)
@@ -134,6 +141,7 @@ def test_an_overdue_timeline_frees_its_thread():
         assert client.post("/timeline", content=TALK).status_code == 200
 
 
+@pytest.mark.slow
 def test_short_recordings_do_not_wait_for_long_ones(client):
     """While one long recording is processed and others wait for it, short ones are answered."""
 
@@ -152,6 +160,7 @@ def test_short_recordings_do_not_wait_for_long_ones(client):
     assert asyncio.run(mixed()) == ([200] * 5, False)
 
 
+@pytest.mark.slow
 def test_a_client_that_leaves_frees_the_thread(client):
     """A timeline cancelled as by the server: the next one does not wait for it."""
 

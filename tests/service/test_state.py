@@ -29,6 +29,7 @@ def check_third(function: Callable, *arguments: object) -> None:
     assert len(calls) == 3
 
 
+@pytest.mark.slow
 def test_a_prediction_equals_the_recognizers_and_ends_between_blocks(recognizer):
     data = wav(voice(7.0))
     assert predict(recognizer, io.BytesIO(data), lambda: None) == recognizer.predict(data)
@@ -42,6 +43,7 @@ def test_a_timeline_equals_the_recognizers_and_ends_between_blocks(recognizer):
     check_third(timeline, recognizer, data)
 
 
+@pytest.mark.slow
 def test_an_overdue_answer_frees_its_thread(recognizer):
     """One thread gets a minute of sound and no time; the next recording does not wait for it."""
 

@@ -9,6 +9,7 @@ from service_client import as_answer, stream_messages, wav
 from starlette.websockets import WebSocketDisconnect
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rate", "channels"), [(16_000, 1), (48_000, 2), (8_000, 1)])
 def test_a_stream_ends_with_the_prediction_for_all_its_sound(client, recognizer, rate, channels):
     samples = np.tile((voice(2.6)[:, None] * 2**15).astype("<i2"), channels)

@@ -72,11 +72,13 @@ def test_a_body_of_unknown_length_is_read_up_to_the_limit(client):
     assert "More than 25 MB" in problem["message"]
 
 
+@pytest.mark.slow
 def test_a_recording_of_a_batch_has_the_same_limit(client):
     response = client.post("/batch", files={"files": ("a.wav", bytes(MAX_BYTES + 1))})
     assert (response.status_code, response.json()["code"]) == (413, "too_large")
 
 
+@pytest.mark.slow
 def test_a_slow_body_times_out():
     with new_client(Settings(upload_s=0.05)) as client:
         status, problem, _ = send_body(client.app, {"Content-Type": "audio/wav"}, [CLIP[:100]])
@@ -116,6 +118,7 @@ def test_uploads_never_touch_the_disk(client, tmp_path, monkeypatch):
         off.append(True)
 
 
+@pytest.mark.slow
 def test_the_body_of_a_timeline_has_its_own_limit(client):
     headers = {"Content-Type": "audio/wav"}
     status, problem, read = send_body(

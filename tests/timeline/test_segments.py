@@ -75,11 +75,13 @@ def flat(found: Timeline) -> np.ndarray:
 # --- The answer ---
 
 
+@pytest.mark.slow
 def test_decoding_in_other_blocks_by_other_threads_gives_the_same(recognizer, talk, answered):
     for block_s, jobs in ((1, 1), (10, 2), (60, 3)):
         assert timeline(coded(talk), recognizer, block_s=block_s, jobs=jobs) == answered
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("format", "rate", "channels"), [("FLAC", 48_000, 2), ("MP3", RATE, 1), ("OGG", 22_050, 2)])
 def test_other_files_give_the_same_speech_in_all_blocks(recognizer, talk, answered, format, rate, channels):
     part = soxr.resample(talk[: 8 * RATE], RATE, rate)
@@ -89,6 +91,7 @@ def test_other_files_give_the_same_speech_in_all_blocks(recognizer, talk, answer
     assert flat(found[0])[0, :2] == pytest.approx(flat(answered)[0, :2], abs=0.1)
 
 
+@pytest.mark.slow
 def test_path_file_and_bytes_are_one(recognizer, talk, answered, tmp_path):
     path = tmp_path / "talk.flac"
     path.write_bytes(coded(talk))
@@ -112,6 +115,7 @@ def test_a_short_utterance_is_answered_as_by_predict(recognizer, talk, answered)
         assert one.probabilities == pytest.approx(prediction.probabilities, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_long_speech_is_heard_through_overlapping_windows(recognizer):
     """Counted by hand: every window a hop later, the last one ends with the speech; each is heard once."""
     heard = []
@@ -167,6 +171,7 @@ def test_a_label_holds_until_another_leads():
     assert list(hold(cells(0.01))) == [1]
 
 
+@pytest.mark.slow
 def test_a_calibrated_voice_is_heard(talk):
     voice = ser.load("voice")
     own = voice.calibrated(SAMPLES[:2])
@@ -175,6 +180,7 @@ def test_a_calibrated_voice_is_heard(talk):
     assert [one.start_s for one in found.segments][:1] == [one.start_s for one in plain.segments][:1]
 
 
+@pytest.mark.slow
 def test_two_timelines_at_a_time(recognizer, talk, answered):
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(lambda source: timeline(source, recognizer), [coded(talk)] * 2)) == [answered] * 2
@@ -208,6 +214,7 @@ def test_speech_is_found_however_loud(level):
     assert len(spans) == 1 and spans[0][1] - spans[0][0] > 0.8 * len(samples)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [8000, 22_050, 44_100])
 def test_models_at_other_rates_find_the_same_speech(talk, rate):
     expected = np.array(spans_of(talk, RATE)) / RATE
@@ -268,6 +275,7 @@ def test_speech_and_silence_of_real_voices_are_told_apart(ser_data, recognizer, 
 # --- Every state of a file ---
 
 
+@pytest.mark.slow
 def test_silence_gives_no_segments(recognizer):
     found = timeline(coded(np.zeros(3 * RATE, np.float32)), recognizer)
     assert (found.segments, found.duration_s, found.cut_off) == ((), 3.0, False)
@@ -300,6 +308,7 @@ def test_what_is_no_recording_is_refused(recognizer, source, says):
         timeline(source, recognizer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["FLAC", "WAV", "OGG", "MP3"])
 def test_a_broken_middle_gives_what_stands_before_it(recognizer, talk, answered, format):
     whole = coded(talk, format=format)
@@ -316,6 +325,7 @@ def test_too_little_before_a_damage_is_refused(recognizer, talk):
         timeline(coded(talk, format="WAV", subtype="PCM_16")[:2000], recognizer)
 
 
+@pytest.mark.slow
 def test_samples_that_are_no_numbers_are_refused(recognizer, talk):
     broken = talk.copy()
     broken[len(broken) // 2] = np.nan
@@ -323,11 +333,13 @@ def test_samples_that_are_no_numbers_are_refused(recognizer, talk):
         timeline(coded(broken, format="WAV", subtype="FLOAT"), recognizer)
 
 
+@pytest.mark.slow
 def test_an_overdriven_recording_is_in_doubt_throughout(recognizer, talk):
     found = timeline(coded(np.clip(20 * talk, -1, 1)), recognizer)
     assert found.segments and all("clipped" in one.reasons for one in found.segments)
 
 
+@pytest.mark.slow
 def test_speech_unlike_training_is_in_doubt(recognizer, talk, monkeypatch):
     """The model's own judgement of its windows is taken over; where it begins is moved so that all are unlike."""
     entry = recognizer.artifact.manifest["novelty"]
@@ -354,6 +366,7 @@ def test_more_than_four_hours_are_refused_before_decoding(recognizer, tmp_path):
         timeline(path, recognizer)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_recording(recognizer, tmp_path):
     """Three minutes are 12 MB at 16 kHz; what is held at a time is less than a quarter."""
     path = long_wav(tmp_path / "three.wav", 180)
@@ -367,6 +380,7 @@ def test_memory_does_not_grow_with_the_recording(recognizer, tmp_path):
 # --- On the way ---
 
 
+@pytest.mark.slow
 def test_progress_comes_after_every_block(recognizer, talk, answered):
     calls: list[tuple[float, float | None]] = []
     timeline(coded(talk), recognizer, block_s=1.0, progress=lambda done_s, whole_s: calls.append((done_s, whole_s)))
@@ -376,6 +390,7 @@ def test_progress_comes_after_every_block(recognizer, talk, answered):
     assert {whole_s for _, whole_s in calls} == {answered.duration_s}
 
 
+@pytest.mark.slow
 def test_what_progress_raises_stops_the_work(recognizer, talk):
     class Cancelled(Exception):
         pass
@@ -394,6 +409,7 @@ def test_what_progress_raises_stops_the_work(recognizer, talk):
     assert threading.active_count() == before
 
 
+@pytest.mark.slow
 def test_windows_are_averaged_as_predict_averages_them(recognizer):
     """One long segment: the mean of its windows' logarithms, each weighted by the cells that it stands over."""
     samples = np.concatenate([spoken(SAMPLES[0])] * 2)

@@ -27,6 +27,7 @@ def rms(samples: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:n_fft=")
 @pytest.mark.parametrize("duration_s", LENGTHS_S)
 @pytest.mark.parametrize("name", EVERY)
@@ -72,6 +73,7 @@ def test_gain_only_scales():
     assert low - 0.01 <= min(ratios) < low + 3 and high - 3 < max(ratios) <= high + 0.01
 
 
+@pytest.mark.slow
 def test_noise_is_as_far_down_as_said():
     ratios = [20 * np.log10(rms(voice()) / rms(altered_by("noise", voice(), k) - voice())) for k in range(30)]
     low, high = augment.NOISE_SNR_DB
@@ -95,6 +97,7 @@ def pitch_hz(sound: np.ndarray) -> float:
     return float(spectrum.argmax() * RATE / 2**18)
 
 
+@pytest.mark.slow
 def test_speed_moves_pitch_and_length_together():
     for seed in range(10):
         copy = altered_by("speed", tone(1.0, 800.0), seed)
@@ -119,6 +122,7 @@ def test_equaliser_stays_within_its_decibels():
         assert np.abs(np.percentile(response, [1, 99])).max() <= augment.EQUALISER_DB + 0.2
 
 
+@pytest.mark.slow
 def test_telephone_keeps_the_band_of_a_call():
     for seed in range(10):
         tones = {hz: tone(pitch_hz=hz) for hz in (60, 1000, 3000, 5000)}

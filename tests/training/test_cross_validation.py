@@ -32,6 +32,7 @@ def training_set(listed: list[Clip], tmp_path) -> TrainingSet:
     )
 
 
+@pytest.mark.slow
 def test_only_shared_labels_are_scored(tmp_path):
     made = training_set(clips("nemo", OTHER, 2) + clips("ravdess", HEARD, 3), tmp_path)
     assert made.labels == ("neutral", "happy", "sad", "angry", "disgust")

@@ -60,6 +60,7 @@ def score(clips: list[Clip], heard: Biased, **options) -> dict:
     return enrolment(clips, LABELS, *voices(clips, dict.fromkeys((clip.speaker for clip in clips), heard)), **options)
 
 
+@pytest.mark.slow
 def test_calibration_takes_the_bias_of_a_voice_away():
     clips = clips_of(8)
     heard = recogniser(clips, bias=1.0)
@@ -72,12 +73,14 @@ def test_calibration_takes_the_bias_of_a_voice_away():
     assert found == score(clips, heard) != score(clips, heard, seed=1)
 
 
+@pytest.mark.slow
 def test_voices_without_a_bias_gain_nothing():
     clips = clips_of(8)
     found = score(clips, recogniser(clips, bias=0.0))
     assert found["without"] > 0.95 and found["with"] <= found["without"]  # five clips are not balanced: it costs
 
 
+@pytest.mark.slow
 def test_calibration_that_does_nothing_gains_nothing():
     clips = clips_of(3)
     plain, _ = voices(clips, dict.fromkeys((clip.speaker for clip in clips), recogniser(clips, bias=0.5)))
@@ -85,6 +88,7 @@ def test_calibration_that_does_nothing_gains_nothing():
     assert found["with"] == found["without"] and found["interval"] == (0, 0)
 
 
+@pytest.mark.slow
 def test_draws_are_blind_and_never_scored():
     clips = clips_of(2)
     drawings, shown = [], []
@@ -106,6 +110,7 @@ def test_draws_are_blind_and_never_scored():
         assert not set(asked) & set(drawn) and len(set(asked)) == 16
 
 
+@pytest.mark.slow
 def test_by_hand():
     clips = [Clip(str(n), LABELS[n % 2], "x/1", "x") for n in range(4)]
     found = enrolment(
@@ -114,6 +119,7 @@ def test_by_hand():
     assert (found["without"], found["with"], found["interval"]) == (0.5, 1.0, (0.5, 0.5))
 
 
+@pytest.mark.slow
 def test_labels_that_are_not_asked_for_are_drawn_but_not_scored():
     clips = clips_of(2)
     asked = []

@@ -112,6 +112,7 @@ def recurrent(steps: int | None) -> Any:
 # --- The shipped model ---
 
 
+@pytest.mark.slow
 def test_onnx_is_the_original(tmp_path):
     made = export("dense105", "onnx", tmp_path / "deep" / "out", report=tmp_path / "figures.json")
     (row,) = made["branches"]
@@ -293,6 +294,7 @@ def test_a_keras_file_that_is_none(copied, tmp_path):
     assert names(tmp_path) == ["models"]
 
 
+@pytest.mark.slow
 def test_existing_files_are_replaced_only_when_forced(tmp_path):
     (tmp_path / "dense105.onnx").write_text("mine")
     with pytest.raises(ParameterError, match=r"dense105\.onnx exists already; choose another path, or --force"):
@@ -302,6 +304,7 @@ def test_existing_files_are_replaced_only_when_forced(tmp_path):
     assert names(tmp_path) == ["dense105.onnx"] and sha256(tmp_path / "dense105.onnx") == sha256(SHIPPED / "model.onnx")
 
 
+@pytest.mark.slow
 def test_a_report_replaces_nothing_unasked(tmp_path):
     (tmp_path / "clip.wav").write_text("mine")
     with pytest.raises(ParameterError, match=r"clip\.wav exists already; choose another path, or --force"):
@@ -309,6 +312,7 @@ def test_a_report_replaces_nothing_unasked(tmp_path):
     assert names(tmp_path) == ["clip.wav"] and (tmp_path / "clip.wav").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_places_that_cannot_be(tmp_path):
     with pytest.raises(ParameterError, match=r"cannot be written: File name too long"):
         export("dense105", "onnx", tmp_path / ("x" * 300))
@@ -330,6 +334,7 @@ def test_no_recordings(tmp_path):
 # --- The command ---
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_figures(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     words = ["export", "--model", "dense105", "--format", "onnx", "--out", str(tmp_path)]

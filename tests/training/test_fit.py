@@ -102,6 +102,7 @@ def test_label_sets_are_in_the_order_of_the_vocabulary():
 # --- The scaler ---
 
 
+@pytest.mark.slow
 def test_scaler_of_statistics(rng):
     rows = (3 * rng.standard_normal((50, 4)) + 7).astype(np.float32)
     rows[:, 2] = 5  # constant
@@ -110,6 +111,7 @@ def test_scaler_of_statistics(rng):
     np.testing.assert_allclose(scaled.std(axis=0), [1, 1, 0, 1], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_scaler_of_frames_is_by_feature_over_time_and_leaves_padding(rng):
     rows = (rng.standard_normal((20, 30, 4)) * [1, 10, 100, 5] + 50).astype(np.float32)
     rows[:10, 12:] = 0
@@ -122,6 +124,7 @@ def test_scaler_of_frames_is_by_feature_over_time_and_leaves_padding(rng):
     np.testing.assert_allclose(heard.std(axis=0), 1, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_scaler_of_an_image_is_by_cell(rng):
     rows = (rng.standard_normal((200, 11, 4, 1)) + np.arange(44).reshape(11, 4, 1)).astype(np.float32)
     rows[:, 10, 2:] = 0

@@ -54,6 +54,7 @@ def test_the_generator_decides():
     assert len({row.tobytes() for row in altered(np.tile(given[:1], (N, 1, 1)))}) == N  # and in every row
 
 
+@pytest.mark.slow
 def test_padding_stays_zero():
     for heard in (1, 20, 60):
         for seed in range(5):
@@ -84,6 +85,7 @@ def test_as_many_frames_as_asked_for_are_left_as_they_are():
     np.testing.assert_allclose(paced(given, 0.0), given[:, :CROP], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_stretch_changes_the_pace_within_its_limit():
     read = paced(ramp(N_FRAMES, 200), 0.25)[..., 0]
     pace = np.array([np.diff(row[row > 0]).mean() for row in read])

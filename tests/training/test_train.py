@@ -267,6 +267,7 @@ def test_one_emotion(empty):
     assert_nothing_written(empty)
 
 
+@pytest.mark.slow
 def test_one_emotion_of_the_label_set(empty):
     data = corpus(empty / "table", emotions=("neutral", "calm", "happy"))
     with pytest.raises(ParameterError, match=r"four labels \(happy, sad, angry, fearful\) the corpora hold happy: at"):
@@ -274,6 +275,7 @@ def test_one_emotion_of_the_label_set(empty):
     assert_nothing_written(empty)
 
 
+@pytest.mark.slow
 def test_one_speaker_of_the_label_set(empty):
     data = corpus(empty / "table", ("anna",))
     other = corpus(empty / "other", emotions=("calm", "disgust"))
@@ -282,6 +284,7 @@ def test_one_speaker_of_the_label_set(empty):
     assert_nothing_written(empty)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["recipe", "architecture", "labels"])
 def test_unknown_parts_of_a_configuration(empty, monkeypatch, name):
     stored = {"name": "smoke", **CONFIGS["smoke"].to_dict(), name: "other"}
@@ -299,6 +302,7 @@ def test_two_speakers(empty):
     assert_nothing_written(empty)
 
 
+@pytest.mark.slow
 def test_one_recording_of_two_speakers(empty):
     data = corpus(empty / "table")
     shutil.copy(data / "0-happy-0.wav", data / "3-angry-1.wav")

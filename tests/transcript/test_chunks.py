@@ -42,6 +42,7 @@ def test_chunks_hold_the_utterances_and_join_over_short_pauses(sound):
     assert len(cut(sound, 30.0, 0.0)) == len(spoken)
 
 
+@pytest.mark.slow
 def test_speech_without_a_pause_is_cut_where_it_is_quiet():
     tone = np.abs(VOICE).max() / 5 * np.sin(np.arange(round(0.3 * RATE)) / 3).astype(np.float32)
     loud = VOICE[round(0.6 * RATE) : round(3.2 * RATE)] + np.resize(tone, round(2.6 * RATE))
@@ -53,6 +54,7 @@ def test_speech_without_a_pause_is_cut_where_it_is_quiet():
     assert [second.start for _, second in pairwise(split)] == ends
 
 
+@pytest.mark.slow
 def test_a_chunk_is_yielded_long_before_the_recording_ends():
     taken = []
 

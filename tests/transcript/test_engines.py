@@ -130,6 +130,7 @@ def test_errors_of_google_or_a_proxy(google, status, body, says):
         transcribe(SHARP, Google(send_audio=True, endpoint=google.url))
 
 
+@pytest.mark.slow
 def test_without_a_network():
     unreachable = Google(send_audio=True, endpoint="http://127.0.0.1:9/recognize")  # the discard port, unused
     with pytest.raises(

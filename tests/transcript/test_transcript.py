@@ -69,6 +69,7 @@ def test_words_lie_within_the_utterances(tiny, talk, sound):
         assert any(start_s - 1e-3 <= word.start_s and word.end_s <= end_s + 1e-3 for start_s, end_s in spoken)
 
 
+@pytest.mark.slow
 def test_silence_has_no_words(tiny, tmp_path):
     sf.write(tmp_path / "quiet.wav", np.zeros(3 * RATE), RATE)
     assert transcribe(tmp_path / "quiet.wav", tiny) == Transcript((), None)
