@@ -53,8 +53,8 @@ class CommandTable(PlainGroup):
         self.commands = {name: TyperCommand(name, help=line) for name, (_, _, line) in COMMANDS.items()}
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """Return the command that the first word names; a path that exists is predicted."""
-        if args[0] not in COMMANDS and exists(args[0]):
+        """Return the command that the first word names; a path is predicted, as is a file's name with an ending."""
+        if args[0] not in COMMANDS and (exists(args[0]) or set(args[0]) & {".", "/", os.sep}):
             args = ["predict", *args]
         name, command, rest = super().resolve_command(ctx, args)
         return name, command and import_command(args[0]), rest

@@ -172,6 +172,13 @@ def test_a_path_is_short_for_predict(folder, monkeypatch):
     assert run("a.wav", "gone.wav").exit_code == 2
 
 
+@pytest.mark.parametrize("name", ["gone.wav", "below/gone", "gone/"])
+def test_a_file_that_is_missing_is_not_taken_for_a_command(name, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    result = run(name, "--format", "json")
+    assert result.exit_code == 2 and "no such file" in json.loads(result.stdout)[0]["error"]
+
+
 def test_a_command_is_no_path(folder, monkeypatch):
     monkeypatch.chdir(folder)
     (folder / "samples").mkdir()
