@@ -169,7 +169,7 @@ def test_evaluate_does_not_train_where_its_networks_were_left_out(trained, table
 def test_every_design_trains_and_answers(empty, table, monkeypatch, name):
     """One epoch and one fold are enough to go all the way."""
     folds = splits.speaker_folds
-    config = replace(CONFIGS[name], epochs=1, copies=min(CONFIGS[name].copies, 1), batch_size=9)
+    config = replace(CONFIGS[name], epochs=1, copies=min(CONFIGS[name].copies, 1), batch_size=36)
     monkeypatch.setitem(CONFIGS, name, config)
     monkeypatch.setattr("ser.training.ensemble.speaker_folds", lambda clips: folds(clips)[:1])
     manifest = read_manifest(train([("table", str(table))], name, jobs=1, progress=False))
