@@ -109,7 +109,8 @@ def paths(line: str) -> list[str]:
 def _path(word: str) -> str:
     """Return a path from an address of a file, from quotes, or from ~; `-` is a file, since stdin holds the lines."""
     if word.lower().startswith("file:"):
-        return url2pathname(urlsplit(word).path)
+        with suppress(ValueError):  # file://[name is no address
+            return url2pathname(urlsplit(word).path)
     if len(word) > 1 and word[0] == word[-1] and word[0] in "'\"":
         word = word[1:-1]
     if word == "-":

@@ -67,7 +67,7 @@ def test_a_path_is_dragged_into_the_terminal(tmp_path):
     assert paths(f"{dragged} '{other}'") == [str(path), str(other)]
 
 
-@pytest.mark.parametrize("line", ["gone.wav", "a gone clip.wav", r"C:\clips\gone.wav", "it's gone.wav"])
+@pytest.mark.parametrize("line", ["gone.wav", "a gone clip.wav", r"C:\clips\gone.wav", "it's gone.wav", "file://[gone"])
 def test_a_path_that_does_not_exist_stays_as_it_is(line):
     assert paths(line) == [line]
 
