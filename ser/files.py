@@ -1,4 +1,4 @@
-"""Write files atomically, and check before the work that they can be written."""
+"""Write files atomically, check before the work that they can be written, and make any file's name encodable."""
 
 from __future__ import annotations
 
@@ -44,6 +44,11 @@ def check_writable(path: Path, *, force: bool, source: str | None = None) -> Non
         raise unwritable(path, error) from error
     if not os.access(path.parent, os.W_OK):
         raise ParameterError(f"{path}: the folder {path.parent} cannot be written. Choose another --out.")
+
+
+def encodable(text: str) -> str:
+    """Escape what UTF-8 cannot encode: the bytes of a file's name that are no UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def unwritable(path: Path, error: OSError) -> ParameterError:

@@ -17,6 +17,7 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.types import TypeDecorator
 
+from ser.files import encodable
 from ser.types import ParameterError
 
 VARIABLE = "SER_DATABASE_URL"
@@ -224,8 +225,8 @@ def _url(address: str | None) -> URL:
 
 
 def _entry(answer: dict[str, Any], time: datetime) -> Entry:
-    # Windows' rules split at / and \ alike; bytes that are no UTF-8 are escaped.
-    name = PureWindowsPath(answer["file"] or "").name.encode("utf-8", "backslashreplace").decode()
+    # Windows' rules split at / and \ alike.
+    name = encodable(PureWindowsPath(answer["file"] or "").name)
     stored = {**answer, "file": name}
     return Entry(time=time, answer=stored, **{key: stored[key] for key in ("file", "label", "confidence", "model")})
 

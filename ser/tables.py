@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ser.extras import needs
+from ser.files import encodable
 from ser.types import EMOTIONS, Failure, ParameterError, Prediction, Timeline
 
 if TYPE_CHECKING:
@@ -35,8 +36,12 @@ def columns(labels: Iterable[str]) -> tuple[str, ...]:
 
 
 def flat(result: dict[str, Any]) -> dict[str, Any]:
-    """Flatten the JSON form of a prediction or an error into a row; `reasons` are joined by spaces."""
+    """Flatten the JSON form of a prediction or an error into a row; `reasons` are joined by spaces.
+
+    Text is escaped where UTF-8 cannot encode it, which no table could hold.
+    """
     row = {name: value for name, value in result.items() if name not in NESTED}
+    row |= {name: encodable(value) for name, value in row.items() if isinstance(value, str)}
     sexes = {f"sex_{name}": probability for name, probability in (result.get("sex") or {}).items()}
     reasons = {"reasons": " ".join(result["reasons"])} if "reasons" in result else {}
     return {**row, **result.get("probabilities", {}), **sexes, **reasons}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ser.files import check_writable, write_atomically
+from ser.files import check_writable, encodable, write_atomically
 from ser.types import ParameterError
 
 
@@ -34,6 +34,10 @@ def test_a_failure_leaves_the_old_content_alone(tmp_path, failing):
         write_atomically(path, "new" if failing == "rename" else "\udce9")
     assert list(tmp_path.iterdir()) == [path]
     assert failing == "rename" or path.read_text() == "old"
+
+
+def test_a_name_that_is_no_utf8_can_be_encoded():
+    assert encodable("bad\udcff ä😀.wav") == r"bad\udcff ä😀.wav"
 
 
 def test_check_writable(tmp_path):

@@ -10,7 +10,8 @@ import pytest
 import ser
 from ser.extras import advice
 from ser.inference.artifact import ARTIFACTS
-from ser.types import EMOTIONS, ParameterError, Timeline
+from ser.tables import flat
+from ser.types import EMOTIONS, AudioError, Failure, ParameterError, Timeline
 
 SAMPLES = sorted((ARTIFACTS.parent / "samples").glob("*.flac"))
 SHARP = ARTIFACTS.parent / "samples" / "sharp.flac"
@@ -40,6 +41,11 @@ def test_predictions_as_a_table(voice, broken):
     assert first.intensity == pytest.approx(prediction.intensity, rel=1e-8)
     assert (first.duration_s, first.model) == (prediction.duration_s, "voice")
     assert table.iloc[1].dropna().to_dict() == {"file": str(broken), "error": str(results[1].error)}
+
+
+def test_a_name_that_is_no_utf8_is_escaped():
+    failure = Failure("bad\udcff.wav", AudioError("bad\udcff.wav: no such file."))
+    assert flat(failure.to_dict()) == {"file": r"bad\udcff.wav", "error": r"bad\udcff.wav: no such file."}
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from ser.batch.executors import Call, Pool, WorkerDied, cluster, cores
 from ser.batch.sources import as_text, is_address, names, openable
 from ser.drift import tally
 from ser.extras import needs
-from ser.files import write_atomically
+from ser.files import encodable, write_atomically
 from ser.inference.artifact import find, manifest_digest, reference
 from ser.inference.manifest import read_manifest
 from ser.inference.memory import tune_malloc
@@ -62,7 +62,7 @@ def _row(recognizer: Recognizer, file: str, root: str) -> dict[str, Any]:
 
 
 def _error_row(file: str, message: str) -> dict[str, Any]:
-    return {"file": as_text(file), "error": message.encode("utf-8", "backslashreplace").decode()}
+    return {"file": as_text(file), "error": encodable(message)}
 
 
 _loading = Lock()  # the threads of a Dask worker share one recogniser

@@ -28,8 +28,9 @@ Format = Literal["table", "json", "csv"]
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
-# Characters that control a terminal or turn the order of its text; a file's name may hold them.
-UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# Characters that control a terminal, turn the order of its text or stand for bytes that are no UTF-8; a file's name may
+# hold them.
+UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 REFUSED = 2  # the exit code if a request is refused, or a file cannot be predicted
 WIDE = 100  # characters; a narrower table with sex and intensity leaves out the second emotion
 NARROW = 70  # characters; a narrower table leaves out all three

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ser.cli import options
 from ser.cli.output import in_words, out, print_reasons, progress_bar, save
-from ser.files import check_writable
+from ser.files import check_writable, encodable
 from ser.inference.recognizer import load
 from ser.timeline.formats import WRITERS, write
 from ser.transcript.transcript import transcribe, with_words
@@ -51,7 +51,7 @@ def timeline(
     elif out is None:
         print(write(segments, chosen), end="")
     else:
-        save(write(segments, chosen).encode(), out)
+        save(encodable(write(segments, chosen)).encode(), out)
     reasons = {reason for segment in segments.segments for reason in segment.reasons}
     print_reasons(reasons | ({"cut_off"} if segments.cut_off else set()))
 

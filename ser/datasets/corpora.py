@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ser.audio.files import sound_files
 from ser.datasets import readers
+from ser.files import encodable
 from ser.types import EMOTIONS, Clip, ParameterError, lookup
 
 
@@ -204,7 +205,7 @@ def _clip(corpus: Corpus, record: readers.Record) -> Clip:
     """Convert a record; its emotion stays the corpus' own word if the vocabulary has none for it."""
     emotion = readers.canonical_emotion(record.emotion) or record.emotion.lower()
     about = (record.sex, record.intensity, record.sentence, record.language or corpus.language)
-    return Clip(str(record.path), emotion, f"{corpus.name}/{record.speaker}", corpus.name, *about)
+    return Clip(str(record.path), emotion, encodable(f"{corpus.name}/{record.speaker}"), corpus.name, *about)
 
 
 def _sort_key(clip: Clip) -> tuple:

@@ -15,6 +15,7 @@ import numpy as np
 from ser.audio.loading import load_waveform
 from ser.features import descriptors, functionals, preprocessing, published, recipes, spectral, voice105
 from ser.features.recipes import recipe
+from ser.files import encodable
 from ser.training import augment
 from ser.training.parallel import in_parallel
 from ser.types import AudioError, Clip, ParameterError, Waveform, check_known
@@ -102,7 +103,7 @@ def _clip_features(path: str, recording: str, extraction: Extraction) -> list[np
         waveform = load_waveform(path, features.sample_rate)
     except AudioError as error:
         return str(error)
-    seed = (extraction.seed, zlib.crc32(recording.encode()))
+    seed = (extraction.seed, zlib.crc32(encodable(recording).encode()))
     generators = (np.random.default_rng([*seed, copy]) for copy in range(1, extraction.copies + 1))
     copies = (augment.altered(waveform, rng, dict(extraction.augmentations)) for rng in generators)
     waveforms: Iterable[Waveform] = (waveform, *copies)
@@ -151,4 +152,4 @@ def _stacked(clips: Sequence[Clip], results: list[list[np.ndarray] | str]) -> Fe
 def index_hash(clips: Sequence[Clip], more: str = "") -> str:
     """Return the SHA-256 over speaker, file name and emotion of every clip."""
     lines = [f"{clip.speaker}\t{Path(clip.path).stem}\t{clip.emotion}" for clip in clips]
-    return hashlib.sha256("\n".join([*lines, more]).encode()).hexdigest()
+    return hashlib.sha256(encodable("\n".join([*lines, more])).encode()).hexdigest()

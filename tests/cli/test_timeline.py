@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import get_args
 
 import numpy as np
@@ -23,7 +24,7 @@ from ser.files import check_writable
 from ser.inference.artifact import ARTIFACTS
 from ser.timeline.formats import WRITERS, write
 from ser.timeline.segments import timeline
-from ser.types import ParameterError
+from ser.types import EMOTIONS, ParameterError, Segment, Timeline
 
 SHARP = ARTIFACTS.parent / "samples" / "sharp.flac"
 MODEL = ("--model", "dense105")
@@ -139,6 +140,15 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
     ran = run(SHARP, "--out", place, "--force")
     assert "cannot be written (No space left on device)" in str(ran.exception)
     assert place.read_bytes() == b"mine" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_a_recording_whose_name_is_no_utf8_is_written_and_named(format, tmp_path, monkeypatch):
+    name, made = "bad\udcff.flac", tmp_path / "made\udcff"
+    found = Timeline(name, 1.0, (Segment(0.0, 1.0, "calm", dict.fromkeys(EMOTIONS, 0.125)),), EMOTIONS, "dense105")
+    monkeypatch.setattr("ser.cli.timeline.load", lambda model: SimpleNamespace(timeline=lambda *_, **__: found))
+    ran = run(name, "--out", made, "--format", format)
+    assert ran.exit_code == 0 and made.read_text(encoding="utf-8") and r"made\udcff" in ran.stderr
 
 
 @pytest.mark.parametrize("length", [249, 250, 255])

@@ -11,6 +11,7 @@ import soundfile as sf
 
 from ser.datasets.corpora import CORPORA, load_corpus, recording_id
 from ser.datasets.readers import canonical_emotion
+from ser.training.feature_table import index_hash
 from ser.types import EMOTIONS, ParameterError
 
 RATE = 8000
@@ -182,6 +183,15 @@ def test_a_folder_per_emotion(tmp_path, names, emotions, speakers):
     assert set(corpus.speakers) == speakers
     assert len(corpus.clips) == 2
     assert {clip.emotion for clip in corpus.clips} == emotions
+
+
+def test_a_folder_that_is_no_utf8_is_a_speaker_that_can_be_written(tmp_path):
+    tree(tmp_path, "happy/b/1.wav", "sad/b/1.wav")
+    for emotion in ("happy", "sad"):
+        (tmp_path / emotion / "b").rename(tmp_path / emotion / "b\udcff")
+    corpus = load_corpus("folder", tmp_path)
+    assert {clip.speaker for clip in corpus.clips} == {r"folder/b\udcff"}
+    assert len(index_hash(corpus.clips)) == 64
 
 
 def test_other_names_at_the_emotions_level_are_excluded_labels(tmp_path):
