@@ -6,6 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import soundfile as sf
@@ -48,8 +49,9 @@ def _hash(path: str) -> bytes | None:
     """Hash a file's samples at its own rate, mixed down to mono float32; None if it cannot be decoded."""
     samples = np.empty(0, np.float32)
     try:
-        samples = sf.read(path, dtype="float32", always_2d=True)[0].mean(axis=1)
-    except sf.LibsndfileError:  # a format that only PyAV decodes
+        with Path(path).open("rb") as file:  # a path that is no UTF-8 is refused by sf.read
+            samples = sf.read(file, dtype="float32", always_2d=True)[0].mean(axis=1)
+    except (OSError, sf.LibsndfileError):  # missing, or a format that only PyAV decodes
         with suppress(AudioError):
             samples = load_waveform(path).samples
     return hashlib.blake2b(samples.tobytes(), digest_size=16).digest() if len(samples) else None

@@ -32,7 +32,8 @@ def test_duplicates_are_found_by_their_samples(tmp_path):
     sf.write(flac, samples, RATE)
     sf.write(stereo, np.stack([samples, samples], axis=1), RATE)
     sf.write(empty, samples[:0], RATE)
-    clips = clips_of(*((path, "a") for path in (wav, other, flac, empty, stereo, empty)))
+    renamed, missing = wav.rename(tmp_path / "a\udcff.wav"), tmp_path / "gone.wav"  # a name that is no UTF-8
+    clips = clips_of(*((path, "a") for path in (renamed, other, flac, empty, stereo, empty, missing, missing)))
     assert find_duplicates(clips, progress=False) == [(0, 2, 4)]
 
 
