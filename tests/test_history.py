@@ -24,9 +24,10 @@ from typer.testing import CliRunner, Result
 import ser
 from ser.cli import main as cli
 from ser.cli import output as printed
+from ser.cli.history import _print_list
 from ser.cli.main import app
 from ser.extras import advice
-from ser.history import History
+from ser.history import Entry, History
 from ser.inference.artifact import ARTIFACTS
 from ser.types import EMOTIONS, ParameterError
 
@@ -311,6 +312,20 @@ def test_list(path):
     heading, *lines = run("history", "list", "--most", "1").stdout.strip().splitlines()
     assert "kept (UTC)" in heading and len(lines) == 1
     assert all(word in lines[0] for word in ("[red]other.wav", "sad", "50%", "voice"))
+
+
+@pytest.mark.parametrize("width", [40, 50, 69])
+def test_a_narrow_list_keeps_numbers_and_times(width, monkeypatch, capsys):
+    monkeypatch.setattr(printed.out, "width", width)
+    answer = {**ANSWER, "file": "a long name of a recording.wav", "label": "surprised"}
+    entry = Entry(
+        time=datetime(2026, 11, 3, 4, 5, 6, tzinfo=UTC), answer=answer, file="", label="", confidence=1, model=""
+    )
+    entry.id = 123_456
+    _print_list([entry])
+    heading, line = capsys.readouterr().out.splitlines()
+    assert line.startswith("123456 ") and (width < 50 or line.split()[1:3] == ["11-03", "04:05"])
+    assert max(len(heading), len(line)) <= width
 
 
 def test_list_of_nothing(path):

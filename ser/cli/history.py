@@ -91,15 +91,17 @@ def _confirm() -> None:
 
 def _print_list(kept: list[Entry]) -> None:
     wide = out.width >= NARROW
+    time_format = "%Y-%m-%d %H:%M:%S" if wide else "%m-%d %H:%M"
     table = Table(box=None, header_style="dim", pad_edge=False)
-    for heading in ("id", "kept (UTC)", "file", "sounds", "sure", *["model"] * wide):
-        table.add_column(heading, no_wrap=True)
+    table.add_column("id", no_wrap=True, min_width=max(len(str(entry.id)) for entry in kept))
+    for heading in ("kept (UTC)", "file", "sounds", "sure", *["model"] * wide):
+        table.add_column(heading, no_wrap=heading != "file")  # whose names shorten themselves
     for entry in kept:
         answer = entry.answer
         silent = SILENT in answer["reasons"]
         table.add_row(
             str(entry.id),
-            f"{entry.time:%Y-%m-%d %H:%M:%S}",
+            f"{entry.time:{time_format}}",
             Name(answer["file"]),
             "nothing" if silent else f"{EMOJI.get(answer['label'], '')} {answer['label']}",
             "" if silent else f"{answer['confidence']:.0%}",
