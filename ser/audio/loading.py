@@ -75,8 +75,8 @@ def waveform_of_samples(
 
     The array holds floats with full scale 1.0, or integers that span the range of their type (unsigned: zero in its
     middle). Its shape is (n,), (channels, n) or (n, channels): a first axis of up to 8 is taken for the channels. It is
-    not altered. Raises `ParameterError` for another rate, type or shape; `AudioError` if there are no samples, some are not finite,
-    or they last longer than `max_s` seconds.
+    not altered. Raises `ParameterError` for another rate, type or shape; `AudioError` if there are no samples, some are
+    not finite, or they last longer than `max_s` seconds.
     """
     decoder, label = _ArrayDecoder(samples, source_rate), "The samples"
     _check_header(decoder, label, max_s)
