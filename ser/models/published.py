@@ -69,7 +69,7 @@ def cnn_bilstm_attention(input_shape: Shape, n_classes: int, dropout: Rates = (0
     Input (n_frames, n_features); frames of zeros are padding and do not change the output. `dropout` is the rate of
     the convolutions and of the dense layers.
     """
-    from keras import Model, layers
+    from keras import Model, layers, ops
 
     features = x = _input("cnn_bilstm_attention", input_shape, (8, 1))
     mask = sound_mask(features)
@@ -84,7 +84,9 @@ def cnn_bilstm_attention(input_shape: Shape, n_classes: int, dropout: Rates = (0
         x = layers.Bidirectional(layers.LSTM(units, return_sequences=True))(x, mask=mask)
     attended = layers.MultiHeadAttention(num_heads=4, key_dim=32)(x, x, attention_mask=mask[:, None, :])
     x = layers.LayerNormalization()(x + attended)
-    x = layers.GlobalAveragePooling1D()(x, mask=mask)
+    # Not GlobalAveragePooling1D: it divides by zero if an augmentation has masked all frames of a short recording.
+    sounding = ops.cast(mask[..., None], x.dtype)
+    x = ops.sum(x * sounding, axis=1) / ops.maximum(ops.sum(sounding, axis=1), 1)
     for units in (256, 128):
         x = layers.BatchNormalization()(layers.Dense(units, activation="relu")(x))
         x = layers.Dropout(dropout[1])(x)

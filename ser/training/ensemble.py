@@ -30,7 +30,7 @@ from ser.training.cross_validation import (
 from ser.training.feature_table import FeatureTable
 from ser.training.fit import Fitted
 from ser.training.parallel import in_parallel
-from ser.types import Clip
+from ser.types import Clip, ParameterError
 
 OWN = "own"  # name of the network on features minus the speaker's mean
 OWN_CLIPS = 5  # of a speaker, whose features are averaged
@@ -234,11 +234,17 @@ def answers(study: EnsembleStudy, fitted: Mapping[str, Fitted], clips: Sequence[
 
 
 def fold_result(study: EnsembleStudy, split: Split, temperature: float = 1.0, seed_index: int = 0) -> FoldResult:
-    """Return the answers on the test side of a split."""
+    """Return the answers on the test side of a split; raise if they are not finite."""
     fitted = networks(study, split, seed_index)
     first = next(iter(fitted.values()))
     history = (fit_inner(study.first, split)[0] if study.ensemble.inner_fit else first).history
-    return FoldResult(split, first, temperature, history, *answers(study, fitted, split.test))
+    log_probabilities, heads = answers(study, fitted, split.test)
+    if not np.isfinite(log_probabilities).all():
+        raise ParameterError(
+            f"{' + '.join(study.branches)}, {split.name}: the probabilities are not finite, since training diverged. "
+            "Train on more or longer recordings, or with another configuration."
+        )
+    return FoldResult(split, first, temperature, history, log_probabilities, heads)
 
 
 def fold_results(study: EnsembleStudy, folds: Sequence[Fold], seed_index: int = 0) -> list[FoldResult]:

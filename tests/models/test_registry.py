@@ -113,6 +113,7 @@ def test_padding_changes_no_answer():
     np.testing.assert_allclose(outputs, np.asarray(short(frames)), atol=1e-5)
     assert np.ptp(outputs, axis=0).max() > 1e-3
     assert np.abs(np.asarray(long(padded + 1e-3)) - outputs).max() > 1e-3  # frames that do count
+    assert np.isfinite(np.asarray(short(0 * frames))).all()  # an augmentation masked all of a short recording
 
 
 def test_adaptive_pooling_is_that_of_the_definition():

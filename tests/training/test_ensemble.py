@@ -6,6 +6,7 @@ import json
 from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from ser.training import ensemble as ensembles
 from ser.training import train as training
 from ser.training.configs import CONFIGS, ENSEMBLES, Ensemble, describe, find_ensemble, read_description
 from ser.training.cross_validation import FoldResult, TrainingSet, check_no_leak
-from ser.training.ensemble import OWN_DRAWS, EnsembleStudy, _same_rows, head_scores, relative
+from ser.training.ensemble import OWN_DRAWS, EnsembleStudy, _same_rows, fold_result, head_scores, relative
 from ser.training.feature_table import FeatureTable
 from ser.types import EMOTIONS, ArtifactError, Clip, ParameterError
 
@@ -71,6 +72,15 @@ def several() -> EnsembleStudy:
 
 def speakers(made: EnsembleStudy, side: tuple[int, ...]) -> set[str]:
     return {made.clips[index].speaker for index in side}
+
+
+def test_training_that_diverged_is_named(several, monkeypatch):
+    split = several.folds()[0][0]
+    broken = np.full((len(split.test), 4), np.nan), None
+    monkeypatch.setattr(ensembles, "networks", lambda *_: {"one": SimpleNamespace(history={})})
+    monkeypatch.setattr(ensembles, "answers", lambda *_: broken)
+    with pytest.raises(ParameterError, match=rf"one \+ other, {split.name}: the probabilities are not finite"):
+        fold_result(several, split)
 
 
 # --- Splits ---
