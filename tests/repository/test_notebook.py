@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from pydoc import locate
 from typing import Any
 
 import nbformat
@@ -61,7 +62,7 @@ def test_it_runs_on_synthetic_voices(monkeypatch, tmp_path):
     assert "table: 64 clips, 4 speakers, 8 emotions" in said
     assert "128 rows of 105 features" in said
     assert "by speaker: passes" in said
-    assert "by chance:  Split 'random' leaks: a speaker is on both sides" in said
+    assert "random split: Split 'random' leaks: a speaker is on both sides" in said
     assert {"manifest.json", "model.onnx", "model.keras"} <= set(said.split())
     assert re.search(r"this run \(smoke\): UAR \d+\.\d% on unseen speakers .* inflated by shared speakers", said)
     assert pictures(notebook) == PICTURES
@@ -84,6 +85,14 @@ def test_it_runs_on_real_voices(monkeypatch, tmp_path, ser_data):
     assert reached
     assert float(reached[1]) > 20  # guessing gives 12.5
     assert pictures(notebook) == PICTURES
+
+
+def test_its_text_names_what_exists_in_plain_words():
+    text = "\n".join(cell.source for cell in nbformat.read(NOTEBOOK, as_version=4).cells)
+    named = re.findall(r"`(ser(?:\.\w+)+)`", text)
+    assert "ser.training.configs.CONFIGS" in named
+    assert [name for name in named if locate(name) is None] == []
+    assert re.findall(r"\b(?:story|by chance|heard|nobody|somebody|workshop)\b", text) == []
 
 
 @pytest.mark.slow
