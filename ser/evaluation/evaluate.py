@@ -19,6 +19,7 @@ from ser.inference.recognizer import Recognizer
 from ser.training.configs import read_description
 from ser.training.cross_validation import out_of_fold, scores
 from ser.training.ensemble import fold_results, prepare_ensemble, train_networks
+from ser.training.fit import import_keras
 from ser.types import LABEL_SETS, AudioError, Clip, ParameterError, check_known
 
 PROTOCOLS = {
@@ -145,7 +146,7 @@ def _train_and_answer(artifact: Artifact, clips: Sequence[Clip], protocol: str, 
     Clips whose label the configuration leaves out are neither trained on nor tested: their answers are empty.
     """
     with needs("train", f"{artifact.name}: training networks for the protocol {protocol!r}"):
-        import keras  # noqa: F401
+        import_keras()
     ensemble, configs = read_description(artifact.manifest["training"]["config"])
     known = LABEL_SETS[next(iter(configs.values())).labels]
     used = [clip for clip in clips if clip.emotion in known]

@@ -26,6 +26,7 @@ from ser.training.configs import CONFIGS, Ensemble, describe
 from ser.training.cross_validation import ended_by, fold_scores
 from ser.training.ensemble import EnsembleStudy, fold_minutes, fold_result, prepare_ensemble, train_networks
 from ser.training.feature_table import index_hash
+from ser.training.fit import import_keras
 from ser.training.release import export_onnx
 from ser.training.train import work_folder
 from ser.types import LABEL_SETS, Clip, check_known
@@ -120,8 +121,7 @@ def _rank(row: dict[str, Any]) -> float:
 def _artifact_row(
     artifact: Artifact, clips: Sequence[Clip], data: str | os.PathLike[str], progress: bool
 ) -> dict[str, Any]:
-    import keras
-
+    keras = import_keras()
     manifest = artifact.manifest
     training = manifest["training"]
     files = [artifact.path(branch.file) for branch in artifact.branches]

@@ -23,6 +23,7 @@ from ser.features.recipes import recipe
 from ser.files import write_atomically
 from ser.inference.artifact import ARTIFACTS, Artifact, Branch, check_golden, check_name, find, open_graph, verify
 from ser.models.layers import with_scaler
+from ser.training.fit import import_keras, silenced
 from ser.types import ArtifactError, ParameterError, lookup
 
 if TYPE_CHECKING:
@@ -207,8 +208,7 @@ def _write(contents: dict[Path, bytes]) -> None:
 def _network(artifact: Artifact, file: str) -> keras.Model:
     """Return the Keras network of a graph, from raw features to log-probabilities and its further outputs."""
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # read when TensorFlow starts
-    import keras
-
+    keras = import_keras()
     name = f"{file.removesuffix('.onnx')}.keras"
     network = keras.saving.load_model(_stored(artifact, name))
     if name == SCALED and SCALER in artifact.manifest["files"]:
@@ -240,7 +240,8 @@ def _write_tflite(artifact: Artifact, file: str, path: Path) -> None:
         raise ArtifactError(f"{problem}, which TFLite cannot hold; export it as onnx or keras.")
     unrolled = type(network).from_config(_unrolled(network.get_config()))
     unrolled.set_weights(network.get_weights())
-    unrolled.export(path, format="litert", verbose=False)
+    with silenced():
+        unrolled.export(path, format="litert", verbose=False)
 
 
 def _unrolled(config: Any) -> Any:
@@ -256,8 +257,7 @@ def _open_onnx(artifact: Artifact, path: Path) -> Answer:
 
 
 def _open_keras(artifact: Artifact, path: Path) -> Answer:
-    import keras
-
+    keras = import_keras()
     network = keras.saving.load_model(path)
     return lambda features: [
         keras.ops.convert_to_numpy(output) for output in keras.tree.flatten(network(features, training=False))
@@ -267,7 +267,10 @@ def _open_keras(artifact: Artifact, path: Path) -> Answer:
 def _open_tflite(artifact: Artifact, path: Path) -> Answer:
     from ai_edge_litert.interpreter import Interpreter
 
-    runner = Interpreter(str(path), num_threads=1).get_signature_runner()
+    interpreter = Interpreter(str(path), num_threads=1)
+    with silenced():  # its note on the delegate
+        interpreter.allocate_tensors()
+    runner = interpreter.get_signature_runner()
     (given,) = runner.get_input_details()
 
     def answer(features: np.ndarray) -> list[np.ndarray]:

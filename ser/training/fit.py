@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -30,22 +31,29 @@ LEAST_ROUNDED = 1000  # values; smaller arrays are not rounded to half precision
 
 
 def import_keras() -> Any:
-    """Import Keras without TensorFlow's notes: those of its start, and those on networks compiled one after another.
+    """Import Keras without TensorFlow's notes: those of its start, and those on networks compiled one after another."""
+    with silenced():
+        keras = import_module("keras")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    return keras
 
-    The first come from C++ code, which no setting silences; Python's errors pass.
-    """
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Drop what is written to stderr: notes of C++ code, which no setting silences. Python's errors pass."""
     if sys.stderr is None:  # it was closed
-        return import_module("keras")
+        yield
+        return
     sys.stderr.flush()
     stderr = os.dup(2)
     with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
         os.dup2(nowhere.fileno(), 2)
     try:
-        return import_module("keras")
+        yield
     finally:
+        sys.stderr.flush()
         os.dup2(stderr, 2)
         os.close(stderr)
-        logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from ser.training.cross_validation import (
 from ser.training.enrolment import DRAWS, enrolment, voices
 from ser.training.ensemble import OWN, EnsembleStudy, TrainedModel, fold_minutes, head_scores
 from ser.training.feature_table import feature_table, index_hash
-from ser.training.fit import LEAST_ROUNDED, Fitted
+from ser.training.fit import LEAST_ROUNDED, Fitted, silenced
 
 TARGET_ACCURACY = 0.85  # of answers that are not uncertain, on out-of-fold speakers
 GOLDEN_ROWS = 4
@@ -214,7 +214,8 @@ def export_onnx(fitted: Fitted, path: Path, *, half: bool = False) -> None:
     """
     graph = with_scaler(fitted.network, fitted.scaler.mean, fitted.scaler.variance)
     graph(np.zeros((1, *(n or 32 for n in graph.input_shape[1:])), np.float32))
-    graph.export(path, format="onnx", verbose=False)
+    with silenced():  # tf2onnx warns of NumPy's coming names
+        graph.export(path, format="onnx", verbose=False)
     if half:
         _store_half(path)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +19,7 @@ from ser.training.configs import CONFIGS, PUBLISHED, SCHEDULES, Config, find_con
 from ser.training.fit import Scaler, ended, fit
 from ser.types import LABEL_SETS, ParameterError
 
+ROOT = ARTIFACTS.parent
 # Quick to train and without chance: no copies, no noise, no dropout.
 PLAIN = replace(PUBLISHED, architecture="dense180", options={"dropout": (0.0, 0.0, 0.0)}, minutes=0.0, batch_size=20)
 
@@ -32,6 +36,30 @@ def blobs(n: int = 60, n_labels: int = 3, seed: int = 0) -> tuple[np.ndarray, np
 def trained(config: Config, n: int = 60, **options: Any) -> fitting.Fitted:
     rows, targets = blobs(n)
     return fit(config, rows, targets, np.ones(n, bool), 0, **options)
+
+
+# --- Notes of libraries ---
+
+
+def test_notes_are_dropped_and_errors_pass(capfd):
+    with pytest.raises(ValueError, match="mine"), fitting.silenced():
+        os.write(2, b"a note of C++ code")
+        raise ValueError("mine")
+    print("seen", file=sys.stderr)
+    assert capfd.readouterr().err == "seen\n"
+
+
+def test_a_closed_stderr_needs_no_silence(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    with fitting.silenced():
+        pass
+
+
+def test_keras_is_imported_in_silence():
+    """Networks import parts of it, once `import_keras` has imported all."""
+    typing = re.compile(r"^if TYPE_CHECKING:\n(?:    .*\n)+", re.MULTILINE)
+    texts = {path.name: typing.sub("", path.read_text(encoding="utf-8")) for path in (ROOT / "ser").rglob("*.py")}
+    assert [name for name, text in texts.items() if re.search(r"^\s*import keras", text, re.MULTILINE)] == []
 
 
 # --- Configurations ---
