@@ -36,7 +36,9 @@ LOG: dict[str, Any] = {
     "loggers": {
         "ser": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
         "uvicorn": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+        "python_multipart": {"level": "CRITICAL"},  # a body that it refuses has its answer; its lines quote the body
     },
+    "root": {"handlers": ["stderr"], "level": "WARNING"},  # other libraries, which would write plain text
 }
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+from collections.abc import Iterator
+from logging.config import dictConfig
 
 import pytest
 from service_client import CLIP
 from starlette.testclient import TestClient
 
 from ser.service.middleware import JsonFormatter, RequestMiddleware, without_prefix
+from ser.service.server import LOG
 
 SECRET = "a-name-to-keep-secret"
 
@@ -34,6 +38,26 @@ def test_head_is_answered_as_get(client):
 )
 def test_a_proxys_prefix_is_removed_from_paths(path, root_path, expected):
     assert without_prefix(path, root_path) == expected
+
+
+@pytest.fixture
+def configured() -> Iterator[io.StringIO]:
+    """Logging as the service configures it, into a text; undone afterwards."""
+    text, loggers = io.StringIO(), [logging.getLogger(name) for name in (None, *LOG["loggers"])]
+    before = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
+    dictConfig({**LOG, "handlers": {"stderr": {**LOG["handlers"]["stderr"], "stream": text}}})
+    yield text
+    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)
+
+
+def test_lines_of_libraries_are_json_or_dropped(client, configured):
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    assert client.post("/predict", content=b"--secret", headers=headers).status_code == 400
+    logging.getLogger("asyncio").error("a library's line")
+    lines = [json.loads(line) for line in configured.getvalue().splitlines()]
+    assert [line["event"] for line in lines] == ["request", "a library's line"]
 
 
 def test_the_log_is_json_without_names(client, caplog):
