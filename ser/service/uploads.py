@@ -23,8 +23,11 @@ MAX_LONG_BYTES = 120 * 2**20
 MAX_FILES = 100  # of a batch
 MAX_BATCH_BYTES = 100 * 2**20
 FRAMING_BYTES = 2**16  # of a multipart body around its files
-# filename*=utf-8''na%C3%AFve.wav of RFC 5987, which the parser leaves out; (charset, percent-encoded name)
-EXTENDED_NAME = re.compile(rb";\s*filename\*\s*=\s*\"?(utf-8|iso-8859-1)'[\w-]*'([^;\"\s]+)", re.IGNORECASE)
+# One parameter of a header, (name, value); a quoted value may hold what looks like another.
+PARAMETER = re.compile(rb";\s*([^=;\s]+)\s*=\s*(\"(?:\\\"|[^\"])*\"|[^;]*)")
+# The value of filename*=utf-8''na%C3%AFve.wav of RFC 5987, which the parser leaves out; (charset, percent-encoded name)
+EXTENDED_NAME = re.compile(rb"\"?(utf-8|iso-8859-1)'[\w-]*'([^;\"\s]+)\"?\s*", re.IGNORECASE)
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 class Upload(io.BytesIO):
@@ -120,12 +123,16 @@ class _PartParser:
 
 
 def file_name(disposition: bytes) -> str | None:
-    """Return the file name of a Content-Disposition header without folders, which some clients send; else None."""
-    if extended := EXTENDED_NAME.search(disposition):
+    """Return the file name of a Content-Disposition header without folders, which some clients send; else None.
+
+    Control characters are replaced.
+    """
+    parameters = {name.lower(): value for name, value in PARAMETER.findall(disposition)}
+    if extended := EXTENDED_NAME.fullmatch(parameters.get(b"filename*", b"")):
         name = unquote_to_bytes(extended[2]).decode(extended[1].decode(), "replace")
     else:
         name = parse_options_header(disposition)[1].get(b"filename", b"").decode("utf-8", "replace")
-    return PureWindowsPath(PurePosixPath(name).name).name or None
+    return CONTROL.sub("\ufffd", PureWindowsPath(PurePosixPath(name).name).name) or None
 
 
 async def _read_body(

@@ -148,6 +148,10 @@ def test_the_body_of_a_timeline_has_its_own_limit(client):
         (b"filename*=utf-8''%FF.wav", "\ufffd.wav"),
         (b"filename=\"a.wav\"; filename*=klingon''b.wav", "a.wav"),
         (b'filename="a.wav"; filename*=b.wav', "a.wav"),
+        (b"filename=\"a; filename*=utf-8''b.wav\"", "a; filename*=utf-8''b.wav"),
+        (b"other=\"; filename*=utf-8''b.wav\"; filename=a.wav", "a.wav"),
+        (b"filename*=utf-8''a%00b%0A%7F.wav", "a\ufffdb\ufffd\ufffd.wav"),
+        (b'filename="a\x1bb.wav"', "a\ufffdb.wav"),
     ],
 )
 def test_file_names_are_decoded_and_lose_their_folders(client, parameters, name):
