@@ -213,11 +213,14 @@ def _open_source(source: Any, max_bytes: int, stack: ExitStack) -> tuple[BinaryI
     """Return a seekable binary file at its start, and the name for messages; `stack` closes what is opened here."""
     name = source_name(source)
     stream = source.file if _is_upload(source) else source
+    if isinstance(source, str) and not source:
+        raise AudioError(f"The path is empty. Give the path of a recording: {ACCEPTED}.")
     if isinstance(source, (str, os.PathLike)):
         file = stack.enter_context(_open_path(Path(source)))
     elif isinstance(source, (bytes, bytearray, memoryview)):
         file = io.BytesIO(source)
     elif hasattr(stream, "read") and not isinstance(stream, io.TextIOBase):
+        _check_readable(stream)
         is_pipe = not getattr(stream, "seekable", lambda: False)()
         file = io.BytesIO(stream.read(max_bytes + 1)) if is_pipe else stream
     else:
@@ -226,6 +229,11 @@ def _open_source(source: Any, max_bytes: int, stack: ExitStack) -> tuple[BinaryI
     label = "The recording" if name is None else Path(name).name
     _check_size(file, label, max_bytes)
     return file, label
+
+
+def _check_readable(stream: Any) -> None:
+    if getattr(stream, "closed", False) or not getattr(stream, "readable", lambda: True)():
+        raise ParameterError("The file is closed, or open for writing only. Open it with open(path, 'rb').")
 
 
 def _open_path(path: Path) -> BinaryIO:

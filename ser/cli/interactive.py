@@ -24,10 +24,12 @@ from ser.sentences import SENTENCES
 from ser.types import NOTICE, ParameterError, SerError
 
 GREETING = (
-    f"Enter records {SECONDS:g} s, a path is predicted, list shows the predictions so far, samples shows sentences to "
-    f"read, help shows this, quit or Ctrl-D leaves. Nothing is stored.\n{NOTICE}"
+    f"Enter records {SECONDS:g} s; a path, or predict and a path, is predicted, folders included; list shows the "
+    "predictions so far, samples shows sentences to read, help shows this, quit or Ctrl-D leaves. Other commands and "
+    f"options are for the shell, see ser --help. Nothing is stored.\n{NOTICE}"
 )
 PROMPT = "ser> "
+PREDICT = "predict "
 QUIT = ("quit", "exit")
 HELP = ("help", "?")
 
@@ -96,8 +98,10 @@ def paths(line: str) -> list[str]:
     """Return the paths in a line: typed as they are, quoted, or dragged into the terminal.
 
     A dragged file comes in quotes, with backslashes before its spaces, or as file:///its%20address. A line that is no
-    such thing is one path, spaces included.
+    such thing is one path, spaces included; `predict` may stand before it.
     """
+    if line.startswith(PREDICT) and not exists(line):
+        line = line.removeprefix(PREDICT).strip()
     try:
         words = [_path(word) for word in shlex.split(line)]
     except ValueError:  # an apostrophe is not always a quote

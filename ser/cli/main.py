@@ -52,9 +52,13 @@ class CommandTable(PlainGroup):
         super().__init__(**attributes)
         self.commands = {name: TyperCommand(name, help=line) for name, (_, _, line) in COMMANDS.items()}
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words; after `--` come recordings, whatever they look like."""
+        return super().parse_args(ctx, ["predict", *args] if args[:1] == ["--"] and len(args) > 1 else args)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """Return the command that the first word names; a path is predicted, as is a file's name with an ending."""
-        if args[0] not in COMMANDS and (exists(args[0]) or set(args[0]) & {".", "/", os.sep}):
+        """Return the command that the first word names; a path, a file's name with an ending and `-` are predicted."""
+        if args[0] not in COMMANDS and (args[0] == "-" or exists(args[0]) or set(args[0]) & {".", "/", os.sep}):
             args = ["predict", *args]
         name, command, rest = super().resolve_command(ctx, args)
         return name, command and import_command(args[0]), rest

@@ -69,8 +69,10 @@ def find(model: str | os.PathLike[str] | None = None) -> Path:
     """Return the folder of a model by name or folder.
 
     By default that of `SER_MODEL`, else the artifact with the highest six-fold UAR among those that answer all eight
-    emotions. Raises `ArtifactError`, which lists the known ones.
+    emotions. Raises `ArtifactError`, which lists the known ones, and `ParameterError` if `model` is neither.
     """
+    if not isinstance(model, str | os.PathLike | None):
+        raise ParameterError(f"A model is given by its name or its folder, found {model!r:.80}.")
     model, folders = model or os.environ.get("SER_MODEL") or _best(), known()
     if str(model) in folders:
         return folders[str(model)]

@@ -57,6 +57,15 @@ def test_a_path_is_typed_or_quoted(form, tmp_path):
     assert paths(form.format(path)) == [path]
 
 
+@pytest.mark.parametrize("form", ["predict {}", "predict  '{}'"])
+def test_the_word_predict_may_stand_before_a_path(form, tmp_path, monkeypatch):
+    (tmp_path / "my clip.wav").touch()
+    assert paths(form.format(tmp_path / "my clip.wav")) == [str(tmp_path / "my clip.wav")]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "predict me.wav").touch()
+    assert paths("predict me.wav") == ["predict me.wav"] and paths("predict") == ["predict"]
+
+
 def test_a_path_is_dragged_into_the_terminal(tmp_path):
     path = tmp_path / "it's my clip (1).wav"
     path.touch()

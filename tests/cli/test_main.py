@@ -37,7 +37,7 @@ MISSING = [
         (["train", "--corpus", "table=nowhere", "--config", "smoke", "--name", "a"], "No table recordings in nowhere"),
         (["train", "--corpus", "table=.", "--config", "gone"], "Unknown configuration 'gone'"),
         (["train", "--corpus", "table=.", "--name", "../up"], "A model's name is made of letters"),
-        (["train", "--corpus", "ravdess=.", "--config", "dense105"], "dense105 exists already"),
+        (["train", "--corpus", "ravdess=nowhere", "--config", "dense105"], "No ravdess recordings in nowhere"),
     ],
     ids=lambda value: " ".join(value[:3]) if isinstance(value, list) else "",
 )
@@ -177,6 +177,27 @@ def test_a_file_that_is_missing_is_not_taken_for_a_command(name, folder, monkeyp
     monkeypatch.chdir(folder)
     result = run(name, "--format", "json")
     assert result.exit_code == 2 and "no such file" in json.loads(result.stdout)[0]["error"]
+
+
+@pytest.mark.parametrize(
+    ("words", "file", "reason"),
+    [
+        (["-"], "-", "the file is empty"),
+        ([""], "", "The path is empty"),
+        (["predict", ""], "", "The path is empty"),
+    ],
+    ids=str,
+)
+def test_what_is_no_command_is_predicted(words, file, reason):
+    result = run(*words, "--format", "json", "--model", "dense105")
+    (row,) = json.loads(result.stdout)
+    assert (result.exit_code, row["file"]) == (2, file) and reason in row["error"]
+
+
+def test_words_after_two_dashes_are_recordings(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    result = run("--", "-gone.flac", "info")
+    assert result.exit_code == 2 and all(f"{name}: no such file" in result.stdout for name in ("-gone.flac", "info"))
 
 
 def test_a_command_is_no_path(folder, monkeypatch):

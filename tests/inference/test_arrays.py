@@ -96,6 +96,22 @@ def test_a_rate_for_a_file_is_refused(recognizer):
         recognizer.predict(str(CLIP), sample_rate=RATE)
 
 
+def test_a_file_that_cannot_be_read_is_refused(recognizer, tmp_path):
+    closed, upload = io.BytesIO(CLIP.read_bytes()), UploadFile(io.BytesIO(), filename="a.flac")
+    closed.close()
+    upload.file.close()
+    with (tmp_path / "a.wav").open("wb") as writing:
+        for source in (closed, upload, writing):
+            with pytest.raises(ParameterError, match=r"The file is closed, or open for writing only\."):
+                recognizer.predict(source)
+
+
+@pytest.mark.parametrize("model", [3, 0, b"voice", ["voice"]])
+def test_a_model_is_a_name_or_a_folder(model):
+    with pytest.raises(ParameterError, match="A model is given by its name or its folder, found"):
+        ser.load(model)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("change", ["int16", "stereo"])
 def test_a_waveform_of_another_form_is_converted(recognizer, samples, change):
