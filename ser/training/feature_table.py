@@ -68,7 +68,7 @@ def feature_table(
     extraction = Extraction(recipe_name, copies, seed, tuple((augmentations or {}).items()), reduce_noise)
     code = code_digest()
     results: list[list[np.ndarray] | str] = []
-    with tqdm(total=len(clips), desc=f"Features of {copies + 1} copies", unit="clip", disable=not progress) as bar:
+    with tqdm(total=len(clips), desc="Extracting features", unit="clip", disable=not progress) as bar:
         tasks = (partial(cached, *_task(chunk), extraction, code) for chunk in chunks)
         for chunk in in_parallel(tasks, -1, ordered=True):
             results += chunk

@@ -56,9 +56,9 @@ def train(
     configs = {branch: _changed(config, labels, reduce_noise) for branch, config in configs.items()}
     name = artifact.check_name(name or config_name)
     folder = artifact.new_folder(name)
-    artifact.check_free(folder, force=force)
     first = next(iter(configs.values()))
     listings = [_within(load_corpus(find_corpus(corpus).name, data), first.labels) for corpus, data in corpora]
+    artifact.check_free(folder, force=force)
     clips = [clip for listing in listings for clip in listing.clips]
     n_scored = len(listings[0].clips) if ensemble.first_corpus else len(clips)
     check_clips(clips[:n_scored], first)

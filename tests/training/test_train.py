@@ -190,7 +190,7 @@ def test_every_design_trains_and_answers(empty, table, monkeypatch, name):
 @pytest.mark.slow
 def test_a_second_run_is_refused_before_any_work(trained, table, monkeypatch):
     before = (trained / "manifest.json").read_bytes()
-    monkeypatch.setattr("ser.training.train.load_corpus", lambda *_: pytest.fail("the corpus was read"))
+    monkeypatch.setattr("ser.training.train.prepare_ensemble", lambda *_, **__: pytest.fail("it was trained"))
     with pytest.raises(ArtifactError, match=r"smoke exists already; choose another --name, or --force"):
         small(table)
     assert (trained / "manifest.json").read_bytes() == before
