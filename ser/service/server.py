@@ -57,7 +57,7 @@ def serve(
     that cannot be loaded and `ParameterError` for invalid settings or an address that cannot be bound.
     """
     Settings.from_environment()  # checked here, as workers read them too late for an error message
-    if not PREFIX.fullmatch(root_path):
+    if not PREFIX.fullmatch(root_path) or {".", ".."} & set(root_path.split("/")):
         raise ParameterError(f"--root-path {root_path[:80]}: accepted is the path of a proxy, e.g. /ser.")
     folder = find(model)
     verify(folder)
@@ -96,10 +96,11 @@ def bound_socket(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
-        # Errors of the system have an errno; an unknown host and a port out of range have only a text.
-        number = (error.errno or 0) if isinstance(error, OSError) else 0
-        reason = os.strerror(number) if number in errno.errorcode else str(error)
+    except (OSError, OverflowError, UnicodeError) as error:
+        # Errors of the system have an errno, an unknown host a sentence beside a number of its own; a port out of range
+        # and a host that is no name have only a text.
+        number, sentence = (error.errno or 0, error.strerror) if isinstance(error, OSError) else (0, "")
+        reason = os.strerror(number) if number in errno.errorcode else sentence or str(error)
         raise ParameterError(
             f"Cannot listen on {netloc(host, port)}: {reason}. Choose another --port or --host."
         ) from error
