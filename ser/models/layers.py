@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ser.types import ParameterError
+
 if TYPE_CHECKING:
     import keras
     import numpy as np
+
+Shape = tuple[int | None, ...]
 
 # Training crops are a multiple of this many frames; recipes give one frame more. Padded to the next multiple, three
 # poolings by 2 align with those of training.
@@ -34,6 +38,21 @@ def with_scaler(network: keras.Model, mean: np.ndarray, variance: np.ndarray) ->
     inner = Model(network.input, outputs)
     logits, *heads = inner(x)
     return Model(features, [layers.Activation("log_softmax", name="log_probabilities")(logits), *heads])
+
+
+def input_layer(name: str, shape: Shape, least: Shape) -> Any:
+    """Return an input layer; raise if the shape has another number of axes than `least`, or a shorter one.
+
+    An axis of `least` that is None may have any length, and be free.
+    """
+    fits = [m is None or (n is not None and n >= m) for n, m in zip(shape, least, strict=False)]
+    if len(shape) != len(least) or not all(fits):
+        lengths = tuple("any" if n is None else n for n in least)
+        axes = f"{len(least)} axes of at least ({', '.join(map(str, lengths))})" if len(least) > 1 else "one axis"
+        raise ParameterError(f"The architecture {name!r} needs features with {axes}, got the shape {shape}.")
+    from keras import layers
+
+    return layers.Input(shape, name="features")
 
 
 def sound_mask(frames: Any) -> Any:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ser.models.layers import softmax_output, sound_mask
-from ser.types import ParameterError
+from ser.models.layers import Shape, input_layer, softmax_output, sound_mask
 
 if TYPE_CHECKING:
     import keras
 
-Shape = tuple[int, ...]
 Rates = tuple[float, ...]
 
 
@@ -21,7 +19,7 @@ def dense(input_shape: Shape, n_classes: int, dropout: Rates = (0.3, 0.3, 0.2, 0
     """
     from keras import Model, layers
 
-    features = x = _input("dense", input_shape, (1,))
+    features = x = input_layer("dense", input_shape, (1,))
     for units, rate in zip((512, 256, 128), dropout, strict=False):
         x = layers.Dense(units, activation="relu")(x)
         x = layers.BatchNormalization()(x)
@@ -34,7 +32,7 @@ def dense180(input_shape: Shape, n_classes: int, dropout: Rates = (0.3, 0.3, 0.2
     """Build three dense layers of 256, 128 and 64 units; 87,748 parameters for 180 features and 4 emotions."""
     from keras import Model, layers
 
-    features = x = _input("dense180", input_shape, (1,))
+    features = x = input_layer("dense180", input_shape, (1,))
     for units, rate in zip((256, 128, 64), dropout, strict=True):
         x = layers.Dropout(rate)(layers.Dense(units, activation="relu")(x))
     return Model(features, softmax_output(x, n_classes), name="dense180")
@@ -47,7 +45,7 @@ def cnn_lstm(input_shape: Shape, n_classes: int, dropout: Rates = (0.25, 0.25, 0
     """
     from keras import Model, layers
 
-    features = x = _input("cnn_lstm", input_shape, (4, 4, 1))
+    features = x = input_layer("cnn_lstm", input_shape, (4, 4, 1))
     for filters, rate in zip((32, 64), dropout, strict=False):
         x = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
         x = layers.MaxPooling2D(2)(layers.BatchNormalization()(x))
@@ -71,7 +69,7 @@ def cnn_bilstm_attention(input_shape: Shape, n_classes: int, dropout: Rates = (0
     """
     from keras import Model, layers, ops
 
-    features = x = _input("cnn_bilstm_attention", input_shape, (8, 1))
+    features = x = input_layer("cnn_bilstm_attention", input_shape, (8, 1))
     mask = sound_mask(features)
     for filters in (64, 128, 256):
         x = layers.Conv1D(filters, 5, padding="same")(x)
@@ -100,7 +98,7 @@ def cnn(input_shape: Shape, n_classes: int, dropout: Rates = (0.3, 0.3, 0.4)) ->
     """
     from keras import Model, layers
 
-    features = _input("cnn", input_shape, (32, 32, 1) if input_shape[2:] == (1,) else (32, 32))
+    features = input_layer("cnn", input_shape, (32, 32, 1) if input_shape[2:] == (1,) else (32, 32))
     x = layers.Reshape((*input_shape[:2], 1))(features)
     for filters, rate in zip((64, 128, 256), dropout, strict=True):
         x = layers.BatchNormalization()(layers.Conv2D(filters, 3, padding="same")(x))
@@ -111,13 +109,3 @@ def cnn(input_shape: Shape, n_classes: int, dropout: Rates = (0.3, 0.3, 0.4)) ->
         x = layers.BatchNormalization()(layers.Dense(units)(x))
         x = layers.Activation("relu")(x)
     return Model(features, softmax_output(x, n_classes), name="cnn")
-
-
-def _input(name: str, shape: Shape, least: Shape) -> Any:
-    """Return an input layer; raise if the shape has another number of axes than `least`, or a shorter one."""
-    from keras import layers
-
-    if len(shape) != len(least) or not all(n is not None and n >= m for n, m in zip(shape, least, strict=True)):
-        axes = f"{len(least)} axes of at least {least}" if len(least) > 1 else "one axis"
-        raise ParameterError(f"The architecture {name!r} needs features with {axes}, got the shape {shape}.")
-    return layers.Input(shape, name="features")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ser.models.layers import softmax_output, sound_mask
+from ser.models.layers import Shape, input_layer, softmax_output, sound_mask
 
 if TYPE_CHECKING:
     import keras
@@ -15,7 +15,7 @@ LIMIT = 5.0  # standard deviations at which statistics are clipped
 
 
 def sequence(
-    input_shape: tuple[int | None, ...],
+    input_shape: Shape,
     n_classes: int,
     channels: tuple[int, ...] = (64, 96, 128),
     dropout: tuple[float, float, float] = (0.1, 0.2, 0.4),
@@ -27,7 +27,7 @@ def sequence(
     """
     from keras import Model, layers
 
-    frames = layers.Input(input_shape, name="features")
+    frames = input_layer("sequence", input_shape, (None, 1))
     mask = sound_mask(frames)
     x = layers.Dropout(dropout[0])(frames)
     x = _relu(_convolution(x, channels[0], 5))
@@ -38,7 +38,7 @@ def sequence(
 
 
 def statistics(
-    input_shape: tuple[int | None, ...],
+    input_shape: Shape,
     n_classes: int,
     units: tuple[int, ...] = (128, 128),
     dropout: tuple[float, float] = (0.5, 0.5),
@@ -46,7 +46,7 @@ def statistics(
     """Build two dense layers on statistics, with strong dropout of the input; outliers are clipped."""
     from keras import Model, layers, ops
 
-    features = layers.Input(input_shape, name="features")
+    features = input_layer("statistics", input_shape, (1,))
     x = layers.Dropout(dropout[0])(ops.clip(features, -LIMIT, LIMIT))
     for n in units:
         x = layers.Dropout(dropout[1])(_relu(layers.Dense(n, use_bias=False)(x)))

@@ -94,6 +94,9 @@ def test_every_architecture_gives_probabilities(name, n_classes):
         ("cnn", (105,)),
         ("cnn", (94, 13)),
         ("cnn", (94, 40, 3)),
+        ("sequence", (105,)),
+        ("sequence", (None, None)),
+        ("statistics", (94, 40)),
     ],
 )
 def test_a_shape_that_does_not_fit_is_refused(name, shape):

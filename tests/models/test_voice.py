@@ -11,10 +11,12 @@ import pytest
 from ser.features.descriptors import N_FRAMES, NAMES
 from ser.features.recipes import RECIPES
 from ser.models import registry as models
+from ser.models.layers import input_layer
 from ser.models.voice import LIMIT, N_HEADS
 from ser.training.configs import CONFIGS
 from ser.training.fit import Fitted, Scaler, rounded
 from ser.training.release import export_onnx
+from ser.types import ParameterError
 
 SMALL: dict[str, dict[str, Any]] = {
     "sequence": {"channels": (8, 8, 8)},
@@ -59,6 +61,11 @@ def rows(name: str, n: int = 4, n_frames: int = N_FRAMES, seed: int = 0) -> np.n
 
 def answers(network: Any, given: np.ndarray) -> np.ndarray:
     return np.asarray(network(given, training=False))
+
+
+def test_a_shape_that_does_not_fit_is_named_before_keras_is_asked():
+    with pytest.raises(ParameterError, match=r"2 axes of at least \(any, 1\), got the shape \(105,\)"):
+        input_layer("sequence", (105,), (None, 1))
 
 
 # --- Outputs ---
