@@ -36,7 +36,7 @@ Estimates the probability of each of {len(manifest["labels"])} emotions from spe
 
 {folds["speakers"]} speakers in folds: each is tested by a network that was trained without them, with epochs and
 temperature chosen on other speakers{other_folds}. The shipped network is trained on all of them; its score is
-the cross-validated one below.{_fold_corpus(*corpora)}
+the cross-validated one below.{_fold_corpora(training)}
 
 {score_table(manifest)}
 
@@ -86,10 +86,20 @@ def _summary_table(manifest: dict[str, Any]) -> str:
     return table(("", ""), rows)
 
 
-def _fold_corpus(first: str, *others: str) -> str:
-    """Name the corpus of the folds if there are several."""
-    training = f"{', '.join(others)} are training data in every fold"
-    return f" The folds consist of the speakers of {first}; {training}." if others else ""
+def _scored_corpora(training: dict[str, Any]) -> list[str]:
+    """Return the corpora whose speakers the folds consist of: an ensemble's first, all of a single network."""
+    corpora = list(training["corpora"])
+    return corpora[:1] if "branches" in training["config"] else corpora
+
+
+def _fold_corpora(training: dict[str, Any]) -> str:
+    """Name the corpora of the folds if the model has several corpora."""
+    scored = _scored_corpora(training)
+    others = [name for name in training["corpora"] if name not in scored]
+    if len(scored) + len(others) == 1:
+        return ""
+    rest = f"; {', '.join(others)} are training data in every fold" if others else ""
+    return f" The folds consist of the speakers of {', '.join(scored)}{rest}."
 
 
 def sections(metrics: dict[str, Any]) -> str:
@@ -183,7 +193,7 @@ def score_table(manifest: dict[str, Any]) -> str:
         ("**unseen speakers**", uar, percent(folds["accuracy"]), percent(folds["macro_f1"])),
         (f"random 80/20, {random['note']}", *(percent(random[score]) for score in ("uar", "accuracy", "macro_f1"))),
     ]
-    if next(iter(manifest["training"]["corpora"])) == "ravdess":  # the corpus of the folds
+    if _scored_corpora(manifest["training"]) == ["ravdess"]:
         rows.append(("human listeners, neutral and calm accepted for each other", "", percent(HUMAN), ""))
     return table(("protocol", "UAR", "accuracy", "macro F1"), rows)
 

@@ -71,6 +71,26 @@ def test_all_recipes_of_a_model_are_named():
     assert "features `logmel64-v1`, `voice105-v1` |" in card({**PLAIN, "branches": branches})
 
 
+@pytest.mark.parametrize(
+    ("corpora", "branches", "sentences", "listeners"),
+    [
+        (("ravdess",), {}, [], True),
+        (("ravdess", "emodb"), {}, ["speakers of ravdess, emodb."], False),
+        (("ravdess", "emodb"), {"branches": {}}, ["speakers of ravdess; emodb are training data in every fold."], True),
+        (("emodb",), {"branches": {}}, [], False),
+    ],
+)
+def test_the_corpora_of_the_folds_are_named(corpora, branches, sentences, listeners):
+    training = PLAIN["training"]
+    entry = training["corpora"]["ravdess"]
+    changed = {"corpora": dict.fromkeys(corpora, entry), "config": {**training["config"], **branches}}
+    text = card({**PLAIN, "training": {**training, **changed}})
+    assert [
+        line.partition("consist of the ")[2] for line in text.splitlines() if "The folds consist" in line
+    ] == sentences
+    assert ("human listeners" in text) is listeners
+
+
 @pytest.mark.slow
 def test_figures_are_drawn_for_the_scores_in_the_manifest(tmp_path):
     curve = {key: [1.0, 0.5] for key in ("loss", "val_loss", "accuracy", "val_accuracy")}
