@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ser.audio.files import sound_files
@@ -66,6 +66,8 @@ class CorpusClips:
         return f"{taken}; left out: {left}" if left else taken
 
 
+NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,59}", re.ASCII)  # of a corpus that is a table
+TABLE = "the files listed in table.tsv or table.csv"
 CORPORA = {
     corpus.name: corpus
     for corpus in (
@@ -136,8 +138,48 @@ CORPORA = {
             "it",
             "http://voice.fub.it/activities/corpora/emovo/index.html",
         ),
+        Corpus(
+            "emotiontts",
+            readers.read_table,
+            TABLE,
+            "CC BY-NC-SA 4.0, research. emotiontts open db (Korean).",
+            ("emotionttskr",),
+            "ko",
+            named=False,
+        ),
+        Corpus(
+            "ased",
+            readers.read_table,
+            TABLE,
+            "None stated; freely available. Retta EA et al. (2022), A New Amharic Speech Emotion Dataset.",
+            language="am",
+            named=False,
+        ),
+        Corpus(
+            "aesdd",
+            readers.read_table,
+            TABLE,
+            "Free for research. Vryzas N et al. (2018), Acted Emotional Speech Dynamic Database (Greek).",
+            language="el",
+            named=False,
+        ),
+        Corpus(
+            "emospeech",
+            readers.read_table,
+            TABLE,
+            "CC BY-NC-SA. Indian EmoSpeech Command Dataset, arXiv 1910.13801.",
+            named=False,
+        ),
+        Corpus(
+            "turev",
+            readers.read_table,
+            TABLE,
+            "CC BY-NC-ND 4.0. TurEV-DB (2020), Turkish Emotion-Voice Database.",
+            language="tr",
+            named=False,
+        ),
         Corpus("folder", readers.read_folder, "happy/anna/1.wav or anna/happy/1.wav", named=False),
-        Corpus("table", readers.read_table, "the files listed in table.tsv or table.csv", named=False),
+        Corpus("table", readers.read_table, TABLE, named=False),
     )
 }
 
@@ -147,15 +189,33 @@ def find_corpus(name: str) -> Corpus:
     return lookup(name, CORPORA, "corpus")
 
 
+def _corpus_of(name: str, folder: Path) -> Corpus:
+    """Return a known corpus, or one of a new name if the folder (or its sub-folder of that name) holds a table.
+
+    A corpus that is only called `table` has the folder's name, so that two tables are two corpora.
+    """
+    if name == "table" and _has_table(folder):
+        return replace(CORPORA[name], name=folder.resolve().name)
+    if name not in CORPORA and NAME.fullmatch(name) and (_has_table(folder) or _has_table(folder / name)):
+        return replace(CORPORA["table"], name=name)
+    return find_corpus(name)
+
+
+def _has_table(folder: Path) -> bool:
+    return any((folder / table).is_file() for table in readers.TABLES)
+
+
 def load_corpus(name: str, folder: str | Path, *, keep_copies: bool = False, songs: bool = False) -> CorpusClips:
     """List the clips of a corpus in its own folder, or in a parent folder that holds it under its usual name.
 
+    A folder with a `table.tsv` may have any name of letters, digits, dots and dashes.
     Reads names and tables, not the audio. RAVDESS songs are included if the folder holds no speech, or with `songs`.
     `keep_copies` keeps every file of a recording (the doubled Kaggle layout, to measure such a leak). Raises
     `ParameterError` if there are no usable clips or fewer than two emotions.
     """
-    corpus = find_corpus(name)
-    root = _root(corpus, Path(folder).expanduser())
+    folder = Path(folder).expanduser()
+    corpus = _corpus_of(name, folder)
+    root = _root(corpus, folder)
     paths = list(sound_files(root)) if root.is_dir() else []
     if not paths:
         raise _no_clips(corpus, root, [], [], {})
@@ -177,7 +237,7 @@ def load_corpus(name: str, folder: str | Path, *, keep_copies: bool = False, son
             "training and evaluation need at least two emotions."
         )
     return CorpusClips(
-        name,
+        corpus.name,
         str(root),
         clips,
         excluded,
@@ -190,7 +250,7 @@ def load_corpus(name: str, folder: str | Path, *, keep_copies: bool = False, son
 
 def recording_id(clip: Clip) -> str:
     """Return an id shared by all files of a recording: speaker and file name if these identify it, else the path."""
-    corpus = CORPORA.get(clip.corpus)
+    corpus = CORPORA.get(clip.corpus)  # none for a table with a name of its own
     return f"{clip.speaker}/{Path(clip.path).stem.lower()}" if corpus and corpus.named else clip.path
 
 

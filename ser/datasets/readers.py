@@ -40,6 +40,7 @@ EMOVO = {"gio": "happiness", "pau": "fear", "rab": "anger", "sor": "surprise", "
 SEXES = {"m": "male", "male": "male", "man": "male", "f": "female", "female": "female", "woman": "female"}
 INTENSITIES = dict.fromkeys(("normal", "low", "lo", "weak", "medium", "md"), "normal")
 INTENSITIES |= dict.fromkeys(("strong", "high", "hi"), "strong")
+TABLES = ("table.tsv", "table.csv")
 TABLE_COLUMNS = ("path", "emotion", "speaker")
 LINE = "line number"  # the key of a row's line number in the file
 
@@ -194,7 +195,7 @@ def read_table(root: Path, paths: list[Path]) -> CorpusFiles:
     Paths are relative to the table's folder; if a listed file is absent, the same name with another audio extension
     is used. Intensity is a word (normal, strong) or a number: above the middle of the column's range is strong.
     """
-    table = _first_file(root / "table.tsv", root / "table.csv")
+    table = _first_file(*(root / name for name in TABLES))
     if table is None:
         raise ParameterError(f"{root} holds no table.tsv or table.csv with the columns {', '.join(TABLE_COLUMNS)}.")
     rows = read_rows(table, TABLE_COLUMNS)

@@ -216,7 +216,12 @@ def test_a_table_with_all_columns(tmp_path):
     )
     corpus = load_corpus("table", table(tmp_path, text))
     first, second = corpus.clips
-    assert (first.emotion, first.speaker, first.sex, first.intensity) == ("happy", "table/007", "female", "normal")
+    assert (first.emotion, first.speaker, first.sex, first.intensity) == (
+        "happy",
+        f"{tmp_path.name}/007",
+        "female",
+        "normal",
+    )
     assert (first.sentence, first.language) == ("Hello, you", "en")
     assert first.path.endswith("1.flac")
     assert (second.sex, second.intensity, second.sentence) == ("male", "strong", None)
@@ -299,3 +304,17 @@ def test_the_real_corpora_have_their_counts(ser_data):
     korean = load_corpus("table", ser_data / EMOTIONTTS)
     assert (len(korean.clips), len(korean.speakers), len({clip.emotion for clip in korean.clips})) == (300, 15, 4)
     assert len(load_corpus("ravdess", ser_data / "ravdess_original").clips) == 9
+
+
+def test_tables_are_corpora_of_their_own_names(tmp_path):
+    text = "path,emotion,speaker\na/1.wav,joy,ben\na/2.wav,sad,unknown\n"
+    for name in ("first", "second"):
+        table(tree(tmp_path / name, "a/1.wav", "a/2.wav"), text)
+    named = [load_corpus("mine", tmp_path / "first"), load_corpus("second", tmp_path)]
+    assert [corpus.corpus for corpus in named] == ["mine", "second"]
+    assert [corpus.speakers for corpus in named] == [["mine/ben", "mine/unknown"], ["second/ben", "second/unknown"]]
+    assert load_corpus("table", tmp_path / "first").speakers == ["first/ben", "first/unknown"]
+    with pytest.raises(ParameterError, match="Unknown corpus 'third'"):
+        load_corpus("third", tmp_path)
+    with pytest.raises(ParameterError, match="Unknown corpus"):
+        load_corpus("../first", tmp_path)
