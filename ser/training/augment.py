@@ -6,6 +6,7 @@ of randomness. Only training clips are augmented, after the split. Rows of frame
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
 import numpy as np
@@ -14,15 +15,15 @@ from ser.types import Waveform, lookup
 
 STRETCH_RATES = (0.85, 1.18)
 PITCH_SEMITONES = (-2.5, 2.5)
-SPEED_RATES = (0.9, 1.1)
-NOISE_SNR_DB = (12.0, 50.0)
+SPEED_RATES = (0.88, 1.14)
+NOISE_SNR_DB = (8.0, 45.0)
 NOISE_TILT_DB = (-6.0, 0.0)  # per octave: brown to white
 GAIN_DB = (-12.0, 6.0)
 SHIFT_S = 0.15
-EQUALISER_DB = 5.0
+EQUALISER_DB = 7.0
 EQUALISER_POINTS_HZ = (0, 125, 250, 500, 1000, 2000, 4000, 8000)
-REVERB_S = (0.1, 0.4)  # reverberation time: decay by 60 dB
-REVERB_LEVEL = (0.05, 0.35)
+REVERB_S = (0.1, 0.7)  # reverberation time: decay by 60 dB
+REVERB_LEVEL = (0.05, 0.8)
 LOW_LIMIT_HZ = (20.0, 320.0)
 HIGH_LIMIT_HZ = (3200.0, 7500.0)
 BAND_SLOPE_DB = 60.0  # per octave outside the band
@@ -30,6 +31,15 @@ CALL_LOW_HZ = (150.0, 400.0)
 CALL_HIGH_HZ = (3200.0, 4000.0)
 CALL_LOW_SLOPE_DB = (18.0, 60.0)  # per octave below the band
 CALL_HIGH_SLOPE_DB = 600.0  # per octave: nothing remains above half the sample rate of 8 kHz
+MAINS_HZ = (50.0, 60.0)
+HARMONICS = 6  # of the mains
+HUM_DB = (-40.0, -12.0)  # peak, from the recording's peak
+CLIPPED_DB = (-14.0, -2.0)  # level at which peaks are cut off, from the recording's peak
+POP_S = (0.003, 0.03)
+POP_LEVEL = (0.5, 2.5)  # of the recording's peak
+PAUSED_S = (0.3, 3.0)
+CODECS = (("MP3", "MPEG_LAYER_III"), ("OGG", "VORBIS"), ("OGG", "OPUS"))
+COMPRESSION = (0.6, 1.0)  # of libsndfile: 1 is the smallest file
 
 Transform = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 
@@ -56,7 +66,7 @@ def speed(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np
 
 
 def add_noise(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Add stationary noise, white to brown, 12 to 50 dB below the mean power."""
+    """Add stationary noise, white to brown, 8 to 45 dB below the mean power."""
     tilt = rng.uniform(*NOISE_TILT_DB)
     white = rng.standard_normal(len(samples), np.float32)
     noise = _filtered(white, sample_rate, lambda hz: tilt * np.log2(np.maximum(hz, 50) / 50))
@@ -79,7 +89,7 @@ def shift(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np
 
 
 def equalise(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Apply a smooth random frequency response within 5 dB, as another microphone does."""
+    """Apply a smooth random frequency response within 7 dB, as another microphone does."""
     points = rng.uniform(-EQUALISER_DB, EQUALISER_DB, len(EQUALISER_POINTS_HZ))
     return _filtered(samples, sample_rate, lambda hz: np.interp(np.log1p(hz), np.log1p(EQUALISER_POINTS_HZ), points))
 
@@ -122,6 +132,53 @@ def telephone(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -
     )
 
 
+def hum(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Add the hum of the mains with random harmonics."""
+    seconds = np.arange(len(samples)) / sample_rate
+    mains = rng.choice(MAINS_HZ) * np.arange(1, HARMONICS + 1)
+    levels, phases = rng.uniform(size=(2, HARMONICS))
+    waves = np.sin(2 * np.pi * (mains[:, None] * seconds + phases[:, None]))
+    added = np.square(levels) @ waves
+    return samples + added * (_peak(samples) / _peak(added) * 10 ** (rng.uniform(*HUM_DB) / 20))
+
+
+def clip(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Cut the peaks off flat, as an overdriven input does."""
+    limit = _peak(samples) * 10 ** (rng.uniform(*CLIPPED_DB) / 20)
+    return np.clip(samples, -limit, limit)
+
+
+def pop(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Add a decaying oscillation of 3 to 30 ms, at the start or anywhere, as a switch or a touch does."""
+    n = min(round(rng.uniform(*POP_S) * sample_rate), len(samples))
+    start = int(rng.integers(len(samples) - n + 1)) if rng.random() < 0.5 else 0
+    time = np.arange(n) / max(n, 1)
+    burst = np.exp(-5 * time) * np.sin(time * np.pi * rng.uniform(1, 20))
+    altered = samples.copy()
+    altered[start : start + n] += burst * _peak(samples) * rng.uniform(*POP_LEVEL)
+    return altered
+
+
+def pause(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Insert digital silence between the first and the last quarter."""
+    at = int(rng.integers(len(samples) // 4, 3 * len(samples) // 4 + 1))
+    return np.insert(samples, at, np.zeros(round(rng.uniform(*PAUSED_S) * sample_rate), samples.dtype))
+
+
+def codec(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Encode and decode with MP3, Vorbis or Opus at a random quality."""
+    import soundfile as sf
+    import soxr
+
+    container, subtype = CODECS[rng.integers(len(CODECS))]
+    file, scale = io.BytesIO(), _peak(samples) / 0.9
+    options = {"format": container, "subtype": subtype, "compression_level": float(rng.uniform(*COMPRESSION))}
+    sf.write(file, samples / scale, sample_rate, **options)
+    file.seek(0)
+    decoded, rate = sf.read(file, dtype="float32")
+    return (decoded if rate == sample_rate else soxr.resample(decoded, rate, sample_rate)) * scale
+
+
 AUGMENTATIONS: dict[str, Transform] = {
     "time_stretch": time_stretch,
     "pitch_shift": pitch_shift,
@@ -133,6 +190,11 @@ AUGMENTATIONS: dict[str, Transform] = {
     "reverberate": reverberate,
     "band_limit": band_limit,
     "telephone": telephone,
+    "clip": clip,
+    "hum": hum,
+    "codec": codec,
+    "pop": pop,
+    "pause": pause,
 }
 # Probability of each transform in a copy, in this order.
 CHANCES = {
@@ -187,6 +249,10 @@ def _filtered(samples: np.ndarray, sample_rate: int, response_db: Callable[[np.n
     n = next_fast_len(len(samples), real=True)
     response = 10 ** (response_db(rfftfreq(n, 1 / sample_rate)) / 20)
     return irfft(rfft(samples, n) * response.astype(np.float32), n)[: len(samples)]
+
+
+def _peak(samples: np.ndarray) -> float:
+    return max(float(np.abs(samples).max()), 1e-12)
 
 
 def _rms(samples: np.ndarray) -> float:
