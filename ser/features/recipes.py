@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ser.features import published
 from ser.features.descriptors import FRAMES_WINDOW_S, N_FRAMES, NAMES, voice_frames
 from ser.features.functionals import FEATURE_NAMES, functionals
-from ser.features.preprocessing import normalise, trim, windows
+from ser.features.log_mel import log_mel
+from ser.features.preprocessing import Prepared, prepare, prepare_v1, windows
 from ser.features.spectral import SAMPLE_RATE
 from ser.features.voice105 import VOICE105_NAMES, WINDOW_S, voice105
 from ser.types import ParameterError, Waveform, lookup
@@ -20,8 +21,9 @@ from ser.types import ParameterError, Waveform, lookup
 class Recipe:
     """How the features of a window are computed.
 
-    `extract` maps the samples of one window, shape (n,), peak 1, to an array of `shape`: a vector of statistics, or
-    (n_frames, n_features) in which frames of zeros are padding.
+    `prepare` is applied to a whole recording. `extract` maps the samples of one window, shape (n,), to an array of
+    `shape`: a vector of statistics, or (n_frames, n_features) in which frames of zeros are padding. With `encoder` it
+    gives what a pre-trained encoder takes, and the encoder's output has the `shape`: see `with_encoder`.
     """
 
     name: str
@@ -30,19 +32,28 @@ class Recipe:
     feature_names: tuple[str, ...]
     shape: tuple[int, ...]
     extract: Callable[[np.ndarray], np.ndarray]
+    prepare: Callable[[np.ndarray, int], Prepared] = prepare_v1
+    encoder: bool = False
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
-        """Return the features of every window of trimmed, normalised samples, shape (n_windows, *shape), float32."""
+        """Return the features of every window of prepared samples, shape (n_windows, *shape), float32."""
         return np.stack([self.extract(part) for part in windows(samples, round(self.window_s * self.sample_rate))])
 
     def of(self, waveform: Waveform) -> np.ndarray:
-        """Trim and normalise a waveform, and return the features of its windows, shape (n_windows, *shape)."""
+        """Prepare a waveform and return the features of its windows, shape (n_windows, *shape), float32."""
         if waveform.sample_rate != self.sample_rate:
             raise ParameterError(f"{self.name} needs audio at {self.sample_rate} Hz, got {waveform.sample_rate} Hz.")
-        start, end = trim(waveform.samples)
-        return self(normalise(waveform.samples[start:end]))
+        return self(self.prepare(waveform.samples, waveform.sample_rate).samples)
 
 
+ENCODER_BLOCKS = (2, 3)  # of Whisper's encoder, counted from 1
+ENCODER_WIDTH = 512
+ENCODER_NAMES = tuple(
+    f"block{block}_{kind}_{unit:03d}"
+    for block in ENCODER_BLOCKS
+    for kind in ("mean", "std")
+    for unit in range(1, ENCODER_WIDTH + 1)
+)
 RECIPES = {
     entry.name: entry
     for entry in (
@@ -68,6 +79,10 @@ RECIPES = {
         ),
         Recipe("voice-frames-v1", SAMPLE_RATE, FRAMES_WINDOW_S, NAMES, (N_FRAMES, len(NAMES)), voice_frames),
         Recipe("functionals-v1", SAMPLE_RATE, WINDOW_S, FEATURE_NAMES, (len(FEATURE_NAMES),), functionals),
+        Recipe("voice105-v2", SAMPLE_RATE, WINDOW_S, VOICE105_NAMES, (105,), voice105, prepare),
+        Recipe("voice-frames-v2", SAMPLE_RATE, FRAMES_WINDOW_S, NAMES, (N_FRAMES, len(NAMES)), voice_frames, prepare),
+        Recipe("functionals-v2", SAMPLE_RATE, WINDOW_S, FEATURE_NAMES, (len(FEATURE_NAMES),), functionals, prepare),
+        Recipe("encoder-v1", SAMPLE_RATE, WINDOW_S, ENCODER_NAMES, (len(ENCODER_NAMES),), log_mel, prepare, True),
     )
 }
 
@@ -75,3 +90,10 @@ RECIPES = {
 def recipe(name: str) -> Recipe:
     """Return the recipe of that name; raise `ParameterError` if it is unknown."""
     return lookup(name, RECIPES, "recipe")
+
+
+def with_encoder(features: Recipe, encode: Callable[[np.ndarray], np.ndarray] | None) -> Recipe:
+    """Return a recipe whose `extract` is followed by its encoder, if it needs one."""
+    if not features.encoder or encode is None:
+        return features
+    return replace(features, extract=lambda samples: encode(features.extract(samples)), encoder=False)

@@ -57,11 +57,10 @@ class VoiceFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _checked(self) -> tuple[Recipe, int]:
         """Return the recipe and the sample rate of arrays in Hz, both validated."""
         recipe = lookup(self.recipe, RECIPES, "recipe")
-        if len(recipe.shape) != 1:
-            vectors = ", ".join(other.name for other in RECIPES.values() if len(other.shape) == 1)
-            raise ParameterError(
-                f"{recipe.name} returns arrays of shape {recipe.shape}, not a vector; recipes that do are {vectors}."
-            )
+        if len(recipe.shape) != 1 or recipe.encoder:
+            vectors = ", ".join(other.name for other in RECIPES.values() if len(other.shape) == 1 and not other.encoder)
+            problem = "needs a model's encoder" if recipe.encoder else f"returns arrays of shape {recipe.shape}"
+            raise ParameterError(f"{recipe.name} {problem}, not a vector; recipes that return one: {vectors}.")
         rate = recipe.sample_rate if self.sample_rate is None else self.sample_rate
         if isinstance(rate, bool) or not isinstance(rate, int | np.integer) or not MIN_RATE <= rate <= MAX_RATE:
             raise ParameterError(f"sample_rate must be an integer from {MIN_RATE} to {MAX_RATE} Hz, got {rate!r}.")

@@ -30,6 +30,7 @@ FIELDS: dict[Any, Any] = {
     "temperature": float,
     "thresholds": {"confidence": float},
     "heads?": [str],
+    "encoder?": {"file": str},
     "own_voice?": {"recipe": str, "file": str, "weight": float},
     "reduce_noise?": bool,
     "novelty?": {"file": str, "branch?": int, "recipe?": str, "threshold": float, "deciles?": [float]},
@@ -96,10 +97,16 @@ def _branch_problems(manifest: dict[str, Any]) -> Iterator[str]:
     branches, novelty = manifest["branches"], manifest.get("novelty", {})
     if not branches:
         yield "expected at least one branch, found none"
-    for entry in [*_networks(manifest), *([novelty] if "recipe" in novelty else [])]:
+    entries = [*_networks(manifest), *([novelty] if "recipe" in novelty else [])]
+    for entry in entries:
         if entry["recipe"] not in RECIPES:
             known = ", ".join(RECIPES)
             yield f"a branch needs recipe {entry['recipe']!r}; known: {known}. A newer ser may know it"
+    used = [RECIPES[entry["recipe"]] for entry in entries]
+    if len({recipe.prepare for recipe in used}) > 1:
+        yield "expected recipes that prepare sound alike (all of one version), found others"
+    if any(recipe.encoder for recipe in used) and "encoder" not in manifest:
+        yield "expected 'encoder', which a branch needs"
     if manifest.get("heads", list(HEADS)) != list(HEADS):
         yield f"expected 'heads' as {list(HEADS)}, found {manifest['heads']}"
     if any(len(fold["files"]) != len(branches) for fold in _folds(manifest)):
@@ -129,5 +136,5 @@ def graphs(manifest: dict[str, Any]) -> set[str]:
 
 def needed(manifest: dict[str, Any]) -> set[str]:
     """Return the names of the files that answering needs."""
-    novelty = [manifest["novelty"]] if "novelty" in manifest else []
-    return {entry["file"] for entry in [*_networks(manifest), *novelty]} | {manifest["golden"]}
+    others = [manifest[name] for name in ("novelty", "encoder") if name in manifest]
+    return {entry["file"] for entry in [*_networks(manifest), *others]} | {manifest["golden"]}

@@ -12,13 +12,14 @@ from typing import Any, Literal, NamedTuple, overload
 import numpy as np
 
 from ser.audio.loading import Source, checked_waveform, load_waveform, source_name, waveform_of_samples
-from ser.features.preprocessing import normalise, reduce_noise, trim
-from ser.features.recipes import recipe
+from ser.features.preprocessing import reduce_noise
+from ser.features.recipes import recipe, with_encoder
 from ser.inference.artifact import (
     Artifact,
     check_golden,
     find,
     manifest_digest,
+    open_encoder,
     open_graph,
     read_arrays,
     reference,
@@ -52,12 +53,14 @@ LABEL_BIAS = 2.0  # log-probability that is added to a label whose probability w
 class Inputs:
     """A recording as the networks take it.
 
-    `used` is the trimmed part, first sample and end. `rows` maps the name of a recipe to features of shape
-    (n_windows, *recipe.shape); it is empty if the recording is silent.
+    `used` is the part between the silent ends, first sample and end, and `n_samples` what is left of it without long
+    pauses. `rows` maps the name of a recipe to features of shape (n_windows, *recipe.shape); it is empty if the
+    recording is silent.
     """
 
     waveform: Waveform
     used: tuple[int, int]
+    n_samples: int
     rows: dict[str, np.ndarray]
 
 
@@ -79,7 +82,8 @@ class Recognizer:
         self.artifact = artifact
         self.name = artifact.name
         self.labels = artifact.labels
-        self.sample_rate = recipe(artifact.branches[0].recipe).sample_rate
+        first = recipe(artifact.branches[0].recipe)
+        self.sample_rate, self._prepare = first.sample_rate, first.prepare
         self._fold = fold
         files = fold["files"] if fold else [branch.file for branch in artifact.branches]
         self._branches = [
@@ -91,14 +95,16 @@ class Recognizer:
         self._temperature = (fold or artifact.manifest)["temperature"]
         self._reduce_noise = artifact.manifest.get("reduce_noise", False)
         self._own_branch = _own_branch(artifact, fold)
-        self._recipes = {branch.recipe for branch in (*self._branches, self._own_branch) if branch}
+        names = {branch.recipe for branch in (*self._branches, self._own_branch) if branch}
         self._novelty: tuple[str, Novelty] | None = None  # with the name of its recipe
         if entry := artifact.manifest.get("novelty"):
             name = entry["recipe"] if "recipe" in entry else artifact.branches[entry["branch"]].recipe
             shape = recipe(name).shape
             arrays = read_arrays(artifact, entry["file"], mean=shape, whitening=(*shape, *shape))
             self._novelty = name, Novelty(*arrays)
-            self._recipes.add(name)
+            names.add(name)
+        encoder = open_encoder(artifact)
+        self._recipes = [with_encoder(recipe(name), encoder) for name in sorted(names)]
         self._speaker: np.ndarray | None = None  # mean features of the speaker that it is calibrated to
         self._bias = np.zeros(len(self.labels))
 
@@ -171,13 +177,13 @@ class Recognizer:
         )
 
     def _doubts(self, inputs: Inputs, probabilities: np.ndarray, distance: float | None) -> dict[str, bool]:
-        waveform, (start, end) = inputs.waveform, inputs.used
+        waveform = inputs.waveform
         if not inputs.rows:
             return {SILENT: True, "cut_off": waveform.cut_off}
         return {
             "clipped": waveform.clipped,
             "cut_off": waveform.cut_off,
-            "too_short": end - start < MIN_USED_S * waveform.sample_rate,
+            "too_short": inputs.n_samples < MIN_USED_S * waveform.sample_rate,
             "close_call": probabilities.max() < self.sure_from,
             "unlike_training": distance is not None and distance > self.artifact.manifest["novelty"]["threshold"],
         }
@@ -219,15 +225,17 @@ class Recognizer:
     # --- Steps ---
 
     def inputs(self, source: Source | Waveform | np.ndarray, *, sample_rate: int | None = None) -> Inputs:
-        """Return the recording trimmed, level-normalised and turned into the features of every branch."""
+        """Return the recording prepared (see `ser.features.preprocessing`) and its features for every branch."""
         waveform = self._waveform(source, sample_rate)
         if np.abs(waveform.samples).max() < SILENT_PEAK:
-            return Inputs(waveform, (0, 0), {})
+            return Inputs(waveform, (0, 0), 0, {})
         if self._reduce_noise:
             waveform = reduce_noise(waveform)
-        start, end = trim(waveform.samples)
-        samples = normalise(waveform.samples[start:end])
-        return Inputs(waveform, (start, end), {name: recipe(name)(samples) for name in self._recipes})
+        prepared = self._prepare(waveform.samples, waveform.sample_rate)
+        if prepared.peak < SILENT_PEAK:  # an offset, or rumble
+            return Inputs(waveform, (0, 0), 0, {})
+        rows = {each.name: each(prepared.samples) for each in self._recipes}
+        return Inputs(waveform, (prepared.start, prepared.end), len(prepared.samples), rows)
 
     def probabilities(self, inputs: Inputs) -> np.ndarray:
         """Return the probability of each label for the inputs of this model, (n_labels,); all equal if silent."""
