@@ -32,6 +32,7 @@ COMMANDS = {
     "train": ("train", "train", "Train a model."),
     "evaluate": ("evaluate", "evaluate", "Score a model on recordings."),
     "leaderboard": ("leaderboard", "leaderboard", "Score published designs and our models side by side."),
+    "encoder": ("train", "encoder", "Build the graph of a pre-trained encoder."),
     "export": ("export", "export", "Write a model's graphs for other programs."),
     "download": ("download", "download", "Download a corpus."),
     "history": ("history", "commands", "List, show and delete the predictions kept with --keep."),

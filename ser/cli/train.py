@@ -1,23 +1,26 @@
-"""The command `train`: a model from corpora."""
+"""The commands `train` and `encoder`: a model from corpora, and the graph of the encoder that one may need."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.markdown import Markdown
 
-from ser.cli.options import LabelSet, ReportOption, ResumeOption
+from ser.cli.options import ForceOption, LabelSet, ReportOption, ResumeOption
 from ser.cli.output import Report, out, say
 from ser.extras import needs
+from ser.files import check_writable
 from ser.inference.manifest import read_manifest
+from ser.models.encoder import build_encoder
 from ser.reporting.model_card import score_table
 from ser.training.configs import CONFIGS, ENSEMBLES
 from ser.training.train import train as run
 
 KNOWN = (*CONFIGS, *ENSEMBLES)
+Precision = Literal["int8", "float32"]
 
 
 def train(
@@ -32,6 +35,10 @@ def train(
     reduce_noise: Annotated[
         bool, typer.Option("--reduce-noise", help="Reduce steady noise, in training and in every prediction.")
     ] = False,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="The checkpoint of a pre-trained encoder; default: SER_ENCODER."),
+    ] = None,
     resume: ResumeOption = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an artifact of this name.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that train networks, each on one thread.")] = 2,
@@ -48,6 +55,7 @@ def train(
             resume=resume,
             force=force,
             jobs=jobs,
+            encoder=encoder,
         )
     print_trained(folder, format)
 
@@ -60,6 +68,24 @@ def print_trained(folder: Path, format: Report) -> None:
     else:
         out.print(Markdown(score_table(manifest)))
     say(f"Written to {folder}")
+
+
+def encoder(
+    checkpoint: Annotated[Path, typer.Argument(help="A folder with config.json and model.safetensors.")],
+    out: Annotated[Path, typer.Option("--out", help="The ONNX graph to write.")],
+    precision: Annotated[Precision, typer.Option(help="Of the stored weights.")] = "int8",
+    force: ForceOption = False,
+) -> None:
+    """Build the graph of a pre-trained encoder (Whisper base): from a log-mel spectrogram to statistics of its blocks.
+
+    Training builds it by itself; models carry it, so that answering needs no checkpoint.
+    """
+    check_writable(out, force=force)
+    with needs("train", "encoder"):
+        import onnx  # noqa: F401
+        import safetensors  # noqa: F401
+    build_encoder(checkpoint, out, precision=precision)
+    say(f"Written to {out}: {out.stat().st_size / 1e6:.1f} MB")
 
 
 def _corpora(values: list[str]) -> list[tuple[str, str]]:

@@ -148,10 +148,12 @@ def _train_and_answer(artifact: Artifact, clips: Sequence[Clip], protocol: str, 
     with needs("train", f"{artifact.name}: training networks for the protocol {protocol!r}"):
         import_keras()
     ensemble, configs = read_description(artifact.manifest["training"]["config"])
+    entry = artifact.manifest.get("encoder")
+    encoder = artifact.path(entry["file"]) if entry else None
     known = LABEL_SETS[next(iter(configs.values())).labels]
     used = [clip for clip in clips if clip.emotion in known]
     with tempfile.TemporaryDirectory(prefix="ser-") as work:
-        study = prepare_ensemble(used, replace(ensemble, own=None), configs, Path(work), progress)
+        study = prepare_ensemble(used, replace(ensemble, own=None), configs, Path(work), progress, encoder=encoder)
         folds = [study.hold_out(study.random_split())] if protocol == "random" else study.folds()
         train_networks(study, [], [split for split, _ in folds], JOBS, progress)
         index, probabilities = out_of_fold(fold_results(study, folds))

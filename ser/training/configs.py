@@ -112,10 +112,16 @@ VOICE = {
         feature_noise=0.3, batch_size=64, mixup=0.4,
     ),
 }  # fmt: skip
+# One hidden layer on the statistics of a pre-trained encoder.
+ENCODER = replace(
+    OURS, recipe="encoder-v1", architecture="statistics", options={"units": (256,), "dropout": (0.3, 0.5)}, epochs=30,
+    steps=100, batch_size=128, learning_rate=1e-3, weight_decay=1e-2, feature_noise=0.0, home_share=0.0,
+)  # fmt: skip
 CONFIGS = {
     "dense105": Config(options={"dropout": (0.5, 0.5, 0.4, 0.2)}),
     "smoke": Config(copies=1, epochs=2, batch_size=32, seeds=(0,)),
     **VOICE,
+    "encoder": ENCODER,
     "design_a": replace(PUBLISHED, recipe="static42-v1", architecture="cnn_lstm", epochs=50),
     # Epochs and augmentations are ours: none are published.
     "design_b": replace(

@@ -15,6 +15,7 @@ import numpy as np
 from ser import metrics
 from ser.datasets.duplicates import find_duplicates
 from ser.datasets.splits import DOUBLED, Split, check_split, inner_split, shared_labels
+from ser.features.recipes import RECIPES
 from ser.files import write_atomically
 from ser.training.configs import Config
 from ser.training.feature_table import FeatureTable, feature_table
@@ -46,7 +47,8 @@ class TrainingSet:
     @property
     def truth(self) -> np.ndarray:
         """Index into `labels` of every clip."""
-        return np.array([self.labels.index(clip.emotion) for clip in self.clips])
+        index = {label: number for number, label in enumerate(self.labels)}
+        return np.array([index[clip.emotion] for clip in self.clips])
 
     @property
     def speakers(self) -> np.ndarray:
@@ -74,8 +76,12 @@ def prepare(
     work: Path,
     progress: bool = True,
     duplicates: Sequence[Sequence[int]] | None = None,
+    encoder: Path | None = None,
 ) -> TrainingSet:
-    """Search for duplicates, unless given, and extract the features. Duplicates of two speakers: `ParameterError`."""
+    """Search for duplicates, unless given, and extract the features. Duplicates of two speakers: `ParameterError`.
+
+    `encoder` is the graph for a recipe that needs one.
+    """
     groups = find_duplicates(clips, progress=progress) if duplicates is None else duplicates
     table = feature_table(
         clips,
@@ -85,6 +91,7 @@ def prepare(
         progress,
         augmentations=config.augmentations,
         reduce_noise=config.reduce_noise,
+        encoder=encoder if RECIPES[config.recipe].encoder else None,
     )
     work.mkdir(parents=True, exist_ok=True)
     return _without_unreadable(TrainingSet(clips, config, table, groups, work))

@@ -48,6 +48,7 @@ class EnsembleStudy:
     branches: dict[str, TrainingSet]
     own: TrainingSet | None
     n_scored: int
+    encoder: Path | None = None  # its graph, if a recipe needs one
 
     @property
     def first(self) -> TrainingSet:
@@ -113,22 +114,24 @@ def prepare_ensemble(
     progress: bool = True,
     *,
     n_scored: int | None = None,
+    encoder: Path | None = None,
 ) -> EnsembleStudy:
     """Search for duplicates and extract the features of all branches. Duplicates of two speakers: `ParameterError`.
 
-    `n_scored` is the number of clips of the first corpus, if only this one is scored.
+    `n_scored` is the number of clips of the first corpus, if only this one is scored; `encoder` the graph of the
+    pre-trained encoder, if a recipe needs one.
     """
     duplicates = find_duplicates(clips, progress=progress)
     branches: dict[str, TrainingSet] = {}
     for name, config in configs.items():
-        data = _same_rows(branches, config) or prepare(clips, config, work, progress, duplicates)
+        data = _same_rows(branches, config) or prepare(clips, config, work, progress, duplicates, encoder)
         branches[name] = _in_folder(replace(data, config=config, inner_fit=ensemble.inner_fit), work / name)
     own = branches[ensemble.own] if ensemble.own else None
     if own:
         own = _in_folder(replace(own, table=relative(own.table, own.clips)), work / OWN)
     kept = next(iter(branches.values())).clips
     scored = set(clips[:n_scored])
-    return EnsembleStudy(ensemble, branches, own, sum(clip in scored for clip in kept))
+    return EnsembleStudy(ensemble, branches, own, sum(clip in scored for clip in kept), encoder)
 
 
 def _same_rows(branches: Mapping[str, TrainingSet], config: Config) -> TrainingSet | None:

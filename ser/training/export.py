@@ -19,9 +19,19 @@ import numpy as np
 from ser.audio.files import sound_files
 from ser.audio.loading import load_waveform
 from ser.extras import advice
-from ser.features.recipes import recipe
+from ser.features.recipes import recipe, with_encoder
 from ser.files import write_atomically
-from ser.inference.artifact import ARTIFACTS, Artifact, Branch, check_golden, check_name, find, open_graph, verify
+from ser.inference.artifact import (
+    ARTIFACTS,
+    Artifact,
+    Branch,
+    check_golden,
+    check_name,
+    find,
+    open_encoder,
+    open_graph,
+    verify,
+)
 from ser.models.layers import with_scaler
 from ser.training.fit import import_keras, silenced
 from ser.types import ArtifactError, ParameterError, lookup
@@ -150,7 +160,7 @@ def _clips(folder: Path | None) -> list[Path]:
 
 def _branch(artifact: Artifact, branch: Branch, exporter: Format, path: Path, clips: Sequence[Path]) -> dict[str, Any]:
     """Write one graph to a path, compare it with the original and return its figures."""
-    features = recipe(branch.recipe)
+    features = with_encoder(recipe(branch.recipe), open_encoder(artifact))
     inputs = [features.of(load_waveform(clip, features.sample_rate)) for clip in clips]
     original = _open_onnx(artifact, artifact.path(branch.file))
     name = f"{artifact.name}/{branch.file}"

@@ -5,25 +5,28 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
 
 from ser.audio.loading import load_waveform
-from ser.features import descriptors, functionals, preprocessing, published, recipes, spectral, voice105
-from ser.features.recipes import recipe
+from ser.features import descriptors, functionals, log_mel, preprocessing, published, recipes, spectral, voice105
+from ser.features.recipes import Recipe
 from ser.files import encodable
+from ser.inference.artifact import sha256
 from ser.training import augment
+from ser.training.encoder import bound_recipe, encoder_graph
 from ser.training.parallel import in_parallel
 from ser.types import AudioError, Clip, ParameterError, Waveform, check_known
 
 CACHE = "~/.cache/ser"  # unless SER_CACHE is set
 CHUNK = 5  # clips per task and per step of the progress bar
 # Modules whose code determines a cached feature.
-CODE = (augment, descriptors, functionals, preprocessing, published, recipes, spectral, voice105)
+CODE = (augment, descriptors, functionals, log_mel, preprocessing, published, recipes, spectral, voice105)
 MAX_UNREADABLE = 0.05  # fraction of the clips; more is an error
 
 
@@ -51,54 +54,73 @@ def feature_table(
     *,
     augmentations: Mapping[str, float] | None = None,
     reduce_noise: bool = False,
+    encoder: Path | None = None,
 ) -> FeatureTable:
     """Extract features of every clip and of `copies` augmented copies, on all cores, with a progress bar.
 
     `augmentations` maps names to probabilities (None: `augment.CHANCES`); `reduce_noise` applies to recordings and
-    copies. Results are cached in `SER_CACHE`. Clips that cannot be decoded are named in `unreadable`; raises
-    `ParameterError` if they are more than 5 %.
+    copies. `encoder` is the graph for a recipe that needs one, by default built from the checkpoint of `SER_ENCODER`.
+    Results are cached in `SER_CACHE`. Clips that cannot be decoded are named in `unreadable`; raises `ParameterError`
+    if they are more than 5 %.
     """
     from joblib import Memory
     from tqdm.auto import tqdm
 
     check_known(recipe_name, recipes.RECIPES, "recipe")
-    folder = Path(os.environ.get("SER_CACHE", CACHE)).expanduser()
-    cached = Memory(folder, verbose=0).cache(chunk_features, ignore=["paths"])
-    chunks = [clips[start : start + CHUNK] for start in range(0, len(clips), CHUNK)]
-    extraction = Extraction(recipe_name, copies, seed, tuple((augmentations or {}).items()), reduce_noise)
+    folder = cache_folder()
+    cached = Memory(folder, verbose=0).cache(chunk_features, ignore=["paths", "encoder"])
+    if recipes.RECIPES[recipe_name].encoder and encoder is None:
+        encoder = encoder_graph(None, folder)
+    digest = sha256(encoder) if encoder else ""
+    chunks = list(_chunks(clips))
+    extraction = Extraction(recipe_name, copies, seed, tuple((augmentations or {}).items()), reduce_noise, digest)
     code = code_digest()
     results: list[list[np.ndarray] | str] = []
     with tqdm(total=len(clips), desc="Extracting features", unit="clip", disable=not progress) as bar:
-        tasks = (partial(cached, *_task(chunk), extraction, code) for chunk in chunks)
+        tasks = (partial(cached, *_task(chunk), extraction, code, str(encoder)) for chunk in chunks)
         for chunk in in_parallel(tasks, -1, ordered=True):
             results += chunk
             bar.update(len(chunk))
     return _stacked(clips, results)
 
 
+def _chunks(clips: Sequence[Clip]) -> Iterator[Sequence[Clip]]:
+    """Yield clips in chunks of one corpus, so that they are the same whatever corpora stand beside it."""
+    for _, group in groupby(clips, key=lambda clip: clip.corpus):
+        while chunk := list(islice(group, CHUNK)):
+            yield chunk
+
+
+def cache_folder() -> Path:
+    """Return the folder of everything that is cached."""
+    return Path(os.environ.get("SER_CACHE", CACHE)).expanduser()
+
+
 @dataclass(frozen=True)
 class Extraction:
-    """What is extracted from each recording."""
+    """What is extracted from each recording; `encoder` is the SHA-256 of the encoder's graph, empty without one."""
 
     recipe: str
     copies: int
     seed: int
     augmentations: tuple[tuple[str, float], ...]
     reduce_noise: bool
+    encoder: str
 
 
 def chunk_features(
-    paths: list[str], stamps: list[tuple[str, int, int]], extraction: Extraction, code: str
+    paths: list[str], stamps: list[tuple[str, int, int]], extraction: Extraction, code: str, encoder: str
 ) -> list[list[np.ndarray] | str]:
     """Return for each path the features of its copies, or the error message if it cannot be read.
 
-    `stamps` (recording, size, time) and `code` stand for the file and the program in the cache's key.
+    `stamps` (recording, size, time) and `code` stand for the file and the program in the cache's key, as the digest in
+    `extraction` does for the graph `encoder`.
     """
-    return [_clip_features(path, stamp[0], extraction) for path, stamp in zip(paths, stamps, strict=True)]
+    features = bound_recipe(extraction.recipe, encoder)
+    return [_clip_features(path, stamp[0], extraction, features) for path, stamp in zip(paths, stamps, strict=True)]
 
 
-def _clip_features(path: str, recording: str, extraction: Extraction) -> list[np.ndarray] | str:
-    features = recipe(extraction.recipe)
+def _clip_features(path: str, recording: str, extraction: Extraction, features: Recipe) -> list[np.ndarray] | str:
     try:
         waveform = load_waveform(path, features.sample_rate)
     except AudioError as error:

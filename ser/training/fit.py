@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ser.models.graphs import LEAST_ROUNDED
 from ser.models.layers import FRAME_MULTIPLE
 from ser.models.registry import build
 from ser.models.voice import N_HEADS
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 SMOOTHING_EPOCHS = 5  # over which validation accuracy is averaged before the best epoch is chosen
 PLATEAU_EPOCHS = 5  # without a lower loss, after which the learning rate is halved
 LEAST_RATE = 1e-6
-LEAST_ROUNDED = 1000  # values; smaller arrays are not rounded to half precision
 
 
 def import_keras() -> Any:

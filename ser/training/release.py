@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,12 +15,16 @@ import numpy as np
 
 import ser
 from ser import metrics
-from ser.datasets.corpora import CorpusClips, find_corpus
+from ser.datasets.corpora import CORPORA, CorpusClips
 from ser.datasets.splits import Split
+from ser.datasets.synthetic import speak
+from ser.features.log_mel import log_mel
 from ser.inference import artifact
+from ser.inference.encoder import Encoder
 from ser.inference.manifest import HEADS, SCHEMA
 from ser.inference.novelty import Novelty, fit_threshold
 from ser.inference.recognizer import Recognizer
+from ser.models.graphs import store_half
 from ser.models.layers import with_scaler
 from ser.reporting.figures import write_figures
 from ser.reporting.model_card import card
@@ -37,11 +42,13 @@ from ser.training.cross_validation import (
 from ser.training.enrolment import DRAWS, enrolment, voices
 from ser.training.ensemble import OWN, EnsembleStudy, TrainedModel, fold_minutes, head_scores
 from ser.training.feature_table import feature_table, index_hash
-from ser.training.fit import LEAST_ROUNDED, Fitted, silenced
+from ser.training.fit import Fitted, silenced
 
 TARGET_ACCURACY = 0.85  # of answers that are not uncertain, on out-of-fold speakers
 GOLDEN_ROWS = 4
+GOLDEN_PITCH_HZ = 150.0  # of a synthetic voice
 LIBRARIES = ("numpy", "scipy", "librosa", "scikit-learn", "keras", "onnxruntime", "soundfile", "soxr")
+ENCODER = "encoder.onnx"
 SINGLE = "model"  # file name of the network, if there is only one
 
 
@@ -104,6 +111,7 @@ def _manifest(
             for branch, weight in ensemble.branches.items()
         ],
         **({"heads": list(HEADS)} if study.heads else {}),
+        **({"encoder": {"file": ENCODER}} if study.encoder else {}),
         **_own_entry(study),
         "golden": "golden.npz",
         **({"reduce_noise": True} if data.config.reduce_noise else {}),
@@ -138,7 +146,7 @@ def _corpus_entries(listings: Sequence[CorpusClips]) -> dict[str, Any]:
             "clips": len(listing.clips),
             "speakers": listing.speakers,
             "excluded": listing.excluded,
-            "licence": find_corpus(listing.corpus).licence,
+            "licence": CORPORA.get(listing.corpus, CORPORA["table"]).licence,
         }
         for listing in listings
     }
@@ -175,6 +183,8 @@ def _write_files(folder: Path, trained: TrainedModel, manifest: dict[str, Any], 
     """Write all files of the artifact except its manifest, and return the manifest."""
     study = trained.study
     (folder / "folds").mkdir()
+    if study.encoder:
+        shutil.copyfile(study.encoder, folder / ENCODER)
     graphs = [(fold.split, name, data) for fold in trained.folds[0] for name, data in study.all.items()]
     graphs += [(trained.random.split, name, data) for name, data in study.branches.items()]
     for split, name, data in graphs:
@@ -217,29 +227,7 @@ def export_onnx(fitted: Fitted, path: Path, *, half: bool = False) -> None:
     with silenced():  # tf2onnx warns of NumPy's coming names
         graph.export(path, format="onnx", verbose=False)
     if half:
-        _store_half(path)
-
-
-def _store_half(path: Path) -> None:
-    """Rewrite a graph with its large constants at half precision, each followed by a cast to single precision."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    model = onnx.load(path)
-    graph, constants, casts = model.graph, [], []
-    for constant in graph.initializer:
-        values = numpy_helper.to_array(constant)
-        if values.dtype != np.float32 or values.size < LEAST_ROUNDED:
-            constants.append(constant)
-            continue
-        small = f"{constant.name}_half"
-        casts.append(helper.make_node("Cast", [small], [constant.name], to=TensorProto.FLOAT))
-        constants.append(numpy_helper.from_array(values.astype(np.float16), small))
-    nodes = [*casts, *graph.node]
-    del graph.initializer[:], graph.node[:]
-    graph.initializer.extend(constants)
-    graph.node.extend(nodes)
-    onnx.save(model, path)
+        store_half(path)
 
 
 def _save_keras(fitted: Fitted, path: Path) -> None:
@@ -277,6 +265,9 @@ def _save_golden(study: EnsembleStudy, folder: Path) -> None:
         rows = data.table.rows[data.table.copy == 0]
         rows = rows[:: max(len(rows) // GOLDEN_ROWS, 1)][:GOLDEN_ROWS]
         stored |= {f"input_{i}": rows, f"output_{i}": artifact.run_graph(session, rows)}
+    if study.encoder:
+        spectrogram = log_mel(speak("neutral", GOLDEN_PITCH_HZ, np.random.default_rng(0)).samples)
+        stored |= {"log_mel": spectrogram, "statistics": Encoder(study.encoder, ENCODER)(spectrogram)}
     np.savez_compressed(folder / "golden.npz", **stored)
 
 

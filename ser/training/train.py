@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from ser import metrics
-from ser.datasets.corpora import CorpusClips, find_corpus, load_corpus
+from ser.datasets.corpora import CorpusClips, load_corpus
 from ser.datasets.splits import Split, inner_split, speaker_folds
+from ser.features.recipes import RECIPES
 from ser.inference import artifact
 from ser.training.configs import ENSEMBLES, Config, describe, find_ensemble
 from ser.training.cross_validation import FoldResult, tested
+from ser.training.encoder import encoder_graph
 from ser.training.ensemble import (
     EnsembleStudy,
     TrainedModel,
@@ -26,7 +28,7 @@ from ser.training.ensemble import (
     prepare_ensemble,
     train_networks,
 )
-from ser.training.feature_table import code_digest, index_hash
+from ser.training.feature_table import cache_folder, code_digest, index_hash
 from ser.training.release import write_artifact
 from ser.types import LABEL_SETS, Clip, ParameterError
 
@@ -42,12 +44,15 @@ def train(
     force: bool = False,
     jobs: int = 2,
     progress: bool = True,
+    encoder: str | os.PathLike[str] | None = None,
 ) -> Path:
     """Train and score a model on (corpus name, folder) pairs, write `artifacts/<name>/` and return that folder.
 
     `config_name` is a configuration or an ensemble; the folds of an ensemble are those of the first corpus. `labels`, a
     key of `LABEL_SETS`, replaces the label set of a configuration, and `reduce_noise` adds noise reduction. Networks
     are trained in `jobs` processes of one thread each; `resume` continues from the finished ones of an interrupted run.
+    `encoder` is the folder of a pre-trained encoder's checkpoint for a configuration that needs one, by default that of
+    `SER_ENCODER`.
     Raises `ParameterError` for unknown names and unusable corpora, `ArtifactError` if the folder exists (see `force`).
     """
     ensemble, configs = find_ensemble(config_name)
@@ -57,14 +62,16 @@ def train(
     name = artifact.check_name(name or config_name)
     folder = artifact.new_folder(name)
     first = next(iter(configs.values()))
-    listings = [_within(load_corpus(find_corpus(corpus).name, data), first.labels) for corpus, data in corpora]
+    listings = [_within(load_corpus(corpus, data), first.labels) for corpus, data in corpora]
     artifact.check_free(folder, force=force)
     clips = [clip for listing in listings for clip in listing.clips]
     n_scored = len(listings[0].clips) if ensemble.first_corpus else len(clips)
     check_clips(clips[:n_scored], first)
     description = describe(config_name, ensemble, configs)
+    needed = any(RECIPES[config.recipe].encoder for config in configs.values())
+    graph = encoder_graph(encoder, cache_folder()) if needed else None
     work = work_folder(name, clips, description, resume)
-    study = prepare_ensemble(clips, ensemble, configs, work, progress, n_scored=n_scored)
+    study = prepare_ensemble(clips, ensemble, configs, work, progress, n_scored=n_scored, encoder=graph)
     trained = _train(study, work, jobs, progress)
     write_artifact(folder, trained, listings, description, force=force, progress=progress)
     shutil.rmtree(work)
@@ -97,7 +104,7 @@ def check_clips(clips: Sequence[Clip], config: Config) -> None:
 def work_folder(name: str, clips: Sequence[Clip], description: Mapping[str, Any], resume: bool) -> Path:
     """Return the folder that caches the fits of this training; it is emptied unless it is resumed."""
     digest = index_hash(clips, json.dumps(description, sort_keys=True) + code_digest())
-    folder = Path(os.environ.get("SER_CACHE", "~/.cache/ser")).expanduser() / "work" / f"{name}-{digest[:16]}"
+    folder = cache_folder() / "work" / f"{name}-{digest[:16]}"
     if not resume:
         shutil.rmtree(folder, ignore_errors=True)
     return folder

@@ -107,7 +107,20 @@ def test_every_command_has_an_example_and_every_example_is_understood() -> None:
 
 
 # They take long, need a cluster, or listen to a port or a microphone; tests of their own run them, on less.
-LONG = {"batch", "monitor", "train", "evaluate", "leaderboard", "download", "export", "info", "serve", "record", "live"}
+LONG = {
+    "batch",
+    "monitor",
+    "train",
+    "evaluate",
+    "leaderboard",
+    "download",
+    "export",
+    "info",
+    "serve",
+    "record",
+    "live",
+    "encoder",
+}
 
 
 @pytest.mark.slow

@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 import soundfile as sf
 from golden.make import RATE, noise, tone, voice
+from tiny_encoder import write_checkpoint
 
 import ser
 from ser.datasets import splits
 from ser.datasets.splits import Split
 from ser.evaluation.evaluate import evaluate
-from ser.features.recipes import RECIPES
+from ser.features.recipes import ENCODER_WIDTH, RECIPES
 from ser.inference import artifact
 from ser.inference.artifact import read_manifest, verify
 from ser.training import cross_validation as crossval
@@ -79,6 +80,34 @@ def data(table, workspace) -> TrainingSet:
     from ser.datasets.corpora import load_corpus
 
     return crossval.prepare(load_corpus("table", table).clips, CONFIGS["smoke"], workspace / "study", progress=False)
+
+
+# --- With a pre-trained encoder ---
+
+
+@pytest.mark.slow
+def test_a_model_carries_the_encoder_that_it_needs(workspace, table, monkeypatch):
+    checkpoint = write_checkpoint(workspace / "checkpoint", width=ENCODER_WIDTH)
+    monkeypatch.setitem(CONFIGS, "encoder", replace(CONFIGS["encoder"], copies=0, epochs=1, steps=2))
+    folder = train([("table", str(table))], "encoder", jobs=1, progress=False, encoder=checkpoint)
+    manifest = read_manifest(folder)
+    assert manifest["encoder"] == {"file": "encoder.onnx"} and "encoder.onnx" in manifest["files"]
+    shutil.rmtree(checkpoint)  # is not needed to answer
+    answer = ser.load(folder).predict(table / "0-happy-0.wav")
+    assert sum(answer.probabilities.values()) == pytest.approx(1)
+    scores = evaluate("table", table, "encoder", "folds", progress=False)
+    assert scores["confusion"] == manifest["metrics"]["folds"]["confusion"]
+    shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+def test_an_encoder_must_be_named(empty, monkeypatch):
+    monkeypatch.delenv("SER_ENCODER", raising=False)
+    data = corpus(empty / "table")
+    with pytest.raises(ParameterError, match=r"needs a pre-trained encoder: name the folder .*--encoder"):
+        train([("table", str(data))], "encoder", jobs=1, progress=False)
+    with pytest.raises(ParameterError, match="is no Whisper checkpoint"):
+        train([("table", str(data))], "encoder", jobs=1, progress=False, encoder=empty)
 
 
 # --- From recordings to a model ---
