@@ -59,7 +59,7 @@ def test_it_runs_on_synthetic_voices(monkeypatch, tmp_path):
     before = sorted(ARTIFACTS.iterdir())
     notebook = execute(monkeypatch, tmp_path, EAGER)  # a few steps, for which compiling would take longer
     said = printed(notebook)
-    assert "table: 64 clips, 4 speakers, 8 emotions" in said
+    assert "speech: 64 clips, 4 speakers, 8 emotions" in said
     assert "128 rows of 105 features" in said
     assert "by speaker: passes" in said
     assert "random split: Split 'random' leaks: a speaker is on both sides" in said
