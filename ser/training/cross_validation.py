@@ -7,6 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ser.training.fit import Fitted, Scaler, ended, fit, import_keras
 from ser.types import EMOTIONS, Clip
 
 DONE = "done.json"  # written last, into the folder of a cached fit
+MAX_LOADED = 32  # networks kept in memory: those of all folds of `voice`
 
 
 @dataclass(frozen=True)
@@ -212,7 +214,7 @@ def cached_fit(data: TrainingSet, name: str, make: Callable[[], Fitted]) -> Fitt
     folder = data.work / name
     if not (folder / DONE).exists():
         _store(folder, make())
-    return _load(folder)
+    return _load(folder, (folder / DONE).stat().st_mtime_ns)
 
 
 def _store(folder: Path, fitted: Fitted) -> None:
@@ -222,7 +224,9 @@ def _store(folder: Path, fitted: Fitted) -> None:
     write_atomically(folder / DONE, json.dumps({"history": fitted.history, "epochs": fitted.epochs}))
 
 
-def _load(folder: Path) -> Fitted:
+@lru_cache(MAX_LOADED)
+def _load(folder: Path, finished_ns: int) -> Fitted:
+    """Load a network once in a process; `finished_ns` tells it from an earlier one of the same folder."""
     keras = import_keras()
     done = json.loads((folder / DONE).read_text())
     with np.load(folder / "scaler.npz", allow_pickle=False) as stored:
