@@ -104,9 +104,9 @@ def measure(model: str, default: str | None, runs: int, starts: int) -> dict[str
         clips = [Path(work, f"{rate}.wav") for rate in RATES]
         for clip, rate in zip(clips, RATES, strict=True):
             clip.write_bytes(speech_like(rate))
+        empty = {side: [_start(side, folder, clips[0], work)] for side in SIDES}  # fills them for what follows
         warm = {side: _warm(side, folder, clips, runs, work) for side in SIDES}
         fresh = {side: [_start(side, folder, clips[0], work) for _ in range(starts)] for side in SIDES}
-        empty = {side: [_start(side, folder, clips[0], tempfile.mkdtemp(dir=work))] for side in SIDES}
         alone = _alone(find(default), clips[0], runs, starts, work)
     report = {
         "machine": this_machine(load_before),
@@ -153,7 +153,7 @@ def _environment(side: str, caches: str) -> dict[str, str]:
 
 
 def _warm(side: str, folder: str, clips: list[Path], runs: int, caches: str) -> dict[str, Any]:
-    """Run `child` in its own process. This also fills numba's and the disk's caches for the fresh starts."""
+    """Run `child` in its own process."""
     command = [sys.executable, __file__, "--child", side, "--model", folder, "--runs", str(runs), "--clips"]
     return json.loads(_run([*command, *map(str, clips)], _environment(side, caches))[1][-1])
 
