@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,15 +27,16 @@ from ser.features.recipes import ENCODER_WIDTH, RECIPES
 from ser.inference import artifact
 from ser.inference.artifact import read_manifest, verify
 from ser.training import cross_validation as crossval
+from ser.training import release
 from ser.training.configs import CONFIGS, read_description
 from ser.training.cross_validation import TrainingSet, check_no_leak
 from ser.training.feature_table import FeatureTable, feature_table
-from ser.training.fit import Best
+from ser.training.fit import Best, Fitted
 from ser.training.train import train
 from ser.types import LABEL_SETS, ArtifactError, Clip, ParameterError
 
 SHIPPED = artifact.ARTIFACTS / "dense105"
-SPEAKERS = ("Ana/Luz", "bob 2", "chloë", "dan")  # as people write them
+SPEAKERS = ("Ana/Luz", "bob 2", "chloë")  # as people write them
 EMOTIONS = ("neutral", "happy", "angry")
 TAKES = 3
 FIGURES = ("confusion", "recall", "speakers", "training")
@@ -140,11 +142,11 @@ def test_the_manifest_says_what_was_done(trained):
     manifest = read_manifest(trained)
     training = manifest["training"]["corpora"]["table"]
     assert training["speakers"] == sorted(f"table/{speaker}" for speaker in SPEAKERS)
-    assert training["clips"] == manifest["training"]["clips"] == 36
+    assert training["clips"] == manifest["training"]["clips"] == 27
     assert [fold["test"] for fold in manifest["folds"]] == [[f"table/{speaker}"] for speaker in sorted(SPEAKERS)]
-    assert manifest["training"]["config"]["name"] == "smoke" and len(manifest["random"]["test"]) == 7
+    assert manifest["training"]["config"]["name"] == "smoke" and len(manifest["random"]["test"]) == 5
     folds = manifest["metrics"]["folds"]
-    assert folds["clips"] == 36 and folds["speakers"] == 4 and np.sum(folds["confusion"]) == 36
+    assert folds["clips"] == 27 and folds["speakers"] == 3 and np.sum(folds["confusion"]) == 27
     assert folds["uar"] == pytest.approx(np.mean(list(folds["recall"].values())))
     assert set(manifest["versions"]) >= {"ser", "numpy", "keras", "librosa", "scikit-learn", "onnxruntime"}
     assert str(trained.parent.parent) not in json.dumps(manifest)  # no place of this machine
@@ -172,7 +174,8 @@ def test_evaluate_recomputes_the_scores(trained, table, protocol):
 
 
 @pytest.mark.slow
-def test_evaluate_trains_folds_for_speakers_it_does_not_know(trained, workspace):
+def test_evaluate_trains_folds_for_speakers_it_does_not_know(trained, workspace, monkeypatch):
+    monkeypatch.setattr("ser.evaluation.evaluate.JOBS", 1)  # here, where training is eager
     other = corpus(workspace / "others", ("eve", "fay", "gus"))
     assert not evaluate("table", other, "smoke", "all", progress=False)["seen_in_training"]
     before = read_manifest(trained)
@@ -193,6 +196,15 @@ def test_evaluate_does_not_train_where_its_networks_were_left_out(trained, table
 # --- The published designs ---
 
 
+def shipped_graph_only(export: Callable[..., None]) -> Callable[..., None]:
+    """Leave the graphs of folds empty: no answer needs them, and a recurrent one takes seconds."""
+
+    def exported(fitted: Fitted, path: Path, **options: bool) -> None:
+        path.touch() if path.parent.name == "folds" else export(fitted, path, **options)
+
+    return exported
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name.startswith("design_")])
 def test_every_design_trains_and_answers(empty, table, monkeypatch, name):
@@ -201,6 +213,7 @@ def test_every_design_trains_and_answers(empty, table, monkeypatch, name):
     config = replace(CONFIGS[name], epochs=1, copies=min(CONFIGS[name].copies, 1), batch_size=36)
     monkeypatch.setitem(CONFIGS, name, config)
     monkeypatch.setattr("ser.training.ensemble.speaker_folds", lambda clips: folds(clips)[:1])
+    monkeypatch.setattr(release, "export_onnx", shipped_graph_only(release.export_onnx))
     manifest = read_manifest(train([("table", str(table))], name, jobs=1, progress=False))
     labels = tuple(emotion for emotion in EMOTIONS if emotion in LABEL_SETS[config.labels])
     assert tuple(manifest["labels"]) == labels and manifest["branches"][0]["recipe"] == config.recipe
@@ -241,14 +254,14 @@ train([("table", sys.argv[2])], "smoke", force=True, jobs=1, progress=False)
 def test_a_killed_run_goes_on_where_it_was(trained, table, workspace, monkeypatch):
     run = subprocess.Popen(
         [sys.executable, "-c", TRAIN, str(workspace / "artifacts"), str(table)],
-        env={**os.environ, "PYTHONPATH": str(Path(ser.__file__).parents[1]), "LOKY_MAX_CPU_COUNT": "2"},
+        env={**os.environ, "PYTHONPATH": str(Path(ser.__file__).parents[1])},
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     work = workspace / "cache" / "work"
     while run.poll() is None and not list(work.rglob("done.json")):
         time.sleep(0.05)
-    os.killpg(run.pid, signal.SIGKILL)  # its workers too
+    os.killpg(run.pid, signal.SIGKILL)
     assert run.wait() == -signal.SIGKILL
     old = read_manifest(trained)
     assert verify(trained).labels == EMOTIONS  # the old model stands
@@ -291,7 +304,7 @@ def test_one_speaker(empty):
 
 def test_one_emotion(empty):
     data = corpus(empty / "table", emotions=("happy",))
-    with pytest.raises(ParameterError, match=r"All 12 table clips .* are happy: training and evaluation need"):
+    with pytest.raises(ParameterError, match=r"All 9 table clips .* are happy: training and evaluation need"):
         small(data)
     assert_nothing_written(empty)
 
@@ -334,8 +347,8 @@ def test_two_speakers(empty):
 @pytest.mark.slow
 def test_one_recording_of_two_speakers(empty):
     data = corpus(empty / "table")
-    shutil.copy(data / "0-happy-0.wav", data / "3-angry-1.wav")
-    with pytest.raises(ParameterError, match=r"0-happy-0\.wav .*3-angry-1\.wav .*same samples"):
+    shutil.copy(data / "0-happy-0.wav", data / "2-angry-1.wav")
+    with pytest.raises(ParameterError, match=r"0-happy-0\.wav .*2-angry-1\.wav .*same samples"):
         small(data)
     assert_nothing_written(empty)
 
@@ -343,9 +356,9 @@ def test_one_recording_of_two_speakers(empty):
 @pytest.mark.slow
 def test_too_many_unreadable_recordings(empty):
     data = corpus(empty / "table")
-    for name in ("0-happy-0.wav", "3-angry-1.wav"):
+    for name in ("0-happy-0.wav", "2-angry-1.wav"):
         (data / name).write_bytes(b"not a sound")
-    with pytest.raises(ParameterError, match=r"2 of 36 recordings cannot be read; the first: 0-happy-0\.wav"):
+    with pytest.raises(ParameterError, match=r"2 of 27 recordings cannot be read; the first: 0-happy-0\.wav"):
         small(data)
     assert_nothing_written(empty)
 
