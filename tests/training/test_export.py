@@ -173,7 +173,7 @@ def test_every_branch_with_its_heads_over_free_time(tmp_path, frames, format):
 
 @pytest.mark.slow
 def test_recurrent_layers_over_a_fixed_window(tmp_path, frames):
-    folder = store(tmp_path / "models" / "fixed", frames(20), recurrent(20))
+    folder = store(tmp_path / "models" / "fixed", frames(5), recurrent(5))
     for format in FORMATS:
         assert export(folder, format, tmp_path / "out")["branches"][0]["difference"] <= TOLERANCE
     assert names(tmp_path / "out") == ["fixed.keras", "fixed.onnx", "fixed.tflite"]
