@@ -44,7 +44,7 @@ def six(tmp_path_factory, eager) -> tuple[Result, Path]:
         patch.setattr(artifact, "ARTIFACTS", home / "artifacts")
         patch.setenv("SER_CACHE", str(home / "cache"))
         words = ("train", "--corpus", corpus, "--config", "smoke", "--name", "a", "--labels", "six", "--reduce-noise")
-        return run(*words), home / "artifacts" / "a"
+        return run(*words, "--jobs", 1), home / "artifacts" / "a"
 
 
 @pytest.mark.slow
@@ -60,9 +60,10 @@ def test_train_takes_labels_and_noise_reduction(six):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("protocol", ["folds", "random", "all"])
-def test_evaluate_leaves_out_what_the_model_does_not_learn(six, tmp_path, monkeypatch, protocol):
-    """Folds and split are trained here: the speakers are new."""
+@pytest.mark.parametrize(("protocol", "jobs"), [("folds", 1), ("random", 2), ("all", 1)])
+def test_evaluate_leaves_out_what_the_model_does_not_learn(six, tmp_path, monkeypatch, protocol, jobs):
+    """Folds are trained here and the split in processes: the speakers are new."""
+    monkeypatch.setattr("ser.evaluation.evaluate.JOBS", jobs)
     monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
     other = table(tmp_path / "other", "dora", "emil", "fay")
     found = evaluate("table", other, six[1], protocol, progress=False)
