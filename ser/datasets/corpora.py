@@ -67,7 +67,8 @@ class CorpusClips:
 
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,59}", re.ASCII)  # of a corpus that is a table
-TABLE = "the files listed in table.tsv or table.csv"
+TABLE = "table"
+LISTED = "the files listed in table.tsv or table.csv"
 CORPORA = {
     corpus.name: corpus
     for corpus in (
@@ -141,7 +142,7 @@ CORPORA = {
         Corpus(
             "emotiontts",
             readers.read_table,
-            TABLE,
+            LISTED,
             "CC BY-NC-SA 4.0, research. emotiontts open db (Korean).",
             ("emotionttskr",),
             "ko",
@@ -150,7 +151,7 @@ CORPORA = {
         Corpus(
             "ased",
             readers.read_table,
-            TABLE,
+            LISTED,
             "None stated; freely available. Retta EA et al. (2022), A New Amharic Speech Emotion Dataset.",
             language="am",
             named=False,
@@ -158,7 +159,7 @@ CORPORA = {
         Corpus(
             "aesdd",
             readers.read_table,
-            TABLE,
+            LISTED,
             "Free for research. Vryzas N et al. (2018), Acted Emotional Speech Dynamic Database (Greek).",
             language="el",
             named=False,
@@ -166,20 +167,20 @@ CORPORA = {
         Corpus(
             "emospeech",
             readers.read_table,
-            TABLE,
+            LISTED,
             "CC BY-NC-SA. Indian EmoSpeech Command Dataset, arXiv 1910.13801.",
             named=False,
         ),
         Corpus(
             "turev",
             readers.read_table,
-            TABLE,
+            LISTED,
             "CC BY-NC-ND 4.0. TurEV-DB (2020), Turkish Emotion-Voice Database.",
             language="tr",
             named=False,
         ),
         Corpus("folder", readers.read_folder, "happy/anna/1.wav or anna/happy/1.wav", named=False),
-        Corpus("table", readers.read_table, TABLE, named=False),
+        Corpus(TABLE, readers.read_table, LISTED, named=False),
     )
 }
 
@@ -189,15 +190,22 @@ def find_corpus(name: str) -> Corpus:
     return lookup(name, CORPORA, "corpus")
 
 
+def is_table(name: str) -> bool:
+    """Return whether the recordings of a corpus are those that a table lists."""
+    return name not in CORPORA or CORPORA[name].reader is readers.read_table
+
+
 def _corpus_of(name: str, folder: Path) -> Corpus:
     """Return a known corpus, or one of a new name if the folder (or its sub-folder of that name) holds a table.
 
-    A corpus that is only called `table` has the folder's name, so that two tables are two corpora.
+    A corpus that is only called `table` has the folder's name, so that two tables are two corpora; if that is the name
+    of a known corpus of another kind, it stays `table`.
     """
-    if name == "table" and _has_table(folder):
-        return replace(CORPORA[name], name=folder.resolve().name)
+    if name == TABLE and _has_table(folder):
+        own = folder.resolve().name
+        return replace(CORPORA[TABLE], name=own) if is_table(own) else CORPORA[TABLE]
     if name not in CORPORA and NAME.fullmatch(name) and (_has_table(folder) or _has_table(folder / name)):
-        return replace(CORPORA["table"], name=name)
+        return replace(CORPORA[TABLE], name=name)
     return find_corpus(name)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ser.datasets.corpora import load_corpus
+from ser.datasets.corpora import TABLE, CorpusClips, is_table, load_corpus
 from ser.extras import needs
 from ser.inference.artifact import Artifact, find, verify
 from ser.inference.recognizer import Recognizer
@@ -50,7 +50,7 @@ def evaluate(
     check_known(protocol, PROTOCOLS, "protocol")
     check_known(labels, LABEL_SETS, "label set")
     artifact = verify(find(model))
-    listing = load_corpus(corpus, os.fspath(data))
+    listing = _as_trained(artifact, load_corpus(corpus, os.fspath(data)))
     present = {clip.emotion for clip in listing.clips}
     shared = [label for label in LABEL_SETS[labels] if label in artifact.labels and label in present]
     if len(shared) < 2:
@@ -162,6 +162,22 @@ def _train_and_answer(artifact: Artifact, clips: Sequence[Clip], protocol: str, 
     for clip, row in zip(index, probabilities, strict=True):
         answers[positions[study.clips[clip]]] = dict(zip(study.first.labels, row.tolist(), strict=True))
     return answers
+
+
+def _as_trained(artifact: Artifact, listing: CorpusClips) -> CorpusClips:
+    """Name a table as earlier versions did, if the model was trained then: all tables were the corpus `table`.
+
+    Else its speakers would be new to the model, and a score on speakers that it was trained on would not be marked.
+    """
+    trained = artifact.manifest["training"]["corpora"]
+    if TABLE not in trained or listing.corpus in trained or not is_table(listing.corpus):
+        return listing
+    speakers = (clip.speaker.partition("/")[2] for clip in listing.clips)
+    clips = [
+        replace(clip, corpus=TABLE, speaker=f"{TABLE}/{speaker}")
+        for clip, speaker in zip(listing.clips, speakers, strict=True)
+    ]
+    return replace(listing, corpus=TABLE, clips=clips)
 
 
 def _trained_speakers(artifact: Artifact) -> set[str]:

@@ -318,3 +318,9 @@ def test_tables_are_corpora_of_their_own_names(tmp_path):
         load_corpus("third", tmp_path)
     with pytest.raises(ParameterError, match="Unknown corpus"):
         load_corpus("../first", tmp_path)
+
+
+def test_a_table_never_takes_the_name_of_a_corpus_of_another_kind(tmp_path):
+    text = "path,emotion,speaker\n1.wav,joy,a\n2.wav,sad,a"
+    for name, expected in (("ravdess", "table"), ("turev", "turev"), ("mine", "mine")):
+        assert load_corpus("table", table(tree(tmp_path / name, "1.wav", "2.wav"), text)).corpus == expected

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile as sf
+from golden.make import RATE, voice
 
 import ser
 from ser.datasets.corpora import load_corpus
@@ -237,3 +239,26 @@ def test_unknown_names_list_the_known(tmp_path, names, error, match):
 def test_a_folder_without_recordings(tmp_path):
     with pytest.raises(ParameterError, match=r"No ravdess recordings .*ser download ravdess"):
         run("ravdess", tmp_path, "all")
+
+
+# --- Tables ---
+
+
+def recorded(folder: Path, speaker: str) -> Path:
+    """Two clips of a speaker in a table."""
+    folder.mkdir()
+    rows = ["path\temotion\tspeaker"]
+    for emotion, pitch_hz in (("happy", 220.0), ("sad", 110.0)):
+        sf.write(folder / f"{emotion}.wav", voice(1.0, pitch_hz), RATE)
+        rows.append(f"{emotion}.wav\t{emotion}\t{speaker}")
+    (folder / "table.tsv").write_text("\n".join(rows), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("speaker", "seen"), [("ema", True), ("nobody known", False)])
+@pytest.mark.parametrize("corpus", ["table", "emotiontts", "mine"])
+def test_speakers_of_a_model_that_was_trained_on_a_table_are_known_under_any_name(tmp_path, corpus, speaker, seen):
+    assert "table/ema" in read_manifest(ARTIFACTS / "voice")["training"]["corpora"]["table"]["speakers"]
+    report = evaluate(corpus, recorded(tmp_path / "calls", speaker), "voice", "all", progress=False)
+    assert (report["clips"], report["seen_in_training"]) == (2, seen)
