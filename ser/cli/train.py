@@ -12,6 +12,7 @@ from rich.markdown import Markdown
 from ser.cli.options import ForceOption, LabelSet, ReportOption, ResumeOption
 from ser.cli.output import Report, out, say
 from ser.extras import needs
+from ser.features.recipes import ENCODER_BLOCKS
 from ser.files import check_writable
 from ser.inference.manifest import read_manifest
 from ser.models.encoder import build_encoder
@@ -84,7 +85,7 @@ def encoder(
     with needs("train", "encoder"):
         import onnx  # noqa: F401
         import safetensors  # noqa: F401
-    build_encoder(checkpoint, out, precision=precision)
+    build_encoder(checkpoint, out, ENCODER_BLOCKS, precision=precision)
     say(f"Written to {out}: {out.stat().st_size / 1e6:.1f} MB")
 
 

@@ -13,7 +13,6 @@ import numpy as np
 from ser.models.graphs import store_half
 from ser.types import ParameterError
 
-BLOCKS = (2, 3)  # whose outputs are pooled, counted from 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 PUBLISHED_AT = "https://huggingface.co/openai/whisper-base"
 INPUT, OUTPUT = "log_mel", "statistics"
@@ -21,31 +20,42 @@ OPSET, IR_VERSION = 20, 10
 EPSILON = 1e-5  # of the layer normalisations
 
 
-def build_encoder(folder: str | Path, path: Path, blocks: Sequence[int] = BLOCKS, *, precision: str = "int8") -> None:
+def build_encoder(folder: str | Path, path: Path, blocks: Sequence[int], *, precision: str = "int8") -> None:
     """Write the graph from log-mel spectrograms (n, 80, n_frames) to statistics (n, 2 * width * len(blocks)).
 
-    For each of the `blocks`, the mean over time of its outputs, then the standard deviation. `folder` holds
-    `config.json` and `model.safetensors` of a Whisper checkpoint. `precision` is "float32", or "int8": the weights of
-    the blocks as integers of 7 bits (with 8, older processors overflow and answer differently), other large constants
-    at half precision. Raises `ParameterError` if the folder is no such checkpoint or has too few blocks.
+    For each of the `blocks`, counted from 1, the mean over time of its outputs, then the standard deviation. The
+    spectrograms may have any length up to that of the checkpoint's positions, 30 s. `folder` holds `config.json` and
+    `model.safetensors` of a Whisper checkpoint. `precision` is "float32", or "int8": the weights of the blocks as
+    integers of 7 bits (with 8, older processors overflow and answer differently), other large constants at half
+    precision. The graph is written beside `path`, then renamed. Raises `ParameterError` if the folder is no such
+    checkpoint, is incomplete, or has too few blocks.
     """
     import onnx
 
     config, weights = _checkpoint(Path(folder), max(blocks))
-    model = _Builder(config, weights).model(blocks)
+    try:
+        model = _Builder(config, weights).model(blocks)
+    except (KeyError, ArithmeticError) as error:  # a weight that is missing, no heads
+        raise ParameterError(
+            f"{folder} is an incomplete Whisper checkpoint ({type(error).__name__}: {error}). Fetch it again from "
+            f"{PUBLISHED_AT}."
+        ) from error
     onnx.checker.check_model(model)
-    if precision == "float32":
-        onnx.save(model, path)
-        return
+    with tempfile.TemporaryDirectory(dir=path.parent) as aside:
+        graph = Path(aside, path.name)
+        onnx.save(model, graph)
+        if precision == "int8":
+            _quantize(graph)
+        graph.replace(path)
+
+
+def _quantize(path: Path) -> None:
+    """Rewrite a graph with the weights of its products as integers of 7 bits, and others at half precision."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    with tempfile.TemporaryDirectory() as aside:
-        whole = Path(aside, "encoder.onnx")
-        onnx.save(model, whole)
-        quantize_dynamic(
-            whole, path, op_types_to_quantize=["MatMul"], per_channel=True, reduce_range=True,
-            weight_type=QuantType.QInt8,
-        )  # fmt: skip
+    quantize_dynamic(
+        path, path, op_types_to_quantize=["MatMul"], per_channel=True, reduce_range=True, weight_type=QuantType.QInt8
+    )
     store_half(path)
 
 

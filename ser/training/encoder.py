@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -33,10 +32,7 @@ def encoder_graph(checkpoint: str | os.PathLike[str] | None, cache_folder: Path)
     path = cache_folder / f"encoder-{_digest(folder)[:16]}.onnx"
     if not path.is_file():
         cache_folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache_folder) as aside:
-            built = Path(aside, path.name)
-            build_encoder(folder, built, ENCODER_BLOCKS)
-            built.replace(path)
+        build_encoder(folder, path, ENCODER_BLOCKS)
     return path
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from tiny_encoder import N_MELS, WIDTH, reference, write_checkpoint
 
 from ser.features.log_mel import HOP_LENGTH, log_mel
@@ -74,8 +75,8 @@ def test_the_graph_equals_the_reference(tmp_path, checkpoint, n_frames, blocks):
 
 def test_integers_are_close_and_smaller(tmp_path, checkpoint):
     whole, small = tmp_path / "whole.onnx", tmp_path / "small.onnx"
-    build_encoder(checkpoint, whole, precision="float32")
-    build_encoder(checkpoint, small)
+    build_encoder(checkpoint, whole, ENCODER_BLOCKS, precision="float32")
+    build_encoder(checkpoint, small, ENCODER_BLOCKS)
     given = spectrogram(100)
     exact, rounded = (Encoder(path, path.name)(given) for path in (whole, small))
     assert 0 < np.abs(exact - rounded).mean() < 0.05 * exact.std()
@@ -84,7 +85,7 @@ def test_integers_are_close_and_smaller(tmp_path, checkpoint):
 def test_a_folder_of_the_encoder_alone_gives_the_same_graph(tmp_path, checkpoint):
     alone = write_checkpoint(tmp_path / "alone", prefix="encoder.")
     for folder, name in ((checkpoint, "whole"), (alone, "alone")):
-        build_encoder(folder, tmp_path / f"{name}.onnx")
+        build_encoder(folder, tmp_path / f"{name}.onnx", ENCODER_BLOCKS)
     assert (tmp_path / "whole.onnx").read_bytes() == (tmp_path / "alone.onnx").read_bytes()
 
 
@@ -106,19 +107,42 @@ def test_the_published_weights(tmp_path, published):
 
 def test_other_folders_are_refused(tmp_path, checkpoint):
     with pytest.raises(ParameterError, match=r"no Whisper checkpoint: expected config\.json and model\.safetensors"):
-        build_encoder(tmp_path, tmp_path / "encoder.onnx")
+        build_encoder(tmp_path, tmp_path / "encoder.onnx", ENCODER_BLOCKS)
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "model.safetensors").write_bytes(b"no tensors at all")
     with pytest.raises(ParameterError, match="no Whisper checkpoint"):
-        build_encoder(tmp_path, tmp_path / "encoder.onnx")
+        build_encoder(tmp_path, tmp_path / "encoder.onnx", ENCODER_BLOCKS)
     with pytest.raises(ParameterError, match="holds 3 blocks of an encoder; block 7 is needed"):
         build_encoder(checkpoint, tmp_path / "encoder.onnx", (2, 7))
     config = json.loads((checkpoint / "config.json").read_text())
     other = write_checkpoint(tmp_path / "other")
     (other / "config.json").write_text(json.dumps({key: value for key, value in config.items() if key != "d_model"}))
     with pytest.raises(ParameterError, match="d_model"):
-        build_encoder(other, tmp_path / "encoder.onnx")
+        build_encoder(other, tmp_path / "encoder.onnx", ENCODER_BLOCKS)
     assert not (tmp_path / "encoder.onnx").exists()
+
+
+def test_an_incomplete_checkpoint_is_refused_and_leaves_nothing(tmp_path):
+    folder, path = write_checkpoint(tmp_path / "checkpoint"), tmp_path / "encoder.onnx"
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.encoder.layers.1.fc1.weight"]
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(ParameterError, match=r"incomplete Whisper checkpoint .*layers\.1\.fc1\.weight"):
+        build_encoder(folder, path, ENCODER_BLOCKS)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["checkpoint"]
+
+
+def test_a_build_that_fails_leaves_the_earlier_graph(tmp_path, checkpoint, monkeypatch):
+    path = tmp_path / "encoder.onnx"
+    path.write_bytes(b"earlier")
+
+    def full(graph: Path) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("ser.models.encoder.store_half", full)
+    with pytest.raises(OSError, match="disk full"):
+        build_encoder(checkpoint, path, ENCODER_BLOCKS)
+    assert path.read_bytes() == b"earlier" and [entry.name for entry in tmp_path.iterdir()] == ["encoder.onnx"]
 
 
 def test_another_graph_is_refused(tmp_path):
