@@ -79,11 +79,18 @@ def _summary_table(manifest: dict[str, Any]) -> str:
     )
     rows = (
         ("input", f"up to 120 s of audio at 8 to 192 kHz, 1 to 8 channels; features {features}"),
-        ("network", f"`{training['config']['architecture']}`, trained from scratch, {training['epochs']} epochs"),
+        ("network", f"`{training['config']['architecture']}`, {_basis(manifest)}, {training['epochs']} epochs"),
         ("training", f"{corpora}; {training['config']['copies']} augmented copies of each clip"),
         ("created", f"{manifest['created']}, ser {versions['ser']}, Keras {versions['keras']}"),
     )
     return table(("", ""), rows)
+
+
+def _basis(manifest: dict[str, Any]) -> str:
+    """Return what the networks were trained on top of."""
+    if "encoder" in manifest:
+        return "trained on blocks of Whisper base (Copyright (c) 2022 OpenAI, MIT licence), which stay as they are"
+    return "trained from scratch"
 
 
 def _scored_corpora(training: dict[str, Any]) -> list[str]:

@@ -43,6 +43,14 @@ def manifest(**more: Any) -> dict[str, Any]:
     return {**PLAIN, "metrics": {**PLAIN["metrics"], **more}}
 
 
+def test_a_pre_trained_encoder_is_named_with_its_licence():
+    network = next(
+        line for line in card({**manifest(), "encoder": {"file": "encoder.onnx"}}).splitlines() if "epochs" in line
+    )
+    assert "Whisper base (Copyright (c) 2022 OpenAI, MIT licence)" in network and "from scratch" not in network
+    assert "trained from scratch" in card(manifest()) and "OpenAI" not in card(manifest())
+
+
 @pytest.mark.parametrize("key", SAYS)
 def test_each_score_is_in_the_card_if_it_is_in_the_manifest(key):
     assert SAYS[key] in card(manifest(**{key: MORE[key]}))
