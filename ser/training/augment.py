@@ -39,6 +39,7 @@ POP_S = (0.003, 0.03)
 POP_LEVEL = (0.5, 2.5)  # of the recording's peak
 PAUSED_S = (0.3, 3.0)
 CODECS = (("MP3", "MPEG_LAYER_III"), ("OGG", "VORBIS"), ("OGG", "OPUS"))
+CODED_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)  # that all of them take
 COMPRESSION = (0.6, 1.0)  # of libsndfile: 1 is the smallest file
 
 Transform = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
@@ -173,7 +174,9 @@ def codec(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np
     container, subtype = CODECS[rng.integers(len(CODECS))]
     file, scale = io.BytesIO(), _peak(samples) / 0.9
     options = {"format": container, "subtype": subtype, "compression_level": float(rng.uniform(*COMPRESSION))}
-    sf.write(file, samples / scale, sample_rate, **options)
+    coded_rate = sample_rate if sample_rate in CODED_RATES else max(CODED_RATES)
+    given = samples if coded_rate == sample_rate else soxr.resample(samples, sample_rate, coded_rate)
+    sf.write(file, given / scale, coded_rate, **options)
     file.seek(0)
     decoded, rate = sf.read(file, dtype="float32")
     return (decoded if rate == sample_rate else soxr.resample(decoded, rate, sample_rate)) * scale

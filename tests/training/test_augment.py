@@ -253,3 +253,10 @@ def test_a_coded_copy_sounds_alike():
     for seed in range(6):
         copy = altered_by("codec", sound, seed)
         assert 0.5 < rms(copy) / rms(sound) < 1.5 and not np.array_equal(copy, sound)
+
+
+@pytest.mark.parametrize("rate", [22_050, 44_100])
+def test_a_copy_is_coded_at_rates_that_no_codec_takes(rate):
+    sound = np.repeat(voice(0.5), 2)
+    for seed in range(6):
+        assert abs(len(altered_by("codec", sound, seed, rate)) - len(sound)) <= 1

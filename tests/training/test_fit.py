@@ -51,8 +51,11 @@ def test_notes_are_dropped_and_errors_pass(capfd):
 
 def test_a_closed_stderr_needs_no_silence(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
+    done = []
     with fitting.silenced():
-        pass
+        done.append(os.dup(2))  # stderr's own descriptor is as it was
+    os.close(done[0])
+    assert sys.stderr is None and len(done) == 1
 
 
 def test_keras_is_imported_in_silence():
