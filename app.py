@@ -234,7 +234,7 @@ def notice(title: str, *sentences: str) -> None:
 
 def enrolment_inputs(model: ser.Recognizer) -> Enrolment | None:
     """Show the inputs for recordings of one speaker and return the enrolment, if there is one."""
-    if "own_voice" not in model.artifact.manifest:
+    if not model.adapts:
         return None
     state = st.session_state
     with st.expander("Your own voice", key="own-voice"):

@@ -38,6 +38,12 @@ def accuracy(confusion: np.ndarray) -> float:
     return float(confusion.trace() / confusion.sum())
 
 
+def top_accuracy(probabilities: np.ndarray, truth: np.ndarray, k: int = 2) -> float:
+    """Return the share of clips whose true label is among the `k` most probable; probabilities (n, n_labels)."""
+    first = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
+    return float(np.mean((first == truth[:, None]).any(axis=1)))
+
+
 def macro_f1(confusion: np.ndarray) -> float:
     """Return the mean over labels with clips of the F1 score, 2 hits / (true + predicted)."""
     true, predicted = confusion.sum(axis=1), confusion.sum(axis=0)

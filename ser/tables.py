@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
 # Columns before and after those of the labels.
 FIRST = ("file", "label", "confidence")
-LAST = ("uncertain", "reasons", "sex_male", "sex_female", "intensity", "duration_s", "model", "error")
-SEGMENT_FIRST, SEGMENT_LAST = ("file", "start_s", "end_s", "label", "confidence"), ("uncertain", "reasons", "model")
-TEXT = {"file", "label", "reasons", "model", "error", "text"}
-NESTED = {"probabilities", "reasons", "sex"}
+ADAPTED = ("adapted_source", "adapted_clips")
+LAST = ("uncertain", "reasons", "top", "sex_male", "sex_female", "intensity", "duration_s", "model", *ADAPTED, "error")
+SEGMENT_FIRST = ("file", "start_s", "end_s", "label", "confidence")
+SEGMENT_LAST = ("uncertain", "reasons", "top", "model", *ADAPTED)
+TEXT = {"file", "label", "reasons", "top", "model", "adapted_source", "error", "text"}
+NESTED = {"probabilities", "reasons", "top", "sex", "adapted"}
 ENDING = ".parquet"
 READ = ("label", "confidence", "uncertain", "reasons", "model", "error")
 READ_ROWS = 10_000  # held in memory at a time
@@ -36,15 +38,16 @@ def columns(labels: Iterable[str]) -> tuple[str, ...]:
 
 
 def flat(result: dict[str, Any]) -> dict[str, Any]:
-    """Flatten the JSON form of a prediction or an error into a row; `reasons` are joined by spaces.
+    """Flatten the JSON form of a prediction or an error into a row; `reasons` and `top` are joined by spaces.
 
     Text is escaped where UTF-8 cannot encode it, which no table could hold.
     """
     row = {name: value for name, value in result.items() if name not in NESTED}
     row |= {name: encodable(value) for name, value in row.items() if isinstance(value, str)}
     sexes = {f"sex_{name}": probability for name, probability in (result.get("sex") or {}).items()}
-    reasons = {"reasons": " ".join(result["reasons"])} if "reasons" in result else {}
-    return {**row, **result.get("probabilities", {}), **sexes, **reasons}
+    lists = {name: " ".join(result[name]) for name in ("reasons", "top") if name in result}
+    adapted = {f"adapted_{name}": value for name, value in (result.get("adapted") or {}).items()}
+    return {**row, **result.get("probabilities", {}), **sexes, **lists, **adapted}
 
 
 # --- pandas ---
@@ -53,9 +56,9 @@ def flat(result: dict[str, Any]) -> dict[str, Any]:
 def to_pandas(results: Prediction | Timeline | Iterable[Prediction | Failure] | Iterable[Timeline]) -> pd.DataFrame:
     """Convert results of `predict` and `predict_many` to one row each, or timelines to one row a segment.
 
-    Probabilities stand in columns named by the labels, in vocabulary order; `reasons` are joined by spaces; values that
-    a model does not give or a failure does not have are missing. A transcript adds the column `text`. Raises
-    `ParameterError` for anything else, and for predictions mixed with timelines.
+    Probabilities stand in columns named by the labels, in vocabulary order; `reasons` and `top` are joined by spaces;
+    values that a model does not give or a failure does not have are missing. A transcript adds the column `text`.
+    Raises `ParameterError` for anything else, and for predictions mixed with timelines.
     """
     with needs("pandas", "to_pandas"):
         import pandas as pd
@@ -68,7 +71,7 @@ def to_pandas(results: Prediction | Timeline | Iterable[Prediction | Failure] | 
         raise ParameterError(f"to_pandas takes either answers of predict or timelines, not both; found {kinds}.")
     rows = [flat(item.to_dict()) for item in predictions]
     for timeline in timelines:
-        shared = {"file": timeline.file, "model": timeline.model}
+        shared = {name: value for name, value in timeline.to_dict().items() if name in ("file", "model", "adapted")}
         rows += [flat({**segment.to_dict(), **shared}) for segment in timeline.segments]
     present = {label for timeline in timelines for label in timeline.labels}.union(*rows)
     first, last = (SEGMENT_FIRST, SEGMENT_LAST) if timelines else (FIRST, LAST)

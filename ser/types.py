@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from itertools import accumulate
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -25,6 +26,9 @@ LABEL_SETS = {
 }
 
 MIN_USED_S = 0.5  # of trimmed sound; with less a prediction is "too_short"
+# The labels that a person is told if one is not sure: those that together reach this probability, at most three.
+TOP_SHARE = 0.8
+TOP_LABELS = 3
 
 # The notice of every interface; model cards and the page say more.
 NOTICE = (
@@ -142,6 +146,23 @@ def text_of(words: Iterable[Word]) -> str:
     return "".join(word.word if word.joined else f" {word.word}" for word in words).strip()
 
 
+class Adaptation(NamedTuple):
+    """What an answer is adapted to: a profile's source, or "self" for its own recording, and the clips behind it."""
+
+    source: str
+    clips: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return self._asdict()
+
+
+def top_labels(probabilities: Mapping[str, float]) -> tuple[str, ...]:
+    """Return the labels in falling order that together reach 80 % of the probability, at most three."""
+    falling = sorted(probabilities, key=probabilities.__getitem__, reverse=True)[:TOP_LABELS]
+    before = accumulate((probabilities[label] for label in falling), initial=0.0)
+    return tuple(label for label, reached in zip(falling, before, strict=False) if reached < TOP_SHARE)
+
+
 class _Labelled:
     label: str
     probabilities: dict[str, float]
@@ -156,6 +177,11 @@ class _Labelled:
     def uncertain(self) -> bool:
         return bool(self.reasons)
 
+    @property
+    def top(self) -> tuple[str, ...]:
+        """The labels that together reach 80 % of the probability, in falling order, at most three; none if silent."""
+        return () if SILENT in self.reasons else top_labels(self.probabilities)
+
     def _to_dict(self) -> dict[str, Any]:
         return {
             "label": self.label,
@@ -163,6 +189,7 @@ class _Labelled:
             "probabilities": rounded(self.probabilities),
             "uncertain": self.uncertain,
             "reasons": list(self.reasons),
+            "top": list(self.top),
         }
 
 
@@ -173,7 +200,8 @@ class Prediction(_Labelled):
     `probabilities` maps every label of the model, in vocabulary order, to a fraction; they sum to 1. `uncertain` is
     true if the answer should not be trusted; `reasons` (keys of `REASONS`) says why. `used_s` is the trimmed part, its
     start and end in seconds. `distance` is that from the training speech (near 1 for it, see `ser.inference.novelty`),
-    `sex` and `intensity` (0 to 1) how the voice sounds; None if the model does not give them.
+    `sex` and `intensity` (0 to 1) how the voice sounds; None if the model does not give them. `adapted` says what the
+    answer is adapted to, None if nothing.
     """
 
     label: str
@@ -186,6 +214,7 @@ class Prediction(_Labelled):
     sex: dict[str, float] | None = None
     intensity: float | None = None
     file: str | None = None
+    adapted: Adaptation | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form, the same for all interfaces; numbers have 9 significant digits."""
@@ -196,6 +225,7 @@ class Prediction(_Labelled):
             "intensity": rounded(self.intensity),
             "duration_s": rounded(self.duration_s),
             "model": self.model,
+            "adapted": self.adapted and self.adapted.to_dict(),
         }
 
 
@@ -246,6 +276,7 @@ class Timeline:
 
     `labels` are those of the model. `cut_off` is true if the file is damaged and only the part before the damage was
     decoded, which is `duration_s` long. `text` is what was said, None without a transcript (`ser.transcript`).
+    `adapted` says what the answers are adapted to, None if nothing.
     """
 
     file: str | None
@@ -255,6 +286,7 @@ class Timeline:
     model: str
     cut_off: bool = False
     text: str | None = None
+    adapted: Adaptation | None = None
 
     @property
     def speech_s(self) -> float:
@@ -278,5 +310,6 @@ class Timeline:
             "share": rounded(self.share),
             "model": self.model,
             "cut_off": self.cut_off,
+            "adapted": self.adapted and self.adapted.to_dict(),
             **({} if self.text is None else {"text": self.text}),
         }

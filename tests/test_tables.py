@@ -15,7 +15,8 @@ from ser.types import EMOTIONS, AudioError, Failure, ParameterError, Timeline
 
 SAMPLES = sorted((ARTIFACTS.parent / "samples").glob("*.flac"))
 SHARP = ARTIFACTS.parent / "samples" / "sharp.flac"
-LAST = ["uncertain", "reasons", "sex_male", "sex_female", "intensity", "duration_s", "model", "error"]
+ADAPTED = ["adapted_source", "adapted_clips"]
+LAST = ["uncertain", "reasons", "top", "sex_male", "sex_female", "intensity", "duration_s", "model", *ADAPTED, "error"]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,8 @@ def test_outputs_that_a_model_lacks_are_missing(small):
 def test_timelines_as_a_table(small):
     timelines = [small.timeline(path) for path in SAMPLES]
     table = ser.to_pandas(timelines)
-    assert list(table.columns) == ["file", "start_s", "end_s", "label", "confidence", *EMOTIONS, *LAST[:2], "model"]
+    first_columns = ["file", "start_s", "end_s", "label", "confidence"]
+    assert list(table.columns) == [*first_columns, *EMOTIONS, *LAST[:3], "model", *ADAPTED]
     segments = [(timeline.file, *part.to_dict().values()) for timeline in timelines for part in timeline.segments]
     assert len(segments) >= len(SAMPLES) - 1  # one of them is music
     rows = table[["file", "start_s", "end_s", "label", "confidence", "uncertain"]].itertuples(index=False, name=None)

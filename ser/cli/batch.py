@@ -10,9 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
+from ser.batch.adaptation import Adapt
 from ser.batch.run import Progress
 from ser.batch.run import batch as run
-from ser.cli.options import ModelOption
+from ser.cli.options import ModelOption, ProfileOption
 from ser.cli.output import REFUSED, Report, out, say
 from ser.extras import needs
 from ser.types import EMOJI
@@ -25,6 +26,10 @@ def batch(
     ],
     folder: Annotated[Path, typer.Option("--out", help="The folder of Parquet files to write.")],
     model: ModelOption = None,
+    profile: ProfileOption = None,
+    adapt: Annotated[
+        Adapt, typer.Option(help="Adapt to a sample of the whole source, of each file's folder, or not.")
+    ] = "source",
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes; default: one a core.")] = None,
     dask: Annotated[
         str | None, typer.Option("--dask", help="A Dask scheduler, tcp://HOST:PORT, whose workers are used instead.")
@@ -37,7 +42,9 @@ def batch(
     A file that cannot be predicted is a row with an error; the exit code is then 2.
     """
     with _progress() as progress:
-        report = run(source, folder, model, jobs=jobs, dask=dask, force=force, progress=progress)
+        report = run(
+            source, folder, model, jobs=jobs, dask=dask, force=force, adapt=adapt, profile=profile, progress=progress
+        )
     if format == "json":
         print(json.dumps(report, indent=1))
     else:

@@ -24,17 +24,38 @@ def evaluate(
         typer.Option(help="Speakers left out in turn, a random split, or all clips by the shipped network."),
     ] = "folds",
     labels: Annotated[LabelSet, typer.Option(help="The labels to choose from.")] = "eight",
+    adapt: Annotated[
+        int, typer.Option(min=0, help="Also score answers adapted to so many unlabelled clips of the corpus.")
+    ] = 0,
     format: ReportOption = "table",
 ) -> None:
     """Score a model on recordings; by default on speakers that its networks were not trained on."""
     with needs("train", "evaluate"):
-        report = run(corpus, data, model, protocol, labels)
+        report = run(corpus, data, model, protocol, labels, adapt=adapt)
     if report["seen_in_training"]:
         say("ser: the model was trained on these speakers; this is not a score on unseen people.")
     if format == "json":
         print(json.dumps(report, indent=1))
     else:
         print_report(report)
+
+
+def _adapted_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the lines of the scores of adapted answers, if there are any."""
+    names = {"adapted": "of the corpus", "calibrated": "of the speaker"}
+    return [
+        (
+            f"UAR with {scores['clips']} clips",
+            f"{scores['with']:.1%}  ({name}, without labels; {scores['draws']} draws)",
+        )
+        for key, name in names.items()
+        if (scores := report.get(key))
+    ]
+
+
+def _sure(sure: dict[str, Any]) -> str:
+    share = f"{sure['share']:.1%} of the answers"
+    return share if sure["accuracy"] is None else f"{share}; {sure['accuracy']:.1%} of them are right"
 
 
 def print_report(report: dict[str, Any]) -> None:
@@ -47,7 +68,10 @@ def print_report(report: dict[str, Any]) -> None:
         ("protocol", f"{report['protocol']}: {report['note']}"),
         ("clips", f"{report['clips']} of {report['speakers']} speakers"),
         ("UAR", f"{report['uar']:.1%}  (95 % interval over speakers {low:.1%} to {high:.1%})"),
+        *_adapted_rows(report),
         ("accuracy", f"{report['accuracy']:.1%}"),
+        ("among the first two", f"{report['top_two']:.1%}"),
+        ("called sure", _sure(report["sure"])),
         ("macro F1", f"{report['macro_f1']:.1%}"),
         ("calibration error", f"{report['calibration_error']:.1%}"),
         ("neutral = calm", f"accuracy {merged['accuracy']:.1%}, UAR {merged['uar']:.1%}  (as listeners were scored)"),

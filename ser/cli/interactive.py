@@ -15,9 +15,9 @@ from urllib.request import url2pathname
 import typer
 
 from ser.audio.microphone import Microphone
+from ser.cli.microphone import SECONDS, UNNAMED, record_wav
 from ser.cli.output import REFUSED, err, exists, is_attended, print_rows, print_table, say
 from ser.cli.predict import predictions
-from ser.cli.record import SECONDS, UNNAMED, record_wav
 from ser.cli.samples import print_samples
 from ser.inference.recognizer import Recognizer, load
 from ser.sentences import SENTENCES

@@ -22,11 +22,12 @@ from ser.types import NOTICE, ParameterError, SerError
 # Command -> module of this package, its function or group, and the line in the list of commands.
 COMMANDS = {
     "predict": ("predict", "predict", "Say how recordings sound."),
-    "record": ("record", "record", "Record a voice and say how it sounds."),
-    "live": ("live", "live", "Say how the microphone sounds right now."),
+    "record": ("microphone", "record", "Record a voice and say how it sounds."),
+    "live": ("microphone", "live", "Say how the microphone sounds right now."),
     "timeline": ("timeline", "timeline", "Say how a long recording sounds over time."),
     "batch": ("batch", "batch", "Predict thousands of recordings into one table."),
     "monitor": ("monitor", "monitor", "Compare two tables of predictions."),
+    "adapt": ("adapt", "adapt", "Adapt to a source by some of its recordings."),
     "samples": ("samples", "samples", "Show sentences to read aloud."),
     "serve": ("serve", "serve", "Answer over HTTP."),
     "train": ("train", "train", "Train a model."),

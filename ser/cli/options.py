@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -21,6 +22,10 @@ ModelOption = Annotated[
     typer.Option(
         "--model", "-m", help="A model's name or folder; default: the best.", autocompletion=lambda: [*known()]
     ),
+]
+ProfileOption = Annotated[
+    Path | None,
+    typer.Option("--profile", help="Adapt to a source: the file that `ser adapt` wrote; default: SER_PROFILE."),
 ]
 FormatOption = Annotated[Format, typer.Option("--format", "-f")]
 ReportOption = Annotated[Report, typer.Option("--format", "-f")]

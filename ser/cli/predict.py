@@ -23,6 +23,7 @@ from ser.types import ParameterError, SerError
 def predict(
     files: Annotated[list[str], typer.Argument(help="Recordings, folders to walk, or - for standard input.")],
     model: options.ModelOption = None,
+    profile: options.ProfileOption = None,
     format: options.FormatOption = "table",
     voice: Annotated[
         list[str] | None,
@@ -38,7 +39,7 @@ def predict(
     """Say how recordings sound. A file that fails stays in the list; the exit code is then 2."""
     engine = options.speech_engine(words, speech_model, language, google, yes_send_audio)
     history = open_history().open() if keep else None
-    recognizer = load(model)
+    recognizer = load(model, profile)
     if voice:
         recognizer = recognizer.calibrated(voice)
     rows = list(predictions(recognizer, files, engine))
@@ -54,15 +55,15 @@ def predictions(recognizer: Recognizer, files: Iterable[str], engine: Engine | N
     for file in files:
         unlisted: dict[Path, OSError] = {}
         try:
-            sources = list(_sources(file, unlisted))
+            found = list(sources(file, unlisted))
         except OSError as error:
             yield _unopened(file, error)
             continue
         except ParameterError as error:
             yield {"file": file, "error": str(error)}
             continue
-        answers = recognizer.predict_many((source for source, _ in sources), on_error="return")
-        for answer, (source, name) in zip(answers, sources, strict=True):
+        answers = recognizer.predict_many((source for source, _ in found), on_error="return")
+        for answer, (source, name) in zip(answers, found, strict=True):
             row = {**answer.to_dict(), "file": name}
             yield row if engine is None or "error" in row else _with_words(row, source, engine)
         yield from (_unopened(str(folder), error) for folder, error in unlisted.items())
@@ -85,7 +86,7 @@ def _without_words(row: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if key not in ("text", "words")}
 
 
-def _sources(file: str, unlisted: dict[Path, OSError]) -> Iterator[tuple[Any, str]]:
+def sources(file: str, unlisted: dict[Path, OSError]) -> Iterator[tuple[Any, str]]:
     """Yield (source, name) of a file, of standard input, or of each recording in a folder.
 
     Folders that cannot be listed are put into `unlisted`, each with its error.

@@ -24,6 +24,11 @@ Format = Literal["table", "json", "csv", "srt", "vtt", "audacity", "textgrid"]  
 def timeline(
     file: Annotated[str, typer.Argument(help="A recording of up to four hours.")],
     model: options.ModelOption = None,
+    profile: options.ProfileOption = None,
+    adapt: Annotated[
+        Literal["self", "none"],
+        typer.Option(help="Adapt to the recording's own speech, from a minute of it, unless there is a profile."),
+    ] = "self",
     format: Annotated[
         Format | None, typer.Option("--format", "-f", help="Default: what --out ends in, else table.")
     ] = None,
@@ -40,9 +45,9 @@ def timeline(
     if out is not None:
         check_writable(out, force=force, source=file)
     engine = options.speech_engine(words, speech_model, language, google, yes_send_audio)
-    recognizer = load(model)
+    recognizer = load(model, profile)
     with progress_bar("Predicting") as progress:
-        segments = recognizer.timeline(file, progress=progress)
+        segments = recognizer.timeline(file, progress=progress, adapt=adapt)
     if engine:
         with progress_bar("Transcribing") as progress:
             segments = with_words(segments, transcribe(file, engine, progress=progress))

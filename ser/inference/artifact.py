@@ -18,6 +18,7 @@ import numpy as np
 
 from ser.features.log_mel import N_MELS
 from ser.features.recipes import RECIPES
+from ser.inference.adaptation import Reference
 from ser.inference.encoder import Encoder
 from ser.inference.manifest import MANIFEST, graphs, needed, read_manifest
 from ser.inference.sessions import open_session
@@ -25,6 +26,7 @@ from ser.types import EMOTIONS, ArtifactError, ParameterError
 
 INSTALLED = Path(__file__).resolve().parents[1] / "artifacts"  # of the wheel
 ARTIFACTS = INSTALLED if INSTALLED.is_dir() else INSTALLED.parent.parent / "artifacts"
+MODEL_VARIABLE = "SER_MODEL"
 GOLDEN_TOLERANCE = 1e-4  # largest difference of a log-probability from the stored one
 # Of a statistic of the encoder, whose standard deviation is 0.3: its integers round differently on other processors.
 ENCODER_TOLERANCE = 0.02
@@ -75,7 +77,7 @@ def find(model: str | os.PathLike[str] | None = None) -> Path:
     """
     if not isinstance(model, str | os.PathLike | None):
         raise ParameterError(f"A model is given by its name or its folder, found {model!r:.80}.")
-    model, folders = model or os.environ.get("SER_MODEL") or _best(), known()
+    model, folders = model or os.environ.get(MODEL_VARIABLE) or _best(), known()
     if str(model) in folders:
         return folders[str(model)]
     with suppress(OSError):  # a name too long for any folder
@@ -215,6 +217,17 @@ def check_golden(artifact: Artifact, sessions: list[Any]) -> None:
         if not difference <= GOLDEN_TOLERANCE:
             reason = f"expected a difference of at most {GOLDEN_TOLERANCE}, found {difference:.3g}"
             raise ArtifactError(f"{graph} does not give its stored answer ({file}): {reason}.")
+
+
+def read_reference(artifact: Artifact, fold: dict[str, Any] | None = None) -> Reference | None:
+    """Return what the model, or the networks of a fold, measure a source against; None if they cannot adapt."""
+    entry = artifact.manifest.get("adaptation")
+    if entry is None or (fold is not None and "adaptation" not in fold):
+        return None
+    file = fold["adaptation"] if fold else entry["file"]
+    names = entry["recipes"]
+    arrays = read_arrays(artifact, file, **{name: RECIPES[name].shape for name in names})
+    return Reference(dict(zip(names, arrays, strict=True)), entry["prior_clips"])
 
 
 def new_folder(name: str) -> Path:

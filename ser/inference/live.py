@@ -1,4 +1,4 @@
-"""Live sound: PCM that arrives in pieces, cut into windows, each the bytes of a WAV, that are due for an answer."""
+"""Live sound: PCM that arrives in pieces, cut into windows that are due for an answer, which adapts to the stream."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from ser.audio.loading import MAX_BYTES, MAX_CHANNELS, MAX_PREDICT_S, MAX_RATE, MIN_RATE
 from ser.audio.pcm import SAMPLE_BYTES, wav_header
 from ser.features.voice105 import WINDOW_S
-from ser.types import ParameterError
+from ser.inference.adaptation import SELF, SourceMeans
+from ser.inference.recognizer import Recognizer
+from ser.types import ParameterError, Prediction, Waveform
 
 STEP_S = 0.25  # of sound between answers
+ENOUGH_WINDOWS = 10  # of speech, one behind the other, from which on a stream is adapted to
 
 
 class Stream:
@@ -61,3 +64,26 @@ class Stream:
     def _wav(self, pcm: bytearray) -> bytes:
         n_bytes = len(pcm) // self._frame * self._frame
         return wav_header(self.rate, self.channels, n_bytes) + pcm[:n_bytes]
+
+
+class StreamRecognizer:
+    """Answer the windows of one stream, adapted to its own speech as it goes on.
+
+    Windows that do not overlap count; from ten of them on, answers are adapted to their means. A recogniser that cannot
+    adapt, or is adapted already, answers as it is.
+    """
+
+    def __init__(self, recognizer: Recognizer, *, adapt: bool = True) -> None:
+        self._recognizer, self._adapted = recognizer, recognizer
+        self._adapting = adapt and recognizer.adapts and recognizer.adaptation is None
+        self._means, self._next_s = SourceMeans(), WINDOW_S
+
+    def predict(self, t_s: float, window: Waveform | bytes) -> Prediction:
+        """Return the prediction for the window that ends at `t_s` seconds."""
+        analysis = self._recognizer.analyse(window)
+        if self._adapting and t_s >= self._next_s and analysis.is_speech:
+            self._means.add(analysis.means)
+            self._next_s = t_s + WINDOW_S
+            if self._means.clips >= ENOUGH_WINDOWS:
+                self._adapted = self._recognizer.adapted_to(self._means.copy(), SELF)
+        return self._adapted.answer(analysis)

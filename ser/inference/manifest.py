@@ -18,7 +18,8 @@ MANIFEST = "manifest.json"
 FILE_NAME = re.compile(r"\w[\w.-]{0,99}(/\w[\w.-]{0,99}){0,3}", re.ASCII)  # stays inside the folder
 # Columns of a graph's second output: probability of a female voice, of strong intensity.
 HEADS = ("female", "strong")
-FOLD = {"name": str, "files": [str], "own_voice?": str, "test": [str], "temperature": float}
+FOLD = {"name": str, "files": [str], "adaptation?": str, "test": [str], "temperature": float}
+RATIOS = ("prior_clips", "temperature_ratio")  # of an adaptation, above 0
 # The schema. [x]: a list of x; {str: x}: any keys; "key?": optional; numbers are finite.
 FIELDS: dict[Any, Any] = {
     "schema": str,
@@ -28,10 +29,10 @@ FIELDS: dict[Any, Any] = {
     "branches": [{"recipe": str, "file": str, "weight": float}],
     "golden": str,
     "temperature": float,
-    "thresholds": {"confidence": float},
+    "thresholds": {"confidence": float, "adapted?": float},
     "heads?": [str],
     "encoder?": {"file": str},
-    "own_voice?": {"recipe": str, "file": str, "weight": float},
+    "adaptation?": {"file": str, "recipes": [str], "prior_clips": float, "temperature_ratio": float},
     "reduce_noise?": bool,
     "novelty?": {"file": str, "branch?": int, "recipe?": str, "threshold": float, "deciles?": [float]},
     "folds?": [FOLD],
@@ -68,7 +69,9 @@ def _problems(manifest: Any) -> Iterator[str]:
         yield f"expected labels from {', '.join(EMOTIONS)}, in this order, found {labels}"
     yield from _branch_problems(manifest)
     positive = [("temperature", entry) for entry in (manifest, *_folds(manifest))]
-    for name, entry in [*positive, *(("weight", entry) for entry in _networks(manifest))]:
+    positive += [("weight", entry) for entry in manifest["branches"]]
+    positive += [(name, manifest["adaptation"]) for name in RATIOS if "adaptation" in manifest]
+    for name, entry in positive:
         if entry[name] <= 0:
             yield f"expected a {name} above 0, found {entry[name]}"
     for name in {*manifest["files"], *graphs(manifest), *needed(manifest)}:
@@ -95,9 +98,10 @@ def _misfits(value: Any, shape: Any, key: str) -> Iterator[str]:
 def _branch_problems(manifest: dict[str, Any]) -> Iterator[str]:
     """Check that there are branches of known recipes, and that all entries fit them."""
     branches, novelty = manifest["branches"], manifest.get("novelty", {})
+    adapting = manifest.get("adaptation", {}).get("recipes", [])
     if not branches:
         yield "expected at least one branch, found none"
-    entries = [*_networks(manifest), *([novelty] if "recipe" in novelty else [])]
+    entries = [*branches, *([novelty] if "recipe" in novelty else [])]
     for entry in entries:
         if entry["recipe"] not in RECIPES:
             known = ", ".join(RECIPES)
@@ -107,6 +111,8 @@ def _branch_problems(manifest: dict[str, Any]) -> Iterator[str]:
         yield "expected recipes that prepare sound alike (all of one version), found others"
     if any(recipe.encoder for recipe in used) and "encoder" not in manifest:
         yield "expected 'encoder', which a branch needs"
+    if strange := [name for name in adapting if name not in {branch["recipe"] for branch in branches}]:
+        yield f"expected 'adaptation.recipes' among those of the branches, found {strange[0]!r}"
     if manifest.get("heads", list(HEADS)) != list(HEADS):
         yield f"expected 'heads' as {list(HEADS)}, found {manifest['heads']}"
     if any(len(fold["files"]) != len(branches) for fold in _folds(manifest)):
@@ -118,23 +124,19 @@ def _branch_problems(manifest: dict[str, Any]) -> Iterator[str]:
         yield f"expected 'novelty.deciles' to rise, found {reprlib.repr(deciles)}"
 
 
-def _networks(manifest: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the entries of the branches, and of that for a known speaker."""
-    return [*manifest["branches"], *([manifest["own_voice"]] if "own_voice" in manifest else [])]
-
-
 def _folds(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the entries of the folds and of the random split, which name graphs of their own."""
     return [*manifest.get("folds", []), *([manifest["random"]] if "random" in manifest else [])]
 
 
 def graphs(manifest: dict[str, Any]) -> set[str]:
-    """Return the names of all graphs, those of folds included."""
-    own = {fold["own_voice"] for fold in _folds(manifest) if "own_voice" in fold}
-    return {entry["file"] for entry in _networks(manifest)}.union(own, *(fold["files"] for fold in _folds(manifest)))
+    """Return the names of all graphs, those of folds included, and of what their adaptation needs."""
+    adaptations = {fold["adaptation"] for fold in _folds(manifest) if "adaptation" in fold}
+    files = (fold["files"] for fold in _folds(manifest))
+    return {entry["file"] for entry in manifest["branches"]}.union(adaptations, *files)
 
 
 def needed(manifest: dict[str, Any]) -> set[str]:
     """Return the names of the files that answering needs."""
-    others = [manifest[name] for name in ("novelty", "encoder") if name in manifest]
-    return {entry["file"] for entry in [*_networks(manifest), *others]} | {manifest["golden"]}
+    others = [manifest[name] for name in ("novelty", "encoder", "adaptation") if name in manifest]
+    return {entry["file"] for entry in [*manifest["branches"], *others]} | {manifest["golden"]}

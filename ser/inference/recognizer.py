@@ -14,7 +14,9 @@ import numpy as np
 from ser.audio.loading import Source, checked_waveform, load_waveform, source_name, waveform_of_samples
 from ser.features.preprocessing import reduce_noise
 from ser.features.recipes import recipe, with_encoder
+from ser.inference.adaptation import MIN_CLIPS, SELF, Profile, Reference, SourceMeans, check_source, read_profile
 from ser.inference.artifact import (
+    MODEL_VARIABLE,
     Artifact,
     check_golden,
     find,
@@ -22,6 +24,7 @@ from ser.inference.artifact import (
     open_encoder,
     open_graph,
     read_arrays,
+    read_reference,
     reference,
     run_outputs,
     verify,
@@ -33,6 +36,7 @@ from ser.types import (
     MIN_USED_S,
     REASONS,
     SILENT,
+    Adaptation,
     ArtifactError,
     Failure,
     ParameterError,
@@ -43,6 +47,8 @@ from ser.types import (
     Waveform,
 )
 
+PROFILE_VARIABLE = "SER_PROFILE"
+SPEAKER = "speaker"  # the source of a recogniser that is calibrated to one
 SILENT_PEAK = 3e-4  # of full scale, -70 dB; the quietest of the training recordings peaks at 4.5e-3
 
 PRIOR_CLIPS = 5  # pseudo-clips without error that labelled clips of a speaker are weighed against
@@ -62,6 +68,35 @@ class Inputs:
     used: tuple[int, int]
     n_samples: int
     rows: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """All that a model needs of a recording to answer it, adapted to any source: numbers, and no sound.
+
+    `rows` maps the recipes that adapt to features, shape (n_windows, *recipe.shape), empty if the recording is silent;
+    `scores` (n_labels,) are the weighted log-probabilities of the other branches, `heads` (2,) the mean of the heads.
+    `doubts` are the reasons for doubt that do not depend on the answer.
+    """
+
+    duration_s: float
+    used_s: tuple[float, float]
+    doubts: frozenset[str]
+    distance: float | None
+    scores: np.ndarray
+    heads: np.ndarray | None
+    rows: dict[str, np.ndarray]
+    file: str | None = None
+
+    @property
+    def is_speech(self) -> bool:
+        """Whether it says something about its source: silence, music, noise and tones do not."""
+        return not {SILENT, "unlike_training"} & self.doubts
+
+    @property
+    def means(self) -> dict[str, np.ndarray]:
+        """Mean over the windows of the features that adapt, by recipe."""
+        return {recipe: rows.mean(axis=0) for recipe, rows in self.rows.items()}
 
 
 class _Branch(NamedTuple):
@@ -94,8 +129,7 @@ class Recognizer:
             check_golden(artifact, [branch.session for branch in self._branches])
         self._temperature = (fold or artifact.manifest)["temperature"]
         self._reduce_noise = artifact.manifest.get("reduce_noise", False)
-        self._own_branch = _own_branch(artifact, fold)
-        names = {branch.recipe for branch in (*self._branches, self._own_branch) if branch}
+        names = {branch.recipe for branch in self._branches}
         self._novelty: tuple[str, Novelty] | None = None  # with the name of its recipe
         if entry := artifact.manifest.get("novelty"):
             name = entry["recipe"] if "recipe" in entry else artifact.branches[entry["branch"]].recipe
@@ -105,7 +139,9 @@ class Recognizer:
             names.add(name)
         encoder = open_encoder(artifact)
         self._recipes = [with_encoder(recipe(name), encoder) for name in sorted(names)]
-        self._speaker: np.ndarray | None = None  # mean features of the speaker that it is calibrated to
+        self._reference: Reference | None = read_reference(artifact, fold)
+        self._source: tuple[str, SourceMeans] | None = None  # that it is adapted to, with its name
+        self._shift: dict[str, np.ndarray] = {}  # subtracted from the features of a recipe
         self._bias = np.zeros(len(self.labels))
 
     @property
@@ -116,7 +152,26 @@ class Recognizer:
     @property
     def sure_from(self) -> float:
         """Probability from which on an answer counts as sure, 0 to 1."""
-        return float(self.artifact.manifest["thresholds"]["confidence"])
+        thresholds = self.artifact.manifest["thresholds"]
+        return float(thresholds.get("adapted", thresholds["confidence"]) if self._source else thresholds["confidence"])
+
+    @property
+    def adapts(self) -> bool:
+        """Whether the model can be adapted to a source."""
+        return self._reference is not None
+
+    @property
+    def adaptation(self) -> Adaptation | None:
+        """What its answers are adapted to, None if nothing."""
+        return self._source and Adaptation(self._source[0], self._source[1].clips)
+
+    @property
+    def profile(self) -> Profile:
+        """The source that it is adapted to, as it can be saved; raises `ParameterError` if there is none."""
+        if self._source is None:
+            raise ParameterError(f"{self.name} is not adapted to a source. Call adapted(clips) first.")
+        name, means = self._source
+        return Profile.of(means, self.name, manifest_digest(self.artifact.folder), name)
 
     def __repr__(self) -> str:
         return f"Recognizer({self.name!r}: {', '.join(self.labels)})"
@@ -134,7 +189,7 @@ class Recognizer:
 
     def __getstate__(self) -> dict[str, Any]:
         folder = self.artifact.folder
-        options = {"fold": self._fold, "speaker": self._speaker, "bias": self._bias}
+        options = {"fold": self._fold, "source": self._source, "bias": self._bias}
         return {"model": reference(folder), "digest": manifest_digest(folder), **options}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -145,7 +200,9 @@ class Recognizer:
                 "the same version of voice-ser and its models on all machines."
             )
         self.__init__(verify(folder), state["fold"])  # type: ignore[misc]
-        self._speaker, self._bias = state["speaker"], state["bias"]
+        if state["source"] is not None:
+            self._adapt(*state["source"])
+        self._bias = state["bias"]
 
     # --- Answers ---
 
@@ -156,27 +213,47 @@ class Recognizer:
         their `sample_rate` in Hz: any integer or float type, shape (n,), (channels, n) or (n, channels). Raises
         `AudioError` if it is not sound, `ParameterError` if it is none of these.
         """
+        return self.answer(self.analyse(source, sample_rate=sample_rate))
+
+    def analyse(self, source: Source | Waveform | np.ndarray, *, sample_rate: int | None = None) -> Analysis:
+        """Return what `answer` needs of a recording; arguments and errors are those of `predict`."""
         inputs = self.inputs(source, sample_rate=sample_rate)
         waveform, (start, end) = inputs.waveform, inputs.used
-        scores, heads = self._run(inputs)
-        probabilities = softmax(scores / self._temperature)
         distance = self._distance(inputs.rows)
-        doubts = self._doubts(inputs, probabilities, distance)
-        female, strong = (None, None) if heads is None else heads.tolist()
-        return Prediction(
-            label=self.labels[int(probabilities.argmax())],
-            probabilities=dict(zip(self.labels, probabilities.tolist(), strict=True)),
-            reasons=tuple(reason for reason in REASONS if doubts.get(reason)),
+        scores, heads = self._unadapted(inputs.rows)
+        adapting = self._reference.means if self._reference else {}
+        return Analysis(
             duration_s=waveform.duration_s,
-            model=self.name,
             used_s=(start / waveform.sample_rate, end / waveform.sample_rate),
+            doubts=frozenset(name for name, present in self._doubts(inputs, distance).items() if present),
             distance=distance,
-            sex=None if female is None else {"male": 1 - female, "female": female},
-            intensity=strong,
+            scores=scores,
+            heads=heads,
+            rows={name: rows for name, rows in inputs.rows.items() if name in adapting},
             file=source_name(source),
         )
 
-    def _doubts(self, inputs: Inputs, probabilities: np.ndarray, distance: float | None) -> dict[str, bool]:
+    def answer(self, analysis: Analysis) -> Prediction:
+        """Return the prediction for an analysed recording, adapted to the source of this recogniser if it has one."""
+        probabilities = self.probabilities(analysis)
+        unsure = SILENT not in analysis.doubts and probabilities.max() < self.sure_from
+        reasons = analysis.doubts | ({"close_call"} if unsure else set())
+        female, strong = (None, None) if analysis.heads is None else analysis.heads.tolist()
+        return Prediction(
+            label=self.labels[int(probabilities.argmax())],
+            probabilities=dict(zip(self.labels, probabilities.tolist(), strict=True)),
+            reasons=tuple(reason for reason in REASONS if reason in reasons),
+            duration_s=analysis.duration_s,
+            model=self.name,
+            used_s=analysis.used_s,
+            distance=analysis.distance,
+            sex=None if female is None else {"male": 1 - female, "female": female},
+            intensity=strong,
+            file=analysis.file,
+            adapted=self.adaptation,
+        )
+
+    def _doubts(self, inputs: Inputs, distance: float | None) -> dict[str, bool]:
         waveform = inputs.waveform
         if not inputs.rows:
             return {SILENT: True, "cut_off": waveform.cut_off}
@@ -184,7 +261,6 @@ class Recognizer:
             "clipped": waveform.clipped,
             "cut_off": waveform.cut_off,
             "too_short": inputs.n_samples < MIN_USED_S * waveform.sample_rate,
-            "close_call": probabilities.max() < self.sure_from,
             "unlike_training": distance is not None and distance > self.artifact.manifest["novelty"]["threshold"],
         }
 
@@ -218,9 +294,16 @@ class Recognizer:
         except SerError as error:
             return Failure(source_name(source), error)
 
-    def timeline(self, source: Source, *, progress: Progress | None = None, jobs: int | None = None) -> Timeline:
+    def timeline(
+        self,
+        source: Source,
+        *,
+        progress: Progress | None = None,
+        jobs: int | None = None,
+        adapt: Literal["self", "none"] = "self",
+    ) -> Timeline:
         """Return the timeline of a recording of up to four hours; see `ser.timeline.timeline`."""
-        return timeline(source, self, progress=progress, jobs=jobs)
+        return timeline(source, self, progress=progress, jobs=jobs, adapt=adapt)
 
     # --- Steps ---
 
@@ -237,39 +320,102 @@ class Recognizer:
         rows = {each.name: each(prepared.samples) for each in self._recipes}
         return Inputs(waveform, (prepared.start, prepared.end), len(prepared.samples), rows)
 
-    def probabilities(self, inputs: Inputs) -> np.ndarray:
-        """Return the probability of each label for the inputs of this model, (n_labels,); all equal if silent."""
-        return softmax(self._run(inputs)[0] / self._temperature)
+    def probabilities(self, analysis: Analysis) -> np.ndarray:
+        """Return the probability of each label, (n_labels,); all equal if the recording is silent."""
+        temperature = self._temperature * (
+            self.artifact.manifest["adaptation"]["temperature_ratio"] if self._source else 1
+        )
+        return softmax(self._scores(analysis) / temperature)
 
-    # --- Calibration to a speaker ---
+    # --- Adaptation ---
+
+    def adapted(self, clips: Iterable[Source | Waveform], name: str | None = None) -> Recognizer:
+        """Return a recogniser that is adapted to the source of some recordings: microphone, room, line, language.
+
+        The clips need no labels; any speakers and moods do, ten are enough. Silence, music and noise among them do not
+        count. `name` is what answers call the source. This object stays as it is. Raises `ParameterError` if fewer
+        than three clips hold speech, or the model cannot adapt, and `predict`'s errors for a clip that is not sound.
+        """
+        _check_several("adapted", clips)
+        means = SourceMeans()
+        for clip in clips:
+            analysis = self.analyse(clip)
+            if analysis.is_speech:
+                means.add(analysis.means)
+        return self.adapted_to(means, "source" if name is None else name)
+
+    def adapted_to(self, means: SourceMeans, name: str) -> Recognizer:
+        """Return a recogniser that is adapted as `adapted` does, from the means of analysed recordings."""
+        self._required_reference()
+        means.check_enough()
+        twin = copy(self)
+        twin._adapt(check_source(name), means)
+        return twin
+
+    def adapted_to_windows(self, windows: Iterable[Analysis], clips: int) -> Recognizer:
+        """Return a recogniser adapted to a recording's own windows, as to `clips` clips; this one if too few speak."""
+        means = SourceMeans()
+        for window in windows:
+            if window.is_speech:
+                means.add(window.means)
+        clips = min(clips, means.clips)  # windows overlap
+        return self.adapted_to(SourceMeans.of(clips, means.means()), SELF) if clips >= MIN_CLIPS else self
+
+    def with_profile(self, profile: Profile) -> Recognizer:
+        """Return a recogniser that is adapted by a stored profile; `ArtifactError` if it is of another model."""
+        reference = self._required_reference()
+        version = manifest_digest(self.artifact.folder)
+        if (profile.model, profile.version) != (self.name, version):
+            other = f"the model {profile.model}" if profile.model != self.name else f"another version of {self.name}"
+            raise ArtifactError(
+                f"The profile of {profile.source!r} is for {other}. Make a new one with `ser adapt FOLDER --out FILE`."
+            )
+        reference.check_fits(profile)
+        twin = copy(self)
+        twin._adapt(profile.source, SourceMeans.of(profile.clips, profile.means))
+        return twin
 
     def calibrated(self, clips: Sequence[Source | Waveform], labels: Sequence[str] | None = None) -> Recognizer:
         """Return a recogniser that is calibrated to one speaker, from a few recordings in any mood.
 
         It needs no labels. With `labels`, one for each clip, labels whose probability was too low on these clips also
         gain. This object stays as it is. Raises `ParameterError` for no clips, a single recording, unknown labels, or a
-        model that was not trained for it.
+        model that cannot adapt.
         """
         _check_several("calibrated", clips)
-        return self.calibrated_to([self.inputs(clip) for clip in clips], labels)
+        return self.calibrated_to([self.analyse(clip) for clip in clips], labels)
 
-    def calibrated_to(self, clips: Sequence[Inputs], labels: Sequence[str] | None = None) -> Recognizer:
-        """Return a calibrated recogniser as `calibrated` does, from inputs."""
-        if self._own_branch is None:
-            raise ParameterError(f"{self.name} cannot be calibrated to a voice; a model like 'voice' can.")
-        sounding = [clip for clip in clips if clip.rows]
-        if not sounding:
+    def calibrated_to(self, clips: Sequence[Analysis], labels: Sequence[str] | None = None) -> Recognizer:
+        """Return a calibrated recogniser as `calibrated` does, from analysed recordings."""
+        self._required_reference()
+        means = SourceMeans()
+        for clip in clips:
+            if SILENT not in clip.doubts:
+                means.add(clip.means)
+        if not means.clips:
             raise ParameterError(
                 "Calibration needs at least one recording of the voice that is not silent; five do well."
             )
-        twin, name = copy(self), self._own_branch.recipe
-        twin._speaker = np.mean([clip.rows[name].mean(axis=0) for clip in sounding], axis=0).astype(np.float32)
-        twin._bias = np.zeros(len(self.labels))  # not that of another speaker
+        twin = copy(self)
+        twin._adapt(SPEAKER, means)
         if labels is not None:
             twin._bias = twin._label_bias(clips, labels)
         return twin
 
-    def _label_bias(self, clips: Sequence[Inputs], labels: Sequence[str]) -> np.ndarray:
+    def _required_reference(self) -> Reference:
+        if self._reference is None:
+            raise ParameterError(
+                f"{self.name} cannot be calibrated to a voice or adapted to a source; a model like 'voice' can."
+            )
+        return self._reference
+
+    def _adapt(self, name: str, means: SourceMeans) -> None:
+        """Set the source; only for an object that is new."""
+        self._source = name, means
+        self._shift = self._required_reference().shift(means.means(), means.clips)
+        self._bias = np.zeros(len(self.labels))  # not that of another speaker
+
+    def _label_bias(self, clips: Sequence[Analysis], labels: Sequence[str]) -> np.ndarray:
         """Return the mean of (one-hot label - predicted probability), shrunk by `PRIOR_CLIPS` clips without error."""
         unknown = [label for label in labels if label not in self.labels]
         if unknown or len(labels) != len(clips):
@@ -281,24 +427,32 @@ class Recognizer:
 
     # --- Networks ---
 
-    def _run(self, inputs: Inputs) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return weighted log-probabilities (n_labels,), all 0 if silent, and the mean of the heads (2,), if any."""
-        if not inputs.rows:
-            return np.zeros(len(self.labels)), None
-        outputs = {branch: run_outputs(branch.session, inputs.rows[branch.recipe]) for branch in self._branches}
-        scored = outputs
-        if self._own_branch is not None and self._speaker is not None:
-            own = self._own_branch  # in place of the branch on the same features
-            scored = {branch: arrays for branch, arrays in outputs.items() if branch.recipe != own.recipe}
-            scored[own] = run_outputs(own.session, inputs.rows[own.recipe] - self._speaker)
-        scores = sum(branch.weight * arrays[0].mean(axis=0) for branch, arrays in scored.items())
-        # The temperature was fitted for the weights of the plain branches.
-        scores *= sum(branch.weight for branch in outputs) / sum(branch.weight for branch in scored)
-        heads = None
-        if "heads" in self.artifact.manifest:
-            means = [arrays[1].mean(axis=0) for arrays in outputs.values()]
-            heads = np.average(means, axis=0, weights=[branch.weight for branch in outputs])
-        return np.asarray(scores, np.float64) + self._bias, heads
+    def _unadapted(self, rows: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the weighted log-probabilities (n_labels,) of the branches that do not adapt, and the heads (2,).
+
+        The heads, if any, are the mean of all branches. Without rows, for silence, scores are 0 and heads None.
+        """
+        scores, heads = np.zeros(len(self.labels)), np.zeros(2)
+        for branch in self._branches if rows else []:
+            outputs = run_outputs(branch.session, rows[branch.recipe])
+            if not self._is_adapting(branch):
+                scores += branch.weight * outputs[0].mean(axis=0)
+            heads += branch.weight * (outputs[1].mean(axis=0) if len(outputs) > 1 else 0.0)
+        has_heads = bool(rows) and "heads" in self.artifact.manifest
+        return scores, heads / sum(branch.weight for branch in self._branches) if has_heads else None
+
+    def _scores(self, analysis: Analysis) -> np.ndarray:
+        """Return the weighted log-probabilities (n_labels,) of all branches, adapted to the source; 0 if silent."""
+        scores = analysis.scores + self._bias
+        for branch in self._branches:
+            if branch.recipe in analysis.rows:
+                rows = analysis.rows[branch.recipe]
+                rows = rows - self._shift[branch.recipe] if self._shift else rows
+                scores = scores + branch.weight * run_outputs(branch.session, rows)[0].mean(axis=0)
+        return scores
+
+    def _is_adapting(self, branch: _Branch) -> bool:
+        return self._reference is not None and branch.recipe in self._reference.means
 
     def _waveform(self, source: Any, sample_rate: int | None) -> Waveform:
         if isinstance(source, np.ndarray):
@@ -322,15 +476,6 @@ class Recognizer:
         return float(novelty.distance(rows[name].mean(axis=0)))
 
 
-def _own_branch(artifact: Artifact, fold: dict[str, Any] | None) -> _Branch | None:
-    """Return the branch for a known speaker, if the model (or the fold) has one."""
-    entry = artifact.manifest.get("own_voice")
-    if entry is None or (fold is not None and "own_voice" not in fold):
-        return None
-    file = fold["own_voice"] if fold else entry["file"]
-    return _Branch(entry["recipe"], open_graph(artifact, file, entry["recipe"]), entry["weight"])
-
-
 def _check_several(method: str, sources: Any) -> None:
     """Reject a single recording: iterating over it would yield characters or numbers."""
     single = str | bytes | bytearray | memoryview | os.PathLike | Waveform | np.ndarray
@@ -339,13 +484,18 @@ def _check_several(method: str, sources: Any) -> None:
         raise ParameterError(f"{method} takes several recordings, found one {kind}; put it into a list.")
 
 
-def load(model: str | os.PathLike[str] | None = None) -> Recognizer:
+def load(model: str | os.PathLike[str] | None = None, profile: str | os.PathLike[str] | None = None) -> Recognizer:
     """Return the recogniser of a model by name or folder, by default that of `SER_MODEL` or the best.
 
-    The best is the one with the highest UAR on unseen speakers. Raises `ArtifactError` for an unknown name, which lists
-    the known ones, and for a damaged folder.
+    The best is the one with the highest UAR on unseen speakers. `profile` is a file that `ser adapt` or `Profile.save`
+    wrote, by default that of `SER_PROFILE`; it also tells the model, unless one is given. Raises `ArtifactError` for an
+    unknown name, which lists the known ones, for a damaged folder, and for a profile that is damaged or does not fit.
     """
-    return Recognizer(verify(find(model)))
+    file = profile or os.environ.get(PROFILE_VARIABLE)
+    if not file:
+        return Recognizer(verify(find(model)))
+    stored = read_profile(file)
+    return Recognizer(verify(find(model or os.environ.get(MODEL_VARIABLE) or stored.model))).with_profile(stored)
 
 
 @cache

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from ser.types import MIN_USED_S, Prediction
 
 SURENESS = ((0.9, "very sure"), (0.6, "fairly sure"), (0.0, "not very sure"))
-CLOSE = 0.5  # of the highest probability: a second label above this share is named, too
 SEX_NAMED = 0.6  # probability from which on a voice is said to sound female or male
 
 
@@ -46,9 +45,13 @@ def sex(probabilities: dict[str, float]) -> tuple[str, str]:
 
 
 def title(prediction: Prediction) -> str:
-    """Return the answer in up to three words; an uncertain label is not named."""
-    named = "Unsure" if prediction.uncertain else prediction.label.capitalize()
-    return next((text for reason, text in TITLES.items() if reason in prediction.reasons), named)
+    """Return the answer in up to three words; an uncertain one names up to two labels that are likely together."""
+    if is_unnamed(prediction):
+        return next(text for reason, text in TITLES.items() if reason in prediction.reasons)
+    if not prediction.uncertain:
+        return prediction.label.capitalize()
+    names = prediction.top
+    return "Unsure" if len(names) > 2 else " or ".join(names).capitalize() if names[1:] else f"Perhaps {names[0]}"
 
 
 def subtitle(prediction: Prediction) -> str:
@@ -59,10 +62,8 @@ def subtitle(prediction: Prediction) -> str:
     for reason, text in SUBTITLES.items():
         if reason in prediction.reasons:
             return text(prediction)
-    (first, likely), (second, less) = ranked(prediction)[:2]
-    if less > CLOSE * likely:
-        return f"between {first} ({percent(likely)}) and {second} ({percent(less)})"
-    return f"perhaps {first} ({percent(likely)})"
+    *others, last = [f"{label} ({percent(prediction.probabilities[label])})" for label in prediction.top]
+    return f"{', '.join(others)} or {last}" if others else f"not sure, {percent(prediction.confidence)}"
 
 
 def doubts(prediction: Prediction, sure_from: float) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
@@ -16,8 +16,10 @@ from ser.service.errors import ServiceError
 from ser.service.metrics import exposition
 from ser.service.schemas import Answer, Failed, Health, Model, TimelineAnswer, answer_dict, failed_dict, problems
 from ser.service.state import Service
+from ser.service.state import adapt as adapt_to
 from ser.service.uploads import MAX_FILES, MAX_LONG_BYTES, Upload, read_recording, read_recordings
 from ser.timeline.formats import WRITERS
+from ser.timeline.segments import Adapt
 from ser.types import SerError, lookup
 
 PROMETHEUS_TEXT = "text/plain; version=1.0.0; charset=utf-8"
@@ -27,6 +29,10 @@ TEXT = {"schema": {"type": "string"}}
 TEXTS = {writer.media_type: TEXT for name, writer in WRITERS.items() if name != "json"}
 FORMAT = Query(description="Format of the timeline.", examples=["srt"], json_schema_extra={"enum": list(WRITERS)})
 FormatIn = Annotated[str, FORMAT]
+AdaptIn = Annotated[Adapt, Query(description="Adapt to the recording's own speech, or not.", examples=["none"])]
+BatchAdaptIn = Annotated[
+    Literal["source", "none"], Query(description="Adapt to the recordings themselves, or not.", examples=["source"])
+]
 
 guarded, public = APIRouter(), APIRouter()  # with the API key, if the service has one; without
 
@@ -65,17 +71,22 @@ async def predict(request: Request, service: ServiceIn, slot: SlotIn, model: Rec
     responses=PROBLEMS,
     openapi_extra=_body("files", {"type": "array", "items": SOUND, "minItems": 1, "maxItems": MAX_FILES}),
 )
-async def batch(request: Request, service: ServiceIn, slot: SlotIn, model: RecognizerIn) -> Response:
+async def batch(
+    request: Request, service: ServiceIn, slot: SlotIn, model: RecognizerIn, adapt: BatchAdaptIn = "none"
+) -> Response:
     """Predict the emotions of up to 100 recordings and 100 MB: the parts `files` of a multipart body, in their order.
 
     A recording that cannot be answered stays in the list with its error. The recordings of one batch are processed one
-    after the other, so that other clients do not wait for it.
+    after the other, so that other clients do not wait for it. With `?adapt=source` they count as of one source
+    (microphone, room, line), to which the answers are adapted if at least three hold speech.
 
     ```
     curl -F files=@clip.wav -F files=@notes.txt http://localhost:8000/batch
     ```
     """
     recordings = await read_recordings(request, slot, service.settings.upload_s)
+    if adapt == "source":
+        model = await unless_gone(request, service.long.answer(adapt_to, model, recordings))
     return JSONResponse(await unless_gone(request, _answers(service, model, recordings)))
 
 
@@ -96,12 +107,18 @@ async def _answers(service: Service, model: Recognizer, recordings: list[Upload]
     openapi_extra=_body("file", SOUND, raw=True),
 )
 async def timeline(
-    request: Request, service: ServiceIn, slot: SlotIn, model: RecognizerIn, format: FormatIn = "json"
+    request: Request,
+    service: ServiceIn,
+    slot: SlotIn,
+    model: RecognizerIn,
+    format: FormatIn = "json",
+    adapt: AdaptIn = "self",
 ) -> Response:
     """Segment one recording of up to four hours and 120 MB by emotion; it is sent as to `/predict`.
 
     The answer comes once the whole recording is processed, within ten minutes; long recordings are processed one at a
-    time. `?format=` also gives tables, subtitles, and labels for Audacity and Praat.
+    time. `?format=` also gives tables, subtitles, and labels for Audacity and Praat. Answers are adapted to the
+    recording's own speech if that lasts a minute, unless `?adapt=none`.
 
     ```
     curl -F file=@talk.flac http://localhost:8000/timeline
@@ -110,7 +127,7 @@ async def timeline(
     """
     writer = lookup(format, WRITERS, "format")
     recording = await read_recording(request, slot, service.settings.long_upload_s, MAX_LONG_BYTES)
-    result = await unless_gone(request, service.timeline(model, recording))
+    result = await unless_gone(request, service.timeline(model, recording, adapt))
     return Response(writer.write(result), media_type=writer.media_type)
 
 

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 import ser
+from ser.inference.adaptation import SELF
 from ser.service.errors import CODES, ServiceError
 from ser.timeline.segments import Segment, Timeline
-from ser.types import EMOTIONS, REASONS, Prediction
+from ser.types import EMOTIONS, REASONS, Adaptation, Prediction
 
 Emotion = Annotated[str, Field(json_schema_extra={"enum": list(EMOTIONS)})]
 Reason = Annotated[str, Field(json_schema_extra={"enum": list(REASONS)})]
@@ -36,11 +37,20 @@ def failed_dict(file: str | None, error: ServiceError) -> dict[str, Any]:
 # --- Examples ---
 
 SHARES = dict(zip(EMOTIONS, (0.04, 0.02, 0.75, 0.01, 0.05, 0.04, 0.02, 0.07), strict=True))
+CALLS = Adaptation("calls", 20)
 PREDICTION = Prediction(
-    "happy", SHARES, (), 3.5, "voice", sex={"male": 0.03, "female": 0.97}, intensity=0.64, file="clip.wav"
+    "happy",
+    SHARES,
+    (),
+    3.5,
+    "voice",
+    sex={"male": 0.03, "female": 0.97},
+    intensity=0.64,
+    file="clip.wav",
+    adapted=CALLS,
 )
 SEGMENT = Segment(0.5, 9.75, "happy", SHARES)
-TIMELINE = Timeline("talk.flac", 12.5, (SEGMENT,), EMOTIONS, "voice")
+TIMELINE = Timeline("talk.flac", 12.5, (SEGMENT,), EMOTIONS, "voice", adapted=Adaptation(SELF, 12))
 ERROR = ServiceError("audio", "notes.txt: this is text, not sound. Give one recording: WAV, FLAC, OGG, MP3 or M4A.")
 
 
@@ -62,6 +72,16 @@ class Sex(_Schema, json_schema_extra=_example({"male": 0.03, "female": 0.97})):
     female: Fraction
 
 
+class Adapted(_Schema, json_schema_extra=_example(CALLS.to_dict())):
+    """What answers are adapted to."""
+
+    source: str = Field(description="Name of the profile or source; `self`: the recording's own speech.")
+    clips: int = Field(ge=1, description="Number of clips behind it.")
+
+
+AdaptedTo = Annotated[Adapted | None, Field(description="What the answer is adapted to; null if nothing.")]
+
+
 class _Labelled(_Schema):
     label: Emotion = Field(description="The most probable emotion.")
     confidence: Fraction = Field(description="Probability of `label`.")
@@ -70,6 +90,9 @@ class _Labelled(_Schema):
     )
     uncertain: bool = Field(description="Whether the answer should not be trusted; `reasons` says why.")
     reasons: list[Reason] = Field(description="Why the answer is uncertain; empty if it is not.")
+    top: list[Emotion] = Field(
+        description="The emotions that together reach 80 % of the probability, at most three, the most probable first."
+    )
 
 
 class Answer(_Labelled, json_schema_extra=_example(answer_dict(PREDICTION))):
@@ -81,6 +104,7 @@ class Answer(_Labelled, json_schema_extra=_example(answer_dict(PREDICTION))):
     )
     duration_s: float = Field(ge=0, description="Duration of the sound in seconds.")
     model: str = Field(description="Name of the model.")
+    adapted: AdaptedTo
     file: FileName
     emotion: Emotion = Field(description="The same as `label`.")
     all_emotions: dict[str, float] = Field(description="The same as `probabilities`.")
@@ -103,6 +127,7 @@ class TimelineAnswer(_Schema, json_schema_extra=_example(TIMELINE.to_dict())):
     share: dict[str, float] = Field(description="Share of every emotion in the time spoken; they sum to 1, or are 0.")
     model: str = Field(description="Name of the model.")
     cut_off: bool = Field(description="Whether the file is damaged; then only the part before the damage is analysed.")
+    adapted: AdaptedTo
 
 
 class Problem(_Schema, json_schema_extra=_example(ERROR.to_dict())):

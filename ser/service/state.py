@@ -7,26 +7,29 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from threading import Event
 from typing import Any, TypeVar
 
 from ser.audio.loading import Source, load_waveform, source_name
-from ser.inference.artifact import known
+from ser.inference.adaptation import MIN_CLIPS, SourceMeans
+from ser.inference.artifact import find, known, verify
+from ser.inference.live import StreamRecognizer
 from ser.inference.memory import tune_malloc
 from ser.inference.recognizer import Recognizer, load
 from ser.service.errors import ServiceError
 from ser.service.limits import Limiter
 from ser.service.metrics import count_prediction, count_timeline
 from ser.service.settings import Settings
-from ser.timeline.segments import Timeline
-from ser.types import Prediction
+from ser.timeline.segments import Adapt, Timeline
+from ser.types import AudioError, Prediction
 
 T = TypeVar("T")
 
+OWN = "batch"  # the source of recordings that are sent together
 THREADS = 2  # a long recording that is decoded leaves the other thread; more only wait for each other
 
 
@@ -61,7 +64,7 @@ class Service:
             if name not in known():
                 names = ", ".join(sorted({*known(), *self._models}))
                 raise ServiceError("model", f"No model {name[:80]!r}; known: {names}.")
-            self._models[name] = await self.workers.run(load, name)
+            self._models[name] = await self.workers.run(_plain, name)  # a profile is of the default model
         return self._models[name]
 
     def manifests(self) -> list[dict[str, Any]]:
@@ -74,9 +77,9 @@ class Service:
         count_prediction(prediction, model.artifact.manifest)
         return prediction
 
-    async def timeline(self, model: Recognizer, recording: Source) -> Timeline:
+    async def timeline(self, model: Recognizer, recording: Source, adapt: Adapt = "self") -> Timeline:
         """Compute the timeline of a recording and count its segments."""
-        result = await self.long.answer(timeline, model, recording)
+        result = await self.long.answer(timeline, model, recording, adapt)
         count_timeline(result)
         return result
 
@@ -113,6 +116,10 @@ class Workers:
         self._pool.shutdown(cancel_futures=True)
 
 
+def _plain(name: str) -> Recognizer:
+    return Recognizer(verify(find(name)))
+
+
 def predict(recognizer: Recognizer, source: Source, check: Callable[[], None]) -> Prediction:
     """Return `recognizer.predict(source)`, calling `check` before, between blocks of decoding, and after it."""
     check()
@@ -121,7 +128,25 @@ def predict(recognizer: Recognizer, source: Source, check: Callable[[], None]) -
     return replace(recognizer.predict(waveform), file=source_name(source))
 
 
-def timeline(recognizer: Recognizer, source: Source, check: Callable[[], None]) -> Timeline:
+def predict_window(stream: StreamRecognizer, t_s: float, wav: bytes, check: Callable[[], None]) -> Prediction:
+    """Return a stream's answer to its window that ends at `t_s` seconds, calling `check` before it."""
+    check()
+    return stream.predict(t_s, wav)
+
+
+def adapt(recognizer: Recognizer, recordings: Sequence[Source], check: Callable[[], None]) -> Recognizer:
+    """Return a recogniser adapted to recordings, or as it is if too few hold speech, or it cannot adapt."""
+    means = SourceMeans()
+    for recording in recordings if recognizer.adapts and recognizer.adaptation is None else ():
+        check()
+        with suppress(AudioError):  # it is answered by its error
+            analysis = recognizer.analyse(load_waveform(recording, recognizer.sample_rate, check=check))
+            if analysis.is_speech:
+                means.add(analysis.means)
+    return recognizer.adapted_to(means, OWN) if means.clips >= MIN_CLIPS else recognizer
+
+
+def timeline(recognizer: Recognizer, source: Source, adapt: Adapt, check: Callable[[], None]) -> Timeline:
     """Return `recognizer.timeline(source)` on one core, calling `check` before and between blocks of decoding."""
     check()
-    return recognizer.timeline(source, progress=lambda done_s, total_s: check(), jobs=1)
+    return recognizer.timeline(source, progress=lambda done_s, total_s: check(), jobs=1, adapt=adapt)

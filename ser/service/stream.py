@@ -9,13 +9,13 @@ from contextlib import suppress
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
-from ser.inference.live import Stream
+from ser.inference.live import Stream, StreamRecognizer
 from ser.service.dependencies import ServiceIn, bearer, check_key, client_of
 from ser.service.errors import ServiceError
 from ser.service.limits import Slot
 from ser.service.middleware import error_response
 from ser.service.schemas import answer_dict
-from ser.service.state import Service, predict
+from ser.service.state import Service, predict_window
 from ser.types import ParameterError, Prediction, SerError
 
 IDLE_S = 60.0  # without sound or an end
@@ -49,9 +49,10 @@ async def stream(socket: WebSocket, service: ServiceIn) -> None:
 async def _answer(socket: WebSocket, service: Service, slot: Slot) -> None:
     sound = Stream(_number(socket, "rate", 16_000), _number(socket, "channels", 1))
     model = await service.recognizer(socket.query_params.get("model"))
+    live = StreamRecognizer(model, adapt=_adapt(socket))
     while (pcm := await _next_pcm(socket)) is not None:
         for t_s, wav in sound.add(pcm):
-            await _send(socket, t_s, await service.workers.answer(predict, model, wav))
+            await _send(socket, t_s, await service.workers.answer(predict_window, live, t_s, wav))
         slot.release_bytes()
         slot.reserve(sound.held_bytes)
     t_s, wav = sound.whole()
@@ -84,6 +85,14 @@ def _number(socket: WebSocket, name: str, default: int) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 10):
         raise ParameterError(f"{name}={text[:20]}: expected a whole number, e.g. {name}={default}.")
     return int(text)
+
+
+def _adapt(socket: WebSocket) -> bool:
+    """Return whether answers adapt to the stream's own speech, which they do unless `adapt=none`."""
+    adapt = socket.query_params.get("adapt", "self")
+    if adapt not in ("self", "none"):
+        raise ParameterError(f"adapt={adapt[:20]}: expected self or none.")
+    return adapt == "self"
 
 
 def _check_origin(socket: WebSocket, origins: tuple[str, ...]) -> None:

@@ -11,27 +11,30 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from ser.audio.loading import BLOCK_S, MAX_TIMELINE_BYTES, MAX_TIMELINE_S, Source, open_recording, source_name
 from ser.audio.vad import FRAME, MARGIN_S, PAUSE_S, RATE, Span, SpeechFinder
 from ser.metrics import softmax
-from ser.types import REASONS, AudioError, Prediction, Progress, Segment, Timeline, Waveform
+from ser.types import REASONS, Adaptation, AudioError, Prediction, Progress, Segment, Timeline, Waveform
 
 # Half of this hop costs twice as much and gains nothing: if an unseen actor's emotion changes every 2 to 9 s without a
 # pause, 60 % of the time is labelled correctly with either.
 HOP_S = 1.0  # from window to window, and the length of the cells that are labelled
 # On the same recordings 0.3 gives 1.02 segments an emotion; 0 gives 1.5, no better labelled; 0.4 costs 6 points.
 LEAD = 0.3  # in probability, by which another label must lead to end a segment
+ENOUGH_S = 60.0  # of speech, from which on a recording is adapted to
 MAX_JOBS = 4  # threads by default; each holds features of one window
-UNSETTLED = 8  # utterances whose windows may still be predicted
+UNSETTLED = 8  # utterances whose windows may still be analysed
 PENDING = 4  # windows a thread that may wait, so that decoding does not run far ahead
+
+Adapt = Literal["self", "none"]
 
 
 class WindowRecognizer(Protocol):
-    """What a timeline needs of a recogniser: `predict` for windows of `window_s`, sure from a confidence on."""
+    """What a timeline needs of a recogniser: windows of `window_s` are analysed, then answered, adapted or not."""
 
     name: str
     labels: tuple[str, ...]
@@ -41,7 +44,13 @@ class WindowRecognizer(Protocol):
     def window_s(self) -> float: ...
     @property
     def sure_from(self) -> float: ...
-    def predict(self, source: Waveform) -> Prediction: ...
+    @property
+    def adaptation(self) -> Adaptation | None: ...
+    @property
+    def adapts(self) -> bool: ...
+    def analyse(self, source: Waveform) -> Any: ...
+    def answer(self, analysis: Any) -> Prediction: ...
+    def adapted_to_windows(self, windows: Iterable[Any], clips: int) -> WindowRecognizer: ...
 
 
 def timeline(
@@ -50,6 +59,7 @@ def timeline(
     *,
     progress: Progress | None = None,
     jobs: int | None = None,
+    adapt: Adapt = "self",
     block_s: float = BLOCK_S,
     max_s: float = MAX_TIMELINE_S,
     max_bytes: int = MAX_TIMELINE_BYTES,
@@ -58,14 +68,16 @@ def timeline(
 
     `progress` is called after every block with the seconds done and in all (None if the file does not tell); an
     exception from it stops the work within a fraction of a second. `jobs` windows are predicted at a time, by default
-    one a core. Segments are the same for every `block_s` and `jobs`.
+    one a core. Segments are the same for every `block_s` and `jobs`. With `adapt="self"` the answers are adapted to the
+    recording's own speech if that lasts a minute, the model can adapt, and the recogniser is not adapted already.
 
     Raises `AudioError` as `ser.audio.open_recording` does. If the file is damaged after half a second of sound, the
     timeline ends there, with `cut_off`; sound without speech gives a timeline without segments.
     """
     jobs = jobs or min(MAX_JOBS, _cores())
     with open_recording(source, max_s=max_s, max_bytes=max_bytes) as recording, ThreadPoolExecutor(jobs) as pool:
-        segmenter = _Segmenter(recognizer, pool, PENDING * jobs)
+        adapting = adapt == "self" and recognizer.adapts and recognizer.adaptation is None
+        segmenter = _Segmenter(recognizer, pool, PENDING * jobs, adapting)
         for block in recording.blocks(recognizer.sample_rate, block_s, progress):
             segmenter.push(block)
         segments = segmenter.finish()
@@ -76,7 +88,15 @@ def timeline(
         raise AudioError(f"{recording.label}: too few samples to be sound. Record it again, for longer.")
     if segments and cut_off:
         segments[-1] = _doubted(segments[-1], {"cut_off"})
-    return Timeline(source_name(source), duration_s, tuple(segments), recognizer.labels, recognizer.name, cut_off)
+    return Timeline(
+        source_name(source),
+        duration_s,
+        tuple(segments),
+        recognizer.labels,
+        recognizer.name,
+        cut_off,
+        adapted=segmenter.recognizer.adaptation,
+    )
 
 
 def _cores() -> int:
@@ -84,30 +104,33 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-# --- From blocks to predicted windows ---
+# --- From blocks to analysed windows ---
 
 
 @dataclass
 class _Window:
-    """A window from sample `start` to `end` of the recording, and its prediction."""
+    """A window from sample `start` to `end` of the recording, analysed."""
 
     start: int
     end: int
-    prediction: Future[Prediction]
+    analysis: Future[Any]
 
 
 class _Segmenter:
-    """Keeps the last seconds of a recording and has the model predict windows of its speech."""
+    """Keeps the last seconds of a recording and has the model analyse windows of its speech.
 
-    def __init__(self, recognizer: WindowRecognizer, pool: ThreadPoolExecutor, pending: int) -> None:
-        self._recognizer, self._pool, self._most_pending = recognizer, pool, pending
+    If it is `adapting`, the windows of all utterances are kept until the end, as numbers.
+    """
+
+    def __init__(self, recognizer: WindowRecognizer, pool: ThreadPoolExecutor, pending: int, adapting: bool) -> None:
+        self.recognizer, self._pool, self._most_pending, self._adapting = recognizer, pool, pending, adapting
         self._rate = recognizer.sample_rate
         self._finder = SpeechFinder(self._rate)
         self._length = round(recognizer.window_s * self._rate)
         self._hop = round(HOP_S * self._rate)
         self._kept = self._length + round((PAUSE_S + 2 * MARGIN_S + FRAME / RATE) * self._rate)
         self._buffer, self._buffer_start = np.empty(0, np.float32), 0
-        self._pending: deque[Future[Prediction]] = deque()
+        self._pending: deque[Future[Any]] = deque()
         self._windows: list[_Window] = []  # of the utterance that is going on
         self._utterances: deque[list[_Window]] = deque()
         self._segments: list[Segment] = []
@@ -126,8 +149,17 @@ class _Segmenter:
     def finish(self) -> list[Segment]:
         """End the recording and return its segments."""
         self._follow(self._finder.finish())
+        if self._adapting:
+            self._adapt()
         self._settle(0)
         return self._segments
+
+    def _adapt(self) -> None:
+        """Adapt to all windows, if there is enough speech."""
+        speech_s = sum(windows[-1].end - windows[0].start for windows in self._utterances) / self._rate
+        if speech_s >= ENOUGH_S:
+            analyses = (window.analysis.result() for windows in self._utterances for window in windows)
+            self.recognizer = self.recognizer.adapted_to_windows(analyses, round(speech_s / self.recognizer.window_s))
 
     def _follow(self, spans: Iterable[Span]) -> None:
         for span in spans:
@@ -136,12 +168,13 @@ class _Segmenter:
             if span.over:
                 self._utterances.append(self._windows)
                 self._windows = []
-                self._settle(UNSETTLED)
+                if not self._adapting:
+                    self._settle(UNSETTLED)
 
     def _settle(self, n_left: int) -> None:
         """Turn all but the last `n_left` utterances into segments, which are a hundred times smaller."""
         while len(self._utterances) > n_left:
-            self._segments += _segments(self._utterances.popleft(), self._recognizer)
+            self._segments += _segments(self._utterances.popleft(), self.recognizer)
 
     def _due(self, span: Span) -> Iterator[tuple[int, int]]:
         """Yield the windows of a span that are complete: one every hop, and a last one that ends with the utterance."""
@@ -157,18 +190,18 @@ class _Segmenter:
         samples = self._buffer[start - self._buffer_start : end - self._buffer_start].copy()
         if len(self._pending) >= self._most_pending:
             self._pending.popleft().result()
-        prediction = self._pool.submit(self._recognizer.predict, Waveform(samples, self._rate))
-        self._pending.append(prediction)
-        self._windows.append(_Window(start, end, prediction))
+        analysis = self._pool.submit(self.recognizer.analyse, Waveform(samples, self._rate))
+        self._pending.append(analysis)
+        self._windows.append(_Window(start, end, analysis))
 
 
-# --- From predicted windows to segments ---
+# --- From analysed windows to segments ---
 
 
 def _segments(windows: list[_Window], recognizer: WindowRecognizer) -> Iterator[Segment]:
     """Yield the segments of one utterance, which leave no gap."""
     rate, labels = recognizer.sample_rate, recognizer.labels
-    predictions = [window.prediction.result() for window in windows]
+    predictions = [recognizer.answer(window.analysis.result()) for window in windows]
     hop, start, end = round(HOP_S * rate), windows[0].start, windows[-1].end
     edges = np.array([*range(start, max(start, end - hop) + 1, hop), end])  # of cells; the last takes the remainder
     over = _over(windows, (edges[:-1] + edges[1:]) / 2)

@@ -297,7 +297,7 @@ def test_missing_libraries_are_named_with_their_extra(calls, tmp_path, monkeypat
 
 def test_a_worker_with_another_version_of_the_model_is_refused(calls):
     with pytest.raises(ArtifactError, match="A worker has another 'dense105'"):
-        predict_files([str(calls / "a.wav")], Task("/", MODEL, "0" * 64))
+        predict_files([str(calls / "a.wav")], Task("/", MODEL, "0" * 64), {})
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a folder that even root cannot write to")

@@ -146,7 +146,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
 def test_a_recording_whose_name_is_no_utf8_is_written_and_named(format, tmp_path, monkeypatch):
     name, made = "bad\udcff.flac", tmp_path / "made\udcff"
     found = Timeline(name, 1.0, (Segment(0.0, 1.0, "calm", dict.fromkeys(EMOTIONS, 0.125)),), EMOTIONS, "dense105")
-    monkeypatch.setattr("ser.cli.timeline.load", lambda model: SimpleNamespace(timeline=lambda *_, **__: found))
+    monkeypatch.setattr("ser.cli.timeline.load", lambda *_: SimpleNamespace(timeline=lambda *_, **__: found))
     ran = run(name, "--out", made, "--format", format)
     assert ran.exit_code == 0 and made.read_text(encoding="utf-8") and r"made\udcff" in ran.stderr
 

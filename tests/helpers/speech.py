@@ -14,6 +14,7 @@ from ser.transcript.chunks import Chunk, chunks
 SHARP = ARTIFACTS.parent / "samples" / "sharp.flac"
 SAID = "well, hello there"  # by the tiny model
 VOICE = sf.read(SHARP, dtype="float32")[0]
+SPOKEN = [sf.read(path, dtype="float32")[0] for path in sorted(SHARP.parent.glob("*.flac")) if path.stem != "music"]
 
 
 def cut(sound: np.ndarray, longest_s: float, pause_s: float, block_s: float = 5.0) -> list[Chunk]:

@@ -27,7 +27,9 @@ from ser.types import EMOTIONS, ArtifactError, ParameterError, Waveform
 SHIPPED = ARTIFACTS / "dense105"
 SHIPPED_MANIFEST = read_manifest(SHIPPED)
 NEEDED = ["model.onnx", "golden.npz", "novelty.npz"]
-OWN_VOICE = {"recipe": "voice105-v1", "file": "model.onnx", "weight": 0.6}
+RECIPE = SHIPPED_MANIFEST["branches"][0]["recipe"]
+FRAMES = RECIPE.replace("voice105", "voice-frames")  # of the same version
+ADAPTATION = {"file": "adaptation.npz", "recipes": [RECIPE], "prior_clips": 5.0, "temperature_ratio": 1.0}
 NONSENSE: list[Any] = [
     None,
     True,
@@ -192,44 +194,56 @@ def test_damaged_field(folder, place, value, match):
 
 
 @pytest.fixture
-def voiced(folder) -> Path:
-    """The shipped model as one that may be calibrated to a voice and names the recipe of its novelty."""
-    put(folder, ("own_voice",), OWN_VOICE)
-    put(folder, ("folds", 0, "own_voice"), "folds/fold1.onnx")
-    put(folder, ("novelty", "recipe"), "voice105-v1")
+def adaptive(folder) -> Path:
+    """The shipped model as one that adapts to a source and names the recipe of its novelty."""
+    np.savez(folder / "adaptation.npz", **{RECIPE: np.zeros(105, np.float32)})
+    put(folder, ("adaptation",), ADAPTATION)
+    put(folder, ("files", "adaptation.npz"), sha256(folder / "adaptation.npz"))
+    put(folder, ("folds", 0, "adaptation"), "adaptation.npz")
+    put(folder, ("novelty", "recipe"), RECIPE)
     put(folder, ("novelty", "branch"), ...)
     return folder
 
 
-def test_what_a_model_may_have_and_dense105_lacks(voiced):
-    put(voiced, ("reduce_noise",), False)
+def test_what_a_model_may_have_and_dense105_lacks(adaptive):
+    put(adaptive, ("reduce_noise",), False)
     sound = Waveform(voice(2.0), RATE)
-    recognizer = ser.load(voiced)
-    found, plain = recognizer.predict(sound), ser.load(SHIPPED).predict(sound)
-    assert found.probabilities == plain.probabilities and found.reasons == plain.reasons
+    recognizer = ser.load(adaptive)
+    answer, plain = recognizer.predict(sound), ser.load(SHIPPED).predict(sound)
+    assert answer.probabilities == pytest.approx(plain.probabilities) and answer.reasons == plain.reasons
     assert recognizer.calibrated([sound]).predict(sound).probabilities != plain.probabilities
 
 
-VOICED_DAMAGES: dict[str, tuple[tuple[Any, ...], Any, str]] = {
-    "own voice without recipe": (("own_voice", "recipe"), ..., r"expected 'own_voice\.recipe' as str, found None"),
-    "own voice without file": (("own_voice", "file"), ..., r"expected 'own_voice\.file' as str, found None"),
-    "own voice without weight": (("own_voice", "weight"), ..., r"'own_voice\.weight' as finite float, found None"),
-    "own voice of weight 0": (("own_voice", "weight"), 0.0, "expected a weight above 0, found 0.0"),
-    "own voice of weight NaN": (("own_voice", "weight"), float("nan"), r"'own_voice\.weight' as finite float"),
-    "own voice of weight 1": (("own_voice", "weight"), 1, r"'own_voice\.weight' as finite float, found 1"),
-    "own voice of an unknown recipe": (("own_voice", "recipe"), "voice9-v1", "recipe 'voice9-v1'; known: voice105-v1"),
-    "own voice of another recipe": (
-        ("own_voice", "recipe"),
-        "static180-v1",
-        r"model\.onnx does not take what recipe static180-v1 gives: expected \(180,\), found \[105\]",
+ADAPTIVE_DAMAGES: dict[str, tuple[tuple[Any, ...], Any, str]] = {
+    "adaptation without recipes": (
+        ("adaptation", "recipes"),
+        ...,
+        r"expected 'adaptation\.recipes' as list, found None",
     ),
-    "own voice of frames": (("own_voice", "recipe"), "voice-frames-v1", "does not take what recipe voice-frames-v1"),
-    "own voice unlisted": (("own_voice", "file"), "own.onnx", r"no SHA-256 for own\.onnx"),
-    "own voice that is no graph": (("own_voice", "file"), "golden.npz", r"golden\.npz is not a graph that ONNX"),
-    "own voice elsewhere": (("own_voice", "file"), "../model.onnx", "expected file names inside the folder"),
-    "fold's own voice of a number": (("folds", 0, "own_voice"), 1, r"expected 'folds\[0\]\.own_voice' as str, found 1"),
-    "fold's own voice unlisted": (("folds", 0, "own_voice"), "folds/own.onnx", r"no SHA-256 for folds/own\.onnx"),
-    "fold's own voice elsewhere": (("folds", 0, "own_voice"), "/etc/passwd", "expected file names inside the folder"),
+    "adaptation without file": (("adaptation", "file"), ..., r"expected 'adaptation\.file' as str, found None"),
+    "adaptation without prior": (("adaptation", "prior_clips"), ..., r"'adaptation\.prior_clips' as finite float"),
+    "adaptation of prior 0": (("adaptation", "prior_clips"), 0.0, "expected a prior_clips above 0, found 0.0"),
+    "adaptation of ratio NaN": (
+        ("adaptation", "temperature_ratio"),
+        float("nan"),
+        "temperature_ratio' as finite float",
+    ),
+    "adaptation of ratio 1": (("adaptation", "temperature_ratio"), 1, "temperature_ratio' as finite float, found 1"),
+    "adaptation of no branch": (
+        ("adaptation", "recipes"),
+        ["static180-v1"],
+        r"expected 'adaptation\.recipes' among those of the branches, found 'static180-v1'",
+    ),
+    "adaptation unlisted": (("adaptation", "file"), "other.npz", r"no SHA-256 for other\.npz"),
+    "adaptation that holds no means": (("adaptation", "file"), "golden.npz", r"golden\.npz does not hold voice105"),
+    "adaptation elsewhere": (("adaptation", "file"), "../model.onnx", "expected file names inside the folder"),
+    "fold's adaptation of a number": (
+        ("folds", 0, "adaptation"),
+        1,
+        r"expected 'folds\[0\]\.adaptation' as str, found 1",
+    ),
+    "fold's adaptation unlisted": (("folds", 0, "adaptation"), "folds/a.npz", r"no SHA-256 for folds/a\.npz"),
+    "fold's adaptation elsewhere": (("folds", 0, "adaptation"), "/etc/passwd", "expected file names inside the folder"),
     "no heads": (("heads",), [], r"expected 'heads' as \['female', 'strong'\], found \[\]"),
     "other heads": (("heads",), ["strong", "female"], r"expected 'heads' as \['female', 'strong'\], found \['strong'"),
     "a head that is no text": (("heads",), ["female", 1], r"expected 'heads\[1\]' as str, found 1"),
@@ -241,15 +255,19 @@ VOICED_DAMAGES: dict[str, tuple[tuple[Any, ...], Any, str]] = {
     "noise reduction of a number": (("reduce_noise",), 1, "expected 'reduce_noise' as bool, found 1"),
     "novelty of an unknown recipe": (("novelty", "recipe"), "voice9-v1", "recipe 'voice9-v1'; known: voice105-v1"),
     "novelty of a recipe that is no text": (("novelty", "recipe"), None, r"'novelty\.recipe' as str, found None"),
-    "novelty of another recipe": (("novelty", "recipe"), "static180-v1", r"expected mean finite and of shape \(180,\)"),
-    "novelty of frames": (("novelty", "recipe"), "voice-frames-v1", r"expected mean finite and of shape \(201, 101\)"),
+    "novelty of another recipe": (
+        ("novelty", "recipe"),
+        RECIPE.replace("voice105", "functionals"),
+        r"expected mean finite and of shape \(2257,\)",
+    ),
+    "novelty of frames": (("novelty", "recipe"), FRAMES, r"expected mean finite and of shape \(201, 101\)"),
     "novelty of neither recipe nor branch": (("novelty", "recipe"), ..., r"'novelty\.branch' below 1, found None"),
 }
 
 
-@pytest.mark.parametrize(("place", "value", "match"), VOICED_DAMAGES.values(), ids=VOICED_DAMAGES)
-def test_damaged_field_of_what_a_model_may_have(voiced, place, value, match):
-    assert_refused(voiced, place, value, match)
+@pytest.mark.parametrize(("place", "value", "match"), ADAPTIVE_DAMAGES.values(), ids=ADAPTIVE_DAMAGES)
+def test_damaged_field_of_what_a_model_may_have(adaptive, place, value, match):
+    assert_refused(adaptive, place, value, match)
 
 
 RAW = {
@@ -300,8 +318,8 @@ def test_nonsense_anywhere_is_refused_or_harmless(tmp_path, monkeypatch):
     folder = tmp_path / "dense105"
     folder.mkdir()
     slim = with_value(SHIPPED_MANIFEST, ("random", "test"), ["a"])
-    slim = with_value(slim, ("folds",), [{**slim["folds"][0], "own_voice": "folds/fold1.onnx"}])
-    slim |= {"own_voice": OWN_VOICE, "heads": list(HEADS), "reduce_noise": False}
+    slim = with_value(slim, ("folds",), [{**slim["folds"][0], "adaptation": "folds/fold1.onnx"}])
+    slim |= {"adaptation": {**ADAPTATION, "file": "golden.npz"}, "heads": list(HEADS), "reduce_noise": False}
     taken = set()
     for place in places(slim):
         for value in (None, float("nan"), 0, "x", [[]], {"": 0}):
@@ -312,7 +330,7 @@ def test_nonsense_anywhere_is_refused_or_harmless(tmp_path, monkeypatch):
             except ArtifactError as error:
                 assert "dense105/manifest.json" in str(error)
     # Free text, hashes (which then do not hold), and what only reports print.
-    assert taken == {"created", "name", "golden", "branches", "novelty", "own_voice", "folds", "random"} | {
+    assert taken == {"created", "name", "golden", "branches", "novelty", "adaptation", "folds", "random"} | {
         "files",
         "training",
         "metrics",

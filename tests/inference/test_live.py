@@ -1,4 +1,4 @@
-"""Live sound cut into windows."""
+"""Live sound: its windows, and answers that adapt to it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import io
 import numpy as np
 import pytest
 import soundfile as sf
-from golden.make import RATE, voice
+from golden.make import RATE, chords, voice
+from service_client import SPOKEN
 
 import ser
 from ser.audio.loading import MAX_PREDICT_S
 from ser.audio.pcm import wav_header
-from ser.inference.live import Stream
-from ser.types import AudioError, ParameterError
+from ser.features.voice105 import WINDOW_S
+from ser.inference.adaptation import SourceMeans
+from ser.inference.live import ENOUGH_WINDOWS, STEP_S, Stream, StreamRecognizer
+from ser.types import AudioError, ParameterError, Waveform
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +74,37 @@ def test_a_long_stream_keeps_no_more_than_a_recording_may_have(recognizer):
 def test_a_stream_keeps_to_the_limits(rate, channels, message):
     with pytest.raises(ParameterError, match=message):
         Stream(rate, channels)
+
+
+# --- Adaptation to the stream ---
+
+
+@pytest.mark.slow
+def test_a_stream_adapts_to_its_windows_that_do_not_overlap():
+    recognizer, music = ser.load("voice"), Waveform(chords(WINDOW_S), RATE)
+    windows = [Waveform(samples, RATE) for samples in SPOKEN]
+    live, expected = StreamRecognizer(recognizer), SourceMeans()
+    assert live.predict(WINDOW_S, music).adapted is None
+    for number in range(ENOUGH_WINDOWS):
+        t_s, window = (number + 1) * WINDOW_S, windows[number % len(windows)]
+        expected.add(recognizer.analyse(window).means)
+        answer = live.predict(t_s, window)
+        assert (answer.adapted is None) is (number + 1 < ENOUGH_WINDOWS)
+        overlapping = live.predict(t_s + STEP_S, windows[0])
+        assert overlapping.adapted == answer.adapted
+    assert answer.adapted == ("self", ENOUGH_WINDOWS)
+    adapted = recognizer.adapted_to(expected, "self").predict(windows[1])
+    assert live.predict(t_s + 2 * STEP_S, windows[1]).probabilities == pytest.approx(adapted.probabilities, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_a_stream_stays_as_it_is_if_asked_or_if_its_source_is_known():
+    voice_model, window = ser.load("voice"), Waveform(SPOKEN[0], RATE)
+    known = voice_model.adapted([Waveform(samples, RATE) for samples in SPOKEN], name="mine")
+    streams = {
+        None: StreamRecognizer(voice_model, adapt=False),
+        ("mine", len(SPOKEN)): StreamRecognizer(known),
+    }
+    for adapted, live in streams.items():
+        for number in range(ENOUGH_WINDOWS + 1):
+            assert live.predict((number + 1) * WINDOW_S, window).adapted == adapted

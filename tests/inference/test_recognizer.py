@@ -36,10 +36,12 @@ KEYS = [
     "probabilities",
     "uncertain",
     "reasons",
+    "top",
     "sex",
     "intensity",
     "duration_s",
     "model",
+    "adapted",
 ]
 HEAVY = ("tensorflow", "keras", "librosa", "numba", "sklearn")
 
@@ -180,7 +182,7 @@ def test_long_speech_is_the_mean_over_windows_as_in_training(recognizer):
     artifact = verify(ARTIFACTS / "dense105")
     graph = open_graph(artifact, "model.onnx")
     sounds = [Waveform(voice(s, 150.0), RATE) for s in (9.0, 2.0, 4.0)]
-    rows = [RECIPES["voice105-v1"].of(sound) for sound in sounds]
+    rows = [RECIPES[recognizer.artifact.branches[0].recipe].of(sound) for sound in sounds]
     assert [len(part) for part in rows] == [5, 1, 2]
 
     class Graph:
@@ -203,11 +205,13 @@ def test_long_speech_is_the_mean_over_windows_as_in_training(recognizer):
 def test_features_and_probabilities_are_the_two_halves_of_an_answer(recognizer, sound):
     """So that what is asked again and again is computed once."""
     data = wav(sound)
-    heard, prediction = recognizer.inputs(data), recognizer.predict(data)
-    np.testing.assert_array_equal(recognizer.probabilities(heard), vector(prediction))
+    heard, prediction, analysis = recognizer.inputs(data), recognizer.predict(data), recognizer.analyse(data)
+    np.testing.assert_array_equal(recognizer.probabilities(analysis), vector(prediction))
+    assert recognizer.answer(analysis) == prediction
     assert [second / RATE for second in heard.used] == list(prediction.used_s)
     assert heard.waveform.duration_s == prediction.duration_s
-    windows = {} if "silent" in prediction.reasons else {"voice105-v1": (5 if len(sound) > 5 * RATE else 1, 105)}
+    recipe = recognizer.artifact.branches[0].recipe
+    windows = {} if "silent" in prediction.reasons else {recipe: (5 if len(sound) > 5 * RATE else 1, 105)}
     assert {name: rows.shape for name, rows in heard.rows.items()} == windows
 
 
@@ -215,10 +219,10 @@ def test_a_model_without_a_network_for_it_is_not_calibrated(recognizer):
     sound = wav(voice(2.0))
     before = recognizer.predict(sound)
     for clips, labels in (([sound], None), ([sound], ["happy"]), ([], None)):
-        with pytest.raises(ParameterError, match="dense105 cannot be calibrated to a voice; a model like 'voice' can"):
+        with pytest.raises(ParameterError, match="dense105 cannot be calibrated to a voice or adapted to a source"):
             recognizer.calibrated(clips, labels)
     with pytest.raises(ParameterError, match="dense105 cannot be calibrated"):
-        recognizer.calibrated_to([recognizer.inputs(sound)])
+        recognizer.calibrated_to([recognizer.analyse(sound)])
     assert recognizer.predict(sound) == before and before.sex is None and before.intensity is None
 
 
@@ -237,7 +241,7 @@ def test_quiet_speech_is_not_silent(recognizer):
     assert "silent" not in reasons(recognizer, 0.003 * voice(2.0))
 
 
-@pytest.mark.parametrize("seconds", [0.02, 0.2, 0.4])
+@pytest.mark.parametrize("seconds", [0.02, 0.2, 0.35])
 def test_too_short(recognizer, seconds):
     pause = np.zeros(RATE)
     assert "too_short" in reasons(
@@ -356,17 +360,9 @@ def test_gain_as_float_on_real_speech(recognizer, real):
 
 
 @pytest.mark.data
-@pytest.mark.xfail(reason="the contract of 0.01 is missed by some quiet recordings, see reports/gain.json", strict=True)
 def test_gain_as_16_bit_files_on_real_speech(recognizer, real):
     differences = {path.name: max(gain_as_files(recognizer, path)) for path in real}
     assert {name: value for name, value in differences.items() if value > 0.01} == {}
-
-
-@pytest.mark.data
-def test_gain_as_16_bit_files_moves_few_recordings_and_not_far(recognizer, real):
-    """What holds today of the contract above, so that it does not get worse unseen."""
-    differences = np.array([gain_as_files(recognizer, path) for path in real])
-    assert np.mean(differences <= 0.01) >= 0.95 and differences.max() <= 0.03
 
 
 # --- Which model ---

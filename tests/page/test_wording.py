@@ -16,10 +16,14 @@ def test_wording_of_a_sure_answer():
 
 
 def test_wording_of_an_uncertain_answer():
-    between = prediction("close_call", sad=0.38, calm=0.34)
-    assert wording.title(between) == "Unsure"
-    assert wording.subtitle(between) == "between sad (38 %) and calm (34 %)"
-    assert wording.subtitle(prediction("clipped", angry=0.9)) == "perhaps angry (90 %)"
+    between = prediction("close_call", sad=0.48, calm=0.34)
+    assert wording.title(between) == "Sad or calm"
+    assert wording.subtitle(between) == "sad (48 %) or calm (34 %)"
+    alone = prediction("clipped", angry=0.9)
+    assert (wording.title(alone), wording.subtitle(alone)) == ("Perhaps angry", "not sure, 90 %")
+    several = prediction("close_call", sad=0.38, calm=0.34, happy=0.2)
+    assert wording.title(several) == "Unsure"
+    assert wording.subtitle(several) == "sad (38 %), calm (34 %) or happy (20 %)"
 
 
 @pytest.mark.parametrize("reason", REASONS)

@@ -26,6 +26,7 @@ from ser.service import schemas
 from ser.service.settings import Settings
 from ser.timeline.formats import WRITERS, write
 
+TIMELINE_KEYS = {"file", "duration_s", "segments", "share", "model", "cut_off", "adapted"}
 LONG = wav(np.tile(SPEECH, 480 * RATE // len(SPEECH)))
 
 
@@ -36,6 +37,51 @@ def test_a_prediction_equals_the_recognizers(client, recognizer, sample):
     assert response.status_code == 200 and response.json() == as_answer({**prediction, "file": sample.name})
     raw = client.post("/predict", content=sample.read_bytes(), headers={"Content-Type": "audio/flac"})
     assert raw.json() == as_answer(prediction)
+
+
+@pytest.mark.slow
+def test_a_batch_adapts_to_its_recordings(client):
+    """As the recogniser does, if at least three hold speech; what is not sound does not count."""
+    voice, spoken = ser.load("voice"), [path for path in SAMPLES if path.stem != "music"]
+    adapted = voice.adapted(spoken, name="batch")
+    sent = [("files", (path.name, path.read_bytes())) for path in SAMPLES]
+    sent.append(("files", ("notes.txt", b"not a sound")))
+    answers = client.post("/batch?model=voice&adapt=source", files=sent).json()
+    assert answers.pop()["code"] == "audio"
+    for path, answer in zip(SAMPLES, answers, strict=True):
+        expected = adapted.predict(path).to_dict()
+        assert answer["adapted"] == {"source": "batch", "clips": len(spoken)} == expected["adapted"]
+        assert answer["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-6)
+    plain = client.post("/batch?model=voice", files=sent[:4]).json()
+    few = client.post("/batch?model=voice&adapt=source", files=sent[:2]).json()
+    assert {answer["adapted"] for answer in (*plain, *few)} == {None}
+    cannot = client.post("/batch?adapt=source", files=sent[:4]).json()
+    assert {(answer["model"], answer["adapted"]) for answer in cannot} == {("dense105", None)}
+    assert client.post("/batch?adapt=room", files=sent[:1]).status_code == 422
+
+
+@pytest.mark.slow
+def test_a_profile_is_that_of_the_default_model(tmp_path, monkeypatch):
+    spoken = [path for path in SAMPLES if path.stem != "music"]
+    adapted = ser.load("voice").adapted(spoken, name="calls")
+    adapted.profile.save(tmp_path / "calls.profile")
+    monkeypatch.setenv("SER_PROFILE", str(tmp_path / "calls.profile"))
+    monkeypatch.setenv("SER_MODEL", "voice")
+    with new_client(Settings()) as client:
+        answer = client.post("/predict", content=CLIP).json()
+        assert answer == as_answer(adapted.predict(CLIP).to_dict())
+        assert answer["adapted"] == {"source": "calls", "clips": len(spoken)}
+        other = client.post("/predict?model=dense105", content=CLIP).json()
+        assert (other["model"], other["adapted"]) == ("dense105", None)
+
+
+@pytest.mark.slow
+def test_a_timeline_adapts_unless_asked_not_to(client):
+    voice, talk = ser.load("voice"), wav(np.tile(SPEECH, 160 * RATE // len(SPEECH)))
+    adapted = client.post("/timeline?model=voice", content=talk).json()
+    assert adapted == voice.timeline(talk).to_dict() and adapted["adapted"]["source"] == "self"
+    plain = client.post("/timeline?model=voice&adapt=none", content=talk).json()
+    assert plain == voice.timeline(talk, adapt="none").to_dict() and plain["adapted"] is None
 
 
 @pytest.mark.slow
@@ -111,7 +157,7 @@ def test_a_timeline_equals_the_recognizers_in_every_format(client, recognizer, n
 @pytest.mark.slow
 def test_a_timeline_matches_its_schema(client):
     answer = client.post("/timeline", content=TALK).json()
-    assert set(answer) == {"file", "duration_s", "segments", "share", "model", "cut_off"} and answer["file"] is None
+    assert set(answer) == TIMELINE_KEYS and answer["file"] is None
     assert schemas.TimelineAnswer.model_validate(answer) and len(answer["segments"]) >= 2
     assert answer["duration_s"] == pytest.approx(len(SPEECH) / RATE) and answer["model"] == "dense105"
     assert client.post("/timeline?model=voice", content=TALK).json()["model"] == "voice"

@@ -39,8 +39,8 @@ def test_a_prediction_equals_the_recognizers_and_ends_between_blocks(recognizer)
 @pytest.mark.slow
 def test_a_timeline_equals_the_recognizers_and_ends_between_blocks(recognizer):
     data = wav(voice(60.0))
-    assert timeline(recognizer, io.BytesIO(data), lambda: None) == recognizer.timeline(data)
-    check_third(timeline, recognizer, data)
+    assert timeline(recognizer, io.BytesIO(data), "self", lambda: None) == recognizer.timeline(data)
+    check_third(timeline, recognizer, data, "self")
 
 
 @pytest.mark.slow

@@ -41,6 +41,7 @@ def test_a_stream_ends_with_the_prediction_for_all_its_sound(client, recognizer,
         ("", [b"\x01", '{"end": true}'], "audio", "holds no samples"),
         ("rate=-16000", [], "parameter", "rate=-16000: expected a whole number"),
         ("rate=", [], "parameter", "expected a whole number"),
+        ("adapt=room", [], "parameter", "adapt=room: expected self or none"),
     ],
 )
 def test_invalid_streams_get_an_error(client, query, pieces, code, message):

@@ -121,9 +121,9 @@ def test_long_speech_is_heard_through_overlapping_windows(recognizer):
     heard = []
 
     class Watched(ser.Recognizer):
-        def predict(self, source):
+        def analyse(self, source, **options):
             heard.append(source.samples)
-            return super().predict(source)
+            return super().analyse(source, **options)
 
     watched = Watched(verify(find("dense105")))
     samples = np.concatenate([spoken(SAMPLES[0])] * 3)
@@ -375,6 +375,58 @@ def test_memory_does_not_grow_with_the_recording(recognizer, tmp_path):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 3e6
+
+
+# --- Adaptation ---
+
+
+@pytest.fixture(scope="module")
+def voice() -> ser.Recognizer:
+    return ser.load("voice")
+
+
+@pytest.fixture(scope="module")
+def long_talk(talk) -> bytes:
+    """More than a minute of speech."""
+    return coded(np.tile(talk, 3))
+
+
+@pytest.mark.slow
+def test_a_minute_of_speech_is_adapted_to(voice, long_talk):
+    adapted, plain = timeline(long_talk, voice), timeline(long_talk, voice, adapt="none")
+    speech_s = sum(one.duration_s for one in adapted.segments)
+    assert plain.adapted is None and plain.to_dict()["adapted"] is None
+    assert adapted.adapted == ("self", round(speech_s / voice.window_s)) and speech_s > 60
+    assert adapted.to_dict()["adapted"] == {"source": "self", "clips": adapted.adapted.clips}
+    assert flat(adapted)[:, 2:].mean() != flat(plain)[:, 2:].mean()
+    assert timeline(long_talk, voice, block_s=1, jobs=3) == adapted
+
+
+@pytest.mark.slow
+def test_the_own_speech_is_that_of_all_windows(voice, long_talk):
+    """A short utterance has the answer of a recogniser that is adapted to every window of the recording."""
+    windows: list[Waveform] = []
+
+    class Watched(ser.Recognizer):
+        def analyse(self, source, **options):
+            windows.append(source)
+            return super().analyse(source, **options)
+
+    adapted = timeline(long_talk, Watched(verify(find("voice"))), jobs=1)
+    expected = voice.adapted_to_windows(map(voice.analyse, windows), adapted.adapted.clips)
+    first, decoded = adapted.segments[0], load_waveform(long_talk).samples
+    assert first.duration_s <= voice.window_s
+    samples = decoded[round(first.start_s * RATE) : round(first.end_s * RATE)]
+    answer = expected.predict(Waveform(samples, RATE))
+    assert first.probabilities == pytest.approx(answer.probabilities, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_short_recordings_and_known_sources_are_left_as_they_are(voice, talk, long_talk, recognizer):
+    assert timeline(coded(talk), voice).adapted is None
+    assert timeline(long_talk, recognizer).adapted is None  # it cannot adapt
+    known = voice.adapted(SAMPLES, name="mine")
+    assert timeline(long_talk, known).adapted == timeline(coded(talk), known).adapted == ("mine", len(SAMPLES))
 
 
 # --- On the way ---

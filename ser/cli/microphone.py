@@ -1,24 +1,28 @@
-"""The command `record`: a few seconds from the microphone, predicted, and stored only on request."""
+"""The commands `record` and `live`: a microphone's sound, predicted, and stored only on request."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import closing
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from itertools import takewhile
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.live import Live
+from rich.panel import Panel
 
 from ser.audio.loading import MAX_BYTES
 from ser.audio.microphone import Microphone, first, interrupted, level, until_pause
 from ser.audio.pcm import SAMPLE_BYTES, wav_header
 from ser.cli.history import open_history
-from ser.cli.options import DeviceOption, ForceOption, FormatOption, KeepOption, ModelOption
-from ser.cli.output import err, print_rows, save, say
+from ser.cli.options import DeviceOption, ForceOption, FormatOption, KeepOption, ModelOption, ProfileOption
+from ser.cli.output import Report, bars, err, in_words, print_rows, save, say
 from ser.files import check_writable
-from ser.inference.recognizer import load
-from ser.types import ParameterError
+from ser.inference.live import Stream, StreamRecognizer
+from ser.inference.recognizer import Recognizer, load
+from ser.types import AudioError, ParameterError, Prediction
 
 SECONDS = 3.0
 LONGEST_S = 120.0  # as `predict` accepts
@@ -34,6 +38,7 @@ def record(
     until_pause: Annotated[bool, typer.Option("--until-pause", help="Stop at the first pause after speech.")] = False,
     device: DeviceOption = None,
     model: ModelOption = None,
+    profile: ProfileOption = None,
     format: FormatOption = "table",
     out: Annotated[Path | None, typer.Option("--out", help="A WAV to store the recording in.")] = None,
     force: ForceOption = False,
@@ -43,7 +48,7 @@ def record(
     if out is not None:
         _check_wav(out, force=force)
     history = open_history().open() if keep else None
-    recognizer = load(model)
+    recognizer = load(model, profile)
     wav = record_wav(Microphone(device), seconds or (LONGEST_S if until_pause else SECONDS), pause=until_pause)
     if out is not None:
         save(wav, out)
@@ -105,3 +110,82 @@ def _shown(blocks: Iterable[bytes], microphone: Microphone, seconds: float, *, p
             recorded_s = len(pcm) / SAMPLE_BYTES / microphone.rate
             bar.update(task, completed=recorded_s, description="▮" * round(METER_WIDTH * level(block)))
     return bytes(pcm)
+
+
+# --- Live ---
+
+
+def live(
+    device: DeviceOption = None,
+    model: ModelOption = None,
+    profile: ProfileOption = None,
+    format: Annotated[
+        Report, typer.Option("--format", "-f", help="json: one line a prediction, the last one of the whole.")
+    ] = "table",
+) -> None:
+    """Say four times a second how the last 3.5 s sound; Ctrl-C ends it with a prediction of the whole."""
+    recognizer, microphone = load(model, profile), Microphone(device)
+    stream = Stream(microphone.rate, 1)
+    try:
+        _listen(recognizer, microphone, stream, format)
+    except AudioError:  # the microphone is gone, but what it recorded is not
+        print_whole(recognizer, stream, format)
+        raise
+    print_whole(recognizer, stream, format)
+
+
+def _listen(recognizer: Recognizer, microphone: Microphone, stream: Stream, format: Report) -> None:
+    """Show the predictions until Ctrl-C; `AudioError` if the microphone stops."""
+    with interrupted() as stop, closing(microphone.blocks()) as blocks, _panel(format) as panel:
+        if panel is None and format == "table":
+            say(f"Listening with {microphone.name} until Ctrl-C.")
+        for t_s, prediction in predictions(recognizer, stream, takewhile(lambda _: not stop.is_set(), blocks)):
+            if format == "json":
+                _print_line(t_s, prediction)
+            elif panel is not None:
+                doubt = in_words(prediction.reasons) or None
+                shown = Panel(bars(prediction.probabilities), title=f"{t_s:.0f} s", subtitle=doubt, expand=False)
+                panel.update(shown, refresh=True)
+
+
+def predictions(recognizer: Recognizer, stream: Stream, blocks: Iterable[bytes]) -> Iterator[tuple[float, Prediction]]:
+    """Yield (seconds, prediction of the 3.5 s before them) at every quarter of a second of the blocks.
+
+    From ten windows of speech on, predictions are adapted to them.
+
+    If blocks come faster than predictions, only the latest quarter is predicted.
+    """
+    live = StreamRecognizer(recognizer)
+    for pcm in blocks:
+        for t_s, wav in [*stream.add(pcm)][-1:]:
+            yield t_s, live.predict(t_s, wav)
+
+
+def print_whole(recognizer: Recognizer, stream: Stream, format: Report) -> None:
+    """Print the prediction of all blocks."""
+    t_s, wav = stream.whole()
+    if not t_s:
+        return
+    try:
+        prediction = recognizer.predict(wav)
+    except AudioError as error:  # a stream may be of any length, a prediction has a limit
+        say(f"No prediction of the whole: {error}")
+        return
+    if format == "json":
+        _print_line(t_s, prediction)
+    else:
+        print_rows([{**prediction.to_dict(), "file": UNNAMED}], "table", recognizer.labels)
+
+
+def _print_line(t_s: float, prediction: Prediction) -> None:
+    print(json.dumps({"t_s": t_s, **prediction.to_dict()}), flush=True)
+
+
+@contextmanager
+def _panel(format: Report) -> Iterator[Live | None]:
+    """Show a panel on a terminal, redrawn with each prediction and removed in the end; None elsewhere."""
+    if format == "json" or not err.is_terminal:
+        yield None
+        return
+    with Live(Panel("Listening … Ctrl-C ends.", expand=False), console=err, auto_refresh=False, transient=True) as live:
+        yield live

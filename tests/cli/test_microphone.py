@@ -30,8 +30,7 @@ from ser.audio.loading import MAX_PREDICT_S, MAX_RATE, load_waveform
 from ser.audio.microphone import PAUSE_S, Microphone, first, level, until_pause
 from ser.audio.pcm import wav_header
 from ser.cli import main as cli
-from ser.cli.live import predictions, print_whole
-from ser.cli.record import LONGEST_S, record_wav
+from ser.cli.microphone import LONGEST_S, predictions, print_whole, record_wav
 from ser.extras import advice
 from ser.history import History
 from ser.inference.artifact import ARTIFACTS

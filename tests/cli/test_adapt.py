@@ -1,0 +1,91 @@
+"""The command `adapt`, and the profiles that other commands take."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import soundfile as sf
+from command_line import run
+from golden.make import RATE, chords
+from speech import SPOKEN
+
+import ser
+from ser.inference.adaptation import read_profile
+from ser.types import ArtifactError, ParameterError
+
+pytestmark = pytest.mark.slow
+N = len(SPOKEN)
+
+
+@pytest.fixture
+def calls(tmp_path) -> Path:
+    folder = tmp_path / "calls"
+    folder.mkdir()
+    for take, samples in enumerate(SPOKEN):
+        sf.write(folder / f"{take}.wav", samples, RATE)
+    return folder
+
+
+def test_a_profile_is_written_and_used(calls, tmp_path):
+    out, asked = tmp_path / "line.profile", calls / "0.wav"
+    result = run("adapt", calls, "--out", out)
+    assert result.exit_code == 0 and result.stdout == "" and f"Written to {out}: 'line', from {N}" in result.stderr
+    expected = ser.load().adapted(sorted(calls.iterdir()), name="line").predict(asked).to_dict()
+    answers = json.loads(run("predict", asked, "--profile", out, "--format", "json").stdout)
+    assert answers[0]["adapted"] == {"source": "line", "clips": N} == expected["adapted"]
+    assert answers[0]["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-6)
+
+
+def test_the_variable_is_the_default(calls, tmp_path, monkeypatch):
+    run("adapt", calls, "--out", tmp_path / "p", "--name", "the line")
+    monkeypatch.setenv("SER_PROFILE", str(tmp_path / "p"))
+    (answer,) = json.loads(run("predict", calls / "0.wav", "-f", "json").stdout)
+    assert answer["adapted"] == {"source": "the line", "clips": N}
+
+
+def test_what_does_not_count_is_named(calls, tmp_path):
+    sf.write(calls / "music.wav", chords(), RATE)
+    (calls / "text.wav").write_text("no sound")
+    result = run("adapt", calls, "--out", tmp_path / "p")
+    assert result.exit_code == 2 and read_profile(tmp_path / "p").clips == N
+    assert "text.wav: this is text" in result.stderr and "1 without speech do not count:" in result.stderr
+    assert "music.wav" in result.stderr
+
+
+def test_too_few_recordings_leave_nothing(calls, tmp_path):
+    result = run("adapt", calls / "0.wav", calls / "1.wav", "--out", tmp_path / "p")
+    assert isinstance(result.exception, ParameterError) and "found 2; ten do well" in str(result.exception)
+    assert not (tmp_path / "p").exists()
+
+
+def test_a_file_is_replaced_only_if_asked(calls, tmp_path):
+    (tmp_path / "p").write_text("mine")
+    assert "--force" in str(run("adapt", calls, "--out", tmp_path / "p").exception)
+    assert (tmp_path / "p").read_text() == "mine"
+    assert run("adapt", calls, "--out", tmp_path / "p", "--force").exit_code == 0
+    assert read_profile(tmp_path / "p").clips == N
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (["gone"], "found 0; ten do well"),
+        (["calls", "--model", "dense105"], "dense105 cannot be adapted to a source; choose another --model"),
+        (["calls", "--name", "a\nb"], "1 to 100 printable characters"),
+    ],
+)
+def test_refusals_are_sentences(words, match, calls, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run("adapt", *words, "--out", "p")
+    assert match in str(result.exception) and not Path("p").exists()
+
+
+@pytest.mark.parametrize("command", ["predict", "timeline", "batch"])
+def test_a_foreign_profile_is_refused_before_the_work(command, calls, tmp_path):
+    (tmp_path / "p").write_text("{}")
+    out = ["--out", tmp_path / "r"] if command == "batch" else []
+    result = run(command, calls / "0.wav", *out, "--profile", tmp_path / "p")
+    assert isinstance(result.exception, ArtifactError) and "is not a profile" in str(result.exception)
+    assert result.stdout == "" and not (tmp_path / "r").exists()
