@@ -1,8 +1,7 @@
 """Adds scores measured after training to a model's card and metrics: python -m scripts.card NAME [--formats].
 
-These are the scores on worse lines, with a few clips of the speaker and with other seeds, from reports/robustness.json,
-reports/own_voice.json and reports/seeds.json if they are about this model, and with --formats the size and time of the
-graphs in other formats. The folder is written beside the old one and then renamed.
+These are the scores on worse lines, from reports/robustness.json if that is about this model, and with --formats the
+size and time of the graphs in other formats. The folder is written beside the old one and then renamed.
 """
 
 from __future__ import annotations
@@ -10,9 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 from ser.inference import artifact
@@ -26,11 +23,9 @@ def complete(name: str, *, formats: bool = False) -> Path:
     """Rewrite the artifact's card, metrics and manifest; every other file stays as it is."""
     folder = artifact.find(name)
     manifest = artifact.verify(folder).manifest
-    for key, report in (("robustness", _report("robustness")), ("calibrated", _report("own_voice"))):
-        if report.get("model") == manifest["name"]:
-            manifest["metrics"][key] = report
-    if manifest["name"] in (seeds := _report("seeds")):
-        _add_seeds(manifest["metrics"]["folds"], seeds[manifest["name"]].values())
+    report = _report("robustness")
+    if report.get("model") == manifest["name"]:
+        manifest["metrics"]["robustness"] = report
     if formats:
         manifest["metrics"]["formats"] = measure(name)
     return artifact.write(folder, lambda beside: _fill(folder, beside, manifest), force=True)
@@ -39,12 +34,6 @@ def complete(name: str, *, formats: bool = False) -> Path:
 def _report(name: str) -> dict[str, Any]:
     path = ROOT / "reports" / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def _add_seeds(folds: dict[str, Any], others: Iterable[dict[str, float]]) -> None:
-    """Add the scores of other seeds to that of the shipped one, and the mean of all."""
-    folds["seeds"] = [{key: seed[key] for key in ("uar", "accuracy")} for seed in (folds, *others)]
-    folds["uar_mean_of_seeds"] = mean(seed["uar"] for seed in folds["seeds"])
 
 
 def _fill(folder: Path, beside: Path, manifest: dict[str, Any]) -> dict[str, Any]:

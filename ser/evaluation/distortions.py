@@ -1,4 +1,4 @@
-"""Distorts recordings: gain, telephone band, codecs, noise, short excerpts.
+"""Distorts recordings: gain, telephone band, codecs, noise, offset, hum, pops, pauses, reverberation, short excerpts.
 
 Every distortion takes a waveform and a generator and returns the bytes of a file, as a user would upload it.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,13 @@ MP3_BIT_RATE = 64_000  # bit/s
 OPUS_BIT_RATE = 24_000
 SNR_DB = 20.0
 EXCERPT_S = 1.5
+OFFSET = 0.02  # of full scale
+HUM_HZ = 50.0  # with harmonics
+HUM_HARMONICS = (1.0, 0.5, 0.3)
+POP_S = 0.03
+PAUSE_S = 10.0
+PHONE_REVERBERATION_S = 0.4  # until the echo has fallen by 60 dB
+ECHO_SHARE = 0.7  # of the direct sound's energy
 FULL_SCALE = 32_767 / 32_768  # highest peak in 16 bits
 
 Distortion = Callable[[Waveform, np.random.Generator], bytes]
@@ -75,6 +83,63 @@ def excerpt(waveform: Waveform, rng: np.random.Generator) -> bytes:
     return _wav(waveform.samples[start : min(start + n, end)], waveform.sample_rate)
 
 
+def offset(waveform: Waveform, rng: np.random.Generator) -> bytes:
+    """Add a constant of 2 % of full scale, as a bad converter does."""
+    return _wav(waveform.samples + np.float32(OFFSET), waveform.sample_rate)
+
+
+def hum(waveform: Waveform, level_db: float) -> bytes:
+    """Add 50 Hz and two harmonics, `level_db` relative to the peak of the recording."""
+    time = np.arange(len(waveform.samples)) / waveform.sample_rate
+    tone = sum(share * np.sin(2 * np.pi * HUM_HZ * k * time) for k, share in enumerate(HUM_HARMONICS, start=1))
+    level = 10 ** (level_db / 20) * np.abs(waveform.samples).max() / np.abs(tone).max()
+    return _wav(waveform.samples + level * tone, waveform.sample_rate)
+
+
+def faint_hum(waveform: Waveform, rng: np.random.Generator) -> bytes:
+    """Add hum 30 dB below the peak."""
+    return hum(waveform, -30)
+
+
+def loud_hum(waveform: Waveform, rng: np.random.Generator) -> bytes:
+    """Add hum 20 dB below the peak."""
+    return hum(waveform, -20)
+
+
+def pop(waveform: Waveform, rng: np.random.Generator) -> bytes:
+    """Add a pop of 30 ms, as of a microphone that is touched, as loud as the peak, somewhere in the recording."""
+    n = min(round(POP_S * waveform.sample_rate), len(waveform.samples))
+    start = int(rng.integers(len(waveform.samples) - n + 1))
+    samples = waveform.samples.copy()
+    samples[start : start + n] += np.abs(samples).max() * np.hanning(n).astype(np.float32)
+    return _wav(samples, waveform.sample_rate)
+
+
+def pause(waveform: Waveform, rng: np.random.Generator) -> bytes:
+    """Insert ten seconds of silence at the quietest place in the middle third of the speech."""
+    start, end = trim(waveform.samples)
+    first, last = start + (end - start) // 3, end - (end - start) // 3
+    n = round(0.02 * waveform.sample_rate)
+    power = np.convolve(np.square(waveform.samples[first:last], dtype=np.float64), np.ones(n), "same")
+    place = first + int(power.argmin()) if last > first else start
+    silence = np.zeros(round(PAUSE_S * waveform.sample_rate), np.float32)
+    return _wav(np.concatenate([waveform.samples[:place], silence, waveform.samples[place:]]), waveform.sample_rate)
+
+
+def coarse(waveform: Waveform, rng: np.random.Generator) -> bytes:
+    """Round to 8 bits."""
+    return _wav(waveform.samples, waveform.sample_rate, "PCM_U8")
+
+
+def phone_reverberation(waveform: Waveform, rng: np.random.Generator) -> bytes:
+    """Let an echo of 0.4 s follow, then limit to the telephone band: a call on speaker in a room."""
+    n = round(PHONE_REVERBERATION_S * waveform.sample_rate)
+    tail = rng.standard_normal(n) * 10 ** (-3 * np.arange(n) / n)
+    response = np.concatenate([[1.0], tail * np.sqrt(ECHO_SHARE / np.square(tail).sum())])
+    samples = np.convolve(waveform.samples, response)[: len(waveform.samples)].astype(np.float32)
+    return telephone(replace(waveform, samples=samples), rng)
+
+
 DISTORTIONS: dict[str, Distortion] = {
     "gain +12 dB": louder,
     "gain -12 dB": quieter,
@@ -82,6 +147,13 @@ DISTORTIONS: dict[str, Distortion] = {
     "telephone band, mu-law": telephone_law,
     "MP3, 64 kbit/s": mp3,
     "Opus, 24 kbit/s": opus,
+    "offset of 2 %": offset,
+    "hum at -30 dB": faint_hum,
+    "hum at -20 dB": loud_hum,
+    "a pop": pop,
+    "a pause of 10 s": pause,
+    "8 bits": coarse,
+    "telephone in a reverberant room": phone_reverberation,
     "white noise, 20 dB SNR": noise,
     "excerpt of 1.5 s": excerpt,
 }

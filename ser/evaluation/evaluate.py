@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ import numpy as np
 from ser.datasets.corpora import TABLE, CorpusClips, is_table, load_corpus
 from ser.extras import needs
 from ser.inference.artifact import Artifact, find, verify
-from ser.inference.recognizer import Recognizer
+from ser.inference.recognizer import Analysis, Recognizer
+from ser.training.adaptation import DRAWS, SPEAKER_CLIPS, Answer, Source, source_scores
 from ser.training.configs import read_description
 from ser.training.cross_validation import out_of_fold, scores
 from ser.training.ensemble import fold_results, prepare_ensemble, train_networks
@@ -28,7 +29,19 @@ PROTOCOLS = {
     "all": "every clip of the corpus, by the shipped network",
 }
 JOBS = 2  # processes that train networks
-Answers = dict[int, dict[str, float]]  # clip index -> label -> probability
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An answer to a clip; `again` are the stored graphs and the analysed clip, if it can be answered anew."""
+
+    label: str
+    probabilities: dict[str, float]
+    is_sure: bool
+    again: tuple[Recognizer, Analysis] | None = None
+
+
+Answers = dict[int, Answered]  # by the clip's index
 
 
 def evaluate(
@@ -38,14 +51,17 @@ def evaluate(
     protocol: str = "folds",
     labels: str = "eight",
     *,
+    adapt: int = 0,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Score a model on the recordings of a corpus; returns a plain dictionary (fractions, unrounded).
 
     The graphs stored with the model are used if they cover the speakers of the corpus; else its configuration is
     trained on the corpus. Scored are the labels that corpus, model and label set share, with probabilities
-    renormalised over them; other clips are counted under `excluded`. Raises `ParameterError` for unknown names, and if
-    an installed package lacks the stored graphs.
+    renormalised over them; other clips are counted under `excluded`. `adapt` adds the scores of answers adapted to so
+    many unlabelled clips of the corpus (`adapted`; 20 seeded draws, whose clips are not scored), and to five of the
+    speaker (`calibrated`). Raises `ParameterError` for unknown names, for `adapt` if the model cannot adapt or the
+    protocol has no stored graphs, and if an installed package lacks these.
     """
     check_known(protocol, PROTOCOLS, "protocol")
     check_known(labels, LABEL_SETS, "label set")
@@ -55,6 +71,8 @@ def evaluate(
     shared = [label for label in LABEL_SETS[labels] if label in artifact.labels and label in present]
     if len(shared) < 2:
         raise ParameterError(f"{artifact.name} and {corpus} share {shared or 'no label'} of the {labels} labels.")
+    if adapt and artifact.manifest.get("adaptation") is None:
+        raise ParameterError(f"{artifact.name} cannot adapt to a source; leave out --adapt, or choose another model.")
     answers, errors = _answers(artifact, listing.clips, protocol, progress)
     seen = protocol == "all" and any(clip.speaker in _trained_speakers(artifact) for clip in listing.clips)
     return {
@@ -63,6 +81,7 @@ def evaluate(
         "protocol": protocol,
         "note": PROTOCOLS[protocol],
         **_scores(listing.clips, answers, shared),
+        **(_adapted_scores(listing.clips, answers, shared, adapt, progress) if adapt else {}),
         "excluded": _excluded(listing.clips, listing.excluded, answers, shared),
         "errors": errors,
         "seen_in_training": seen,
@@ -74,10 +93,56 @@ def _scores(clips: Sequence[Clip], answers: Answers, labels: list[str]) -> dict[
     if not scored:
         raise ParameterError(f"No clip of the corpus could be answered with one of {', '.join(labels)}.")
     truth = np.array([labels.index(clips[index].emotion) for index in scored])
-    probabilities = np.array([[answers[index][label] for label in labels] for index in scored])
+    probabilities = np.array([[answers[index].probabilities[label] for label in labels] for index in scored])
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     speakers = [clips[index].speaker for index in scored]
-    return {"labels": labels, **scores(truth, probabilities, speakers, labels)}
+    sure = [answers[index] for index in scored if answers[index].is_sure]
+    right = [answer.label == clips[index].emotion for index in scored if (answer := answers[index]).is_sure]
+    return {
+        "labels": labels,
+        **scores(truth, probabilities, speakers, labels),
+        "sure": {"share": len(sure) / len(scored), "accuracy": float(np.mean(right)) if right else None},
+    }
+
+
+def _adapted_scores(
+    clips: Sequence[Clip], answers: Answers, labels: list[str], n_clips: int, progress: bool
+) -> dict[str, Any]:
+    """Return the scores of answers adapted to clips of the corpus, and to five clips of each speaker."""
+    from tqdm.auto import tqdm
+
+    again = {index: answer.again for index, answer in answers.items() if answer.again is not None}
+    if len(again) < len(answers):
+        raise ParameterError("--adapt needs the model's stored graphs for this protocol; choose --protocol all.")
+    report: dict[str, Any] = {}
+    sources: tuple[tuple[str, Source, int], ...] = (
+        ("adapted", "corpus", n_clips),
+        ("calibrated", "speaker", SPEAKER_CLIPS),
+    )
+    for key, by, n in sources:
+        sizes = Counter(getattr(clips[index], by) for index in again)
+        used = [index for index in sorted(again) if sizes[getattr(clips[index], by)] > n]
+        total = DRAWS * len({getattr(clips[index], by) for index in used})
+        with tqdm(total=total, desc=f"Adapting to the {by}", unit="draw", disable=not progress) as bar:
+            part, answer = [clips[index] for index in used], _adapting([again[index] for index in used], labels)
+            report[key] = source_scores(part, labels, answer, n, by=by, on_draw=bar.update)
+    return report
+
+
+def _adapting(given: Sequence[tuple[Recognizer, Analysis]], labels: Sequence[str]) -> Answer:
+    """Return a function from (clips adapted to, clips asked) to probabilities of `labels`."""
+
+    def answer(drawn: Sequence[int], asked: Sequence[int]) -> np.ndarray:
+        known = [given[clip][1] for clip in drawn]
+        plain = {id(recognizer): recognizer for recognizer, _ in (given[clip] for clip in asked)}
+        adapted = {key: each.calibrated_to(known) if known else each for key, each in plain.items()}
+        pairs = (given[clip] for clip in asked)
+        probabilities = [adapted[id(recognizer)].probabilities(analysis) for recognizer, analysis in pairs]
+        return np.array(probabilities).reshape(-1, len(model_labels))[:, columns]
+
+    model_labels = given[0][0].labels
+    columns = [model_labels.index(label) for label in labels]
+    return answer
 
 
 def _excluded(clips: Sequence[Clip], unknown: dict[str, int], answers: Answers, labels: list[str]) -> dict[str, int]:
@@ -134,7 +199,10 @@ def _predict(
     errors = []
     for index in tqdm(list(indices), desc="Predicting", unit="clip", disable=not progress):
         try:
-            answers[index] = recognizer.predict(clips[index].path).probabilities
+            analysis = recognizer.analyse(clips[index].path)
+            answer = recognizer.answer(analysis)
+            sure = "close_call" not in answer.reasons and "silent" not in answer.reasons
+            answers[index] = Answered(answer.label, answer.probabilities, sure, (recognizer, analysis))
         except AudioError as error:
             errors.append({"file": clips[index].path, "error": str(error)})
     return answers, errors
@@ -153,14 +221,17 @@ def _train_and_answer(artifact: Artifact, clips: Sequence[Clip], protocol: str, 
     known = LABEL_SETS[next(iter(configs.values())).labels]
     used = [clip for clip in clips if clip.emotion in known]
     with tempfile.TemporaryDirectory(prefix="ser-") as work:
-        study = prepare_ensemble(used, replace(ensemble, own=None), configs, Path(work), progress, encoder=encoder)
+        study = prepare_ensemble(used, ensemble, configs, Path(work), progress, encoder=encoder)
         folds = [study.hold_out(study.random_split())] if protocol == "random" else study.folds()
         train_networks(study, [], [split for split, _ in folds], JOBS, progress)
         index, probabilities = out_of_fold(fold_results(study, folds))
     positions = {clip: position for position, clip in enumerate(clips)}
-    answers: Answers = {positions[clip]: {} for clip in set(clips) - set(used)}
+    answers: Answers = {positions[clip]: Answered("", {}, False) for clip in set(clips) - set(used)}
+    threshold = artifact.manifest["thresholds"]["confidence"]
     for clip, row in zip(index, probabilities, strict=True):
-        answers[positions[study.clips[clip]]] = dict(zip(study.first.labels, row.tolist(), strict=True))
+        found = dict(zip(study.first.labels, row.tolist(), strict=True))
+        label = max(found, key=found.__getitem__)
+        answers[positions[study.clips[clip]]] = Answered(label, found, found[label] >= threshold)
     return answers
 
 

@@ -131,7 +131,10 @@ def robustness(report: dict[str, Any]) -> Figure:
     axes.errorbar(scores, range(len(rows)), xerr=(scores - low, high - scores), fmt="none", ecolor=DARK, capsize=3)
     for row, score in enumerate(scores):
         axes.text(1, row, f"{score:.1f} %", color="white", va="center", fontsize=9)
-    axes.axvline(scores[0] - 100 * report["allowed_loss"], color=DARK, linewidth=1, linestyle="--")
+    for place, row in enumerate(rows):
+        if row["holds"] is not None:
+            allowed = scores[0] - 100 * row["allowed_loss"]
+            axes.plot([allowed, allowed], [place - 0.35, place + 0.35], color=DARK, linewidth=1, linestyle="--")
     axes.set(xlim=(0, 100), xlabel="UAR on unseen speakers, %, with 95 % interval; dashed: allowed minimum")
     axes.invert_yaxis()
     return figure

@@ -12,7 +12,8 @@ from ser.features.preprocessing import trim
 from ser.types import Waveform
 
 PAUSE = np.zeros(RATE // 2, np.float32)
-KEEP_LENGTH = [name for name in DISTORTIONS if not name.startswith("excerpt")]
+RANDOM = ("a pop", "telephone in a reverberant room", "white noise, 20 dB SNR", "excerpt of 1.5 s")
+KEEP_LENGTH = [name for name in DISTORTIONS if not name.startswith(("excerpt", "a pause"))]
 
 
 def made(name: str, samples: np.ndarray, seed: int = 0) -> bytes:
@@ -40,7 +41,7 @@ def share_of_energy(samples: np.ndarray, low_hz: float, high_hz: float) -> float
 def test_the_seed_decides_and_the_recording_stays_as_it_is(name):
     sound = voice(2.0)  # read-only
     assert made(name, sound, 1) == made(name, sound, 1)
-    assert (made(name, sound, 1) != made(name, sound, 2)) == (name in ("white noise, 20 dB SNR", "excerpt of 1.5 s"))
+    assert (made(name, sound, 1) != made(name, sound, 2)) == (name in RANDOM)
 
 
 @pytest.mark.slow
@@ -53,7 +54,8 @@ def test_the_length_stays(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DISTORTIONS)
 def test_silence_and_a_loud_recording_are_taken(name):
-    assert np.abs(heard(name, np.zeros(RATE, np.float32))).max() < 1e-3
+    silence = heard(name, np.zeros(RATE, np.float32))
+    assert np.abs(silence - silence.mean()).max() < 1e-3
     loud = heard(name, voice(1.0) / np.abs(voice(1.0)).max())
     assert np.isfinite(loud).all() and rms(loud) > 0.01
 
@@ -127,3 +129,43 @@ def test_excerpt_of_less_is_all_of_it():
     sound = np.concatenate([PAUSE, voice(1.0), PAUSE])
     start, end = trim(sound)
     np.testing.assert_allclose(heard("excerpt of 1.5 s", sound), sound[start:end], atol=1e-4)
+
+
+def test_an_offset_moves_the_mean():
+    assert (heard("offset of 2 %", 0.5 * voice(1.0)) - 0.5 * voice(1.0)).mean() == pytest.approx(0.02, abs=1e-4)
+
+
+@pytest.mark.parametrize("level_db", [-30, -20])
+def test_hum_is_low_and_as_loud_as_it_says(level_db):
+    sound = 0.5 * voice(2.0)
+    added = heard(f"hum at {level_db} dB", sound) - sound
+    assert 20 * np.log10(np.abs(added).max() / np.abs(sound).max()) == pytest.approx(level_db, abs=0.2)
+    assert share_of_energy(added, 45, 155) > 0.98
+
+
+def test_a_pop_is_short_and_as_loud_as_the_peak():
+    sound = 0.4 * voice(2.0)
+    added = heard("a pop", sound) - sound
+    assert np.count_nonzero(np.abs(added) > 1e-3) <= 0.03 * RATE
+    assert added.max() == pytest.approx(np.abs(sound).max(), rel=0.01)
+
+
+def test_a_pause_is_inserted_where_it_is_quiet():
+    sound = np.concatenate([voice(1.0), np.zeros(RATE // 10, np.float32), voice(1.0)])
+    paused = heard("a pause of 10 s", sound)
+    assert len(paused) == len(sound) + 10 * RATE
+    (silent,) = np.nonzero(np.convolve(np.abs(paused), np.ones(9 * RATE), "valid") < 1e-3)
+    assert abs(silent.mean() + 4.5 * RATE - len(paused) / 2) < RATE / 10
+
+
+def test_8_bits_are_coarse():
+    steps = heard("8 bits", voice(1.0)) * 128
+    np.testing.assert_allclose(steps, np.round(steps), atol=1e-3)
+
+
+def test_an_echo_follows_in_the_telephone_band():
+    sound = np.concatenate([np.zeros(RATE, np.float32), voice(1.0), np.zeros(RATE, np.float32)])
+    wet, dry = (heard(name, sound)[2 * RATE :] for name in ("telephone in a reverberant room", "telephone band, 8 kHz"))
+    assert rms(wet[: RATE // 5]) > 3 * rms(dry[RATE // 50 : RATE // 5])
+    assert rms(wet[RATE // 2 :]) < 0.05 * rms(wet[: RATE // 5])
+    assert share_of_energy(wet, 280, 3600) > 0.9
