@@ -18,6 +18,7 @@ from ser.datasets.duplicates import find_duplicates
 from ser.datasets.splits import DOUBLED, Split, check_split, inner_split, shared_labels
 from ser.features.recipes import RECIPES
 from ser.files import write_atomically
+from ser.training.adaptation import adapted_rows
 from ser.training.configs import Config
 from ser.training.feature_table import FeatureTable, feature_table
 from ser.training.fit import Fitted, Scaler, ended, fit, import_keras
@@ -120,7 +121,7 @@ def fit_inner(data: TrainingSet, split: Split) -> tuple[Fitted, tuple[int, ...]]
 
     def train() -> Fitted:
         check_no_leak(data, inner)
-        rows, targets, unaltered, sample_weights = _training_rows(data, inner.train)
+        rows, targets, unaltered, sample_weights = _training_rows(data, inner.train, data.config.seeds[0])
         inner_rows = data.table.side(inner.test, copies=False)
         validation = (data.table.rows[inner_rows], _one_hot(data, inner_rows))
         return fit(data.config, rows, targets, unaltered, data.config.seeds[0], None, validation, sample_weights)
@@ -152,7 +153,7 @@ def fit_final(data: TrainingSet, folds: Sequence[Split]) -> Fitted:
 
 def train_on(data: TrainingSet, clips: Sequence[int], seed: int, epochs: int) -> Fitted:
     """Train a network on clips and their augmented copies for a fixed number of epochs."""
-    rows, targets, unaltered, sample_weights = _training_rows(data, clips)
+    rows, targets, unaltered, sample_weights = _training_rows(data, clips, seed)
     return fit(data.config, rows, targets, unaltered, seed, epochs, sample_weights=sample_weights)
 
 
@@ -167,15 +168,18 @@ def check_no_leak(data: TrainingSet, split: Split) -> None:
 
 
 def _training_rows(
-    data: TrainingSet, clips: Sequence[int]
+    data: TrainingSet, clips: Sequence[int], seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
-    """Return rows, targets, which rows are unaltered, and their sample weights (None: equal)."""
+    """Return rows, targets, which rows the scaler is fitted on, and their sample weights (None: equal)."""
     rows = data.table.side(clips, copies=True)
     targets = _one_hot(data, rows)
     if data.config.heads:
         targets = np.column_stack([targets, _head_targets(data)[data.table.origin[rows]]])
     sample_weights = _sample_weights(data, rows) if data.config.balance else None
-    return data.table.rows[rows], targets, data.table.copy[rows] == 0, sample_weights
+    values = data.table.rows[rows]
+    if data.config.adaptive:
+        values = adapted_rows(data.table, data.clips, clips, rows, seed)
+    return values, targets, data.table.copy[rows] == 0, sample_weights
 
 
 def _one_hot(data: TrainingSet, rows: np.ndarray) -> np.ndarray:
@@ -194,12 +198,13 @@ def _head_targets(data: TrainingSet) -> np.ndarray:
 def _sample_weights(data: TrainingSet, rows: np.ndarray) -> np.ndarray:
     """Return weights, sum 1, that balance the emotions of every speaker, and the clips and copies of each.
 
-    The first corpus gets its configured share of all draws if there are others.
+    Corpora are balanced as configured; the first one gets its configured share of all draws if there are others.
     """
     clips = [data.clips[origin] for origin in data.table.origin[rows]]
-    keys = [(clip.speaker, clip.emotion) for clip in clips]
+    keys = [(clip.corpus, clip.speaker, clip.emotion) for clip in clips]
     counts = Counter(keys)
-    weights = np.array([1 / counts[key] for key in keys])
+    groups, power = Counter(corpus for corpus, *_ in counts), data.config.corpus_power - 1
+    weights = np.array([groups[key[0]] ** power / counts[key] for key in keys])
     first, share = np.array([clip.corpus == data.clips[0].corpus for clip in clips]), data.config.home_share
     if share and first.any() and not first.all():
         weights *= np.where(first, share / weights[first].sum(), (1 - share) / weights[~first].sum())
@@ -239,10 +244,16 @@ def _load(folder: Path, finished_ns: int) -> Fitted:
 # --- Answers and scores ---
 
 
-def clip_log_probabilities(data: TrainingSet, fitted: Fitted, clips: Sequence[int]) -> np.ndarray:
-    """Return mean log-probabilities over the windows of each clip, in the given order, shape (n_clips, n_labels)."""
+def clip_log_probabilities(
+    data: TrainingSet, fitted: Fitted, clips: Sequence[int], shift: np.ndarray | None = None
+) -> np.ndarray:
+    """Return mean log-probabilities over the windows of each clip, in the given order, shape (n_clips, n_labels).
+
+    `shift`, that of a source, is subtracted from the features.
+    """
     rows = data.table.side(clips, copies=False)
-    return _clip_means(data, fitted.log_probabilities(data.table.rows[rows]), rows, clips)
+    values = data.table.rows[rows] if shift is None else data.table.rows[rows] - shift
+    return _clip_means(data, fitted.log_probabilities(values), rows, clips)
 
 
 def clip_heads(data: TrainingSet, fitted: Fitted, clips: Sequence[int]) -> np.ndarray:
@@ -310,6 +321,7 @@ def scores(
         "clips": len(truth),
         "speakers": len(set(speakers)),
         **metrics.report(truth, answer, labels),
+        "top_two": metrics.top_accuracy(probabilities, truth),
         "uar_interval": metrics.speaker_interval(truth, answer, speakers, len(labels)),
         "calibration_error": metrics.calibration_error(probabilities.max(axis=1), answer == truth),
     }

@@ -5,6 +5,7 @@ The networks of an ensemble use different features of the same clips. A single n
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +16,17 @@ import numpy as np
 
 from ser import metrics
 from ser.datasets.duplicates import find_duplicates
-from ser.datasets.splits import Split, corpus_splits, inner_split, random_split, speaker_folds
+from ser.datasets.splits import Split, corpus_splits, inner_split, random_split, shared_labels, speaker_folds
+from ser.training.adaptation import (
+    DRAWS,
+    SPEAKER_CLIPS,
+    Answer,
+    Source,
+    clip_means,
+    reference_mean,
+    shift,
+    source_scores,
+)
 from ser.training.configs import Config, Ensemble
 from ser.training.cross_validation import (
     FoldResult,
@@ -27,14 +38,16 @@ from ser.training.cross_validation import (
     fit_inner,
     prepare,
 )
-from ser.training.feature_table import FeatureTable
 from ser.training.fit import Fitted
 from ser.training.parallel import in_parallel
 from ser.types import Clip, ParameterError
 
-OWN = "own"  # name of the network on features minus the speaker's mean
-OWN_CLIPS = 5  # of a speaker, whose features are averaged
-OWN_DRAWS = 2  # rows per window, each minus the mean of other clips
+# Scores of a left-out corpus: name, what clips of a source have in common, the number of them that is known, and draws.
+LEFT_OUT_SOURCES: tuple[tuple[str, Source, int, int], ...] = (
+    ("adapted_10", "corpus", 10, DRAWS),
+    ("adapted_20", "corpus", 20, DRAWS),
+    ("calibrated", "speaker", SPEAKER_CLIPS, 5),  # there are many speakers
+)
 
 Fold = tuple[Split, tuple[int, ...]]  # with the clips held out of its training side
 Answers = tuple[np.ndarray, np.ndarray | None]  # log-probabilities (n, n_labels) and heads (n, 2)
@@ -46,7 +59,6 @@ class EnsembleStudy:
 
     ensemble: Ensemble
     branches: dict[str, TrainingSet]
-    own: TrainingSet | None
     n_scored: int
     encoder: Path | None = None  # its graph, if a recipe needs one
 
@@ -59,9 +71,9 @@ class EnsembleStudy:
         return self.first.clips
 
     @property
-    def all(self) -> dict[str, TrainingSet]:
-        """The branches and the network for enrolled speakers."""
-        return {**self.branches, **({OWN: self.own} if self.own else {})}
+    def adaptive(self) -> dict[str, TrainingSet]:
+        """The branches that can be adapted to a source."""
+        return {name: data for name, data in self.branches.items() if data.config.adaptive}
 
     @property
     def heads(self) -> bool:
@@ -98,7 +110,6 @@ class TrainedModel:
     folds: list[list[FoldResult]]  # [seed][fold]
     random: FoldResult
     left_out: list[FoldResult]
-    temperature: float
     minutes: float
 
     def final(self, data: TrainingSet) -> Fitted:
@@ -126,12 +137,9 @@ def prepare_ensemble(
     for name, config in configs.items():
         data = _same_rows(branches, config) or prepare(clips, config, work, progress, duplicates, encoder)
         branches[name] = _in_folder(replace(data, config=config, inner_fit=ensemble.inner_fit), work / name)
-    own = branches[ensemble.own] if ensemble.own else None
-    if own:
-        own = _in_folder(replace(own, table=relative(own.table, own.clips)), work / OWN)
     kept = next(iter(branches.values())).clips
     scored = set(clips[:n_scored])
-    return EnsembleStudy(ensemble, branches, own, sum(clip in scored for clip in kept), encoder)
+    return EnsembleStudy(ensemble, branches, sum(clip in scored for clip in kept), encoder)
 
 
 def _same_rows(branches: Mapping[str, TrainingSet], config: Config) -> TrainingSet | None:
@@ -148,30 +156,6 @@ def _in_folder(data: TrainingSet, work: Path) -> TrainingSet:
     return replace(data, work=work)
 
 
-def relative(table: FeatureTable, clips: Sequence[Clip], seed: int = 0) -> FeatureTable:
-    """Return features minus their mean over a few clips of the same speaker, drawn without regard to labels.
-
-    Each row is included twice, minus the mean of different clips.
-    """
-    rng = np.random.default_rng(seed)
-    unaltered = np.flatnonzero(table.copy == 0)
-    clip_means = np.stack([table.rows[unaltered[table.origin[unaltered] == i]].mean(axis=0) for i in range(len(clips))])
-    speakers = np.array([clip.speaker for clip in clips])
-    clips_of = {speaker: np.flatnonzero(speakers == speaker) for speaker in set(speakers)}
-    parts = []
-    for _ in range(OWN_DRAWS):
-        means = [clip_means[_others(rng, clips_of[speakers[i]], i)].mean(axis=0) for i in range(len(clips))]
-        parts.append(table.rows - np.stack(means)[table.origin])
-    origin, copy = np.tile(table.origin, OWN_DRAWS), np.tile(table.copy, OWN_DRAWS)
-    return replace(table, rows=np.concatenate(parts).astype(np.float32), origin=origin, copy=copy)
-
-
-def _others(rng: np.random.Generator, clips: np.ndarray, clip: int) -> np.ndarray:
-    """Draw a few of a speaker's clips other than `clip`, unless there is no other."""
-    others = clips[clips != clip]
-    return rng.choice(others, min(OWN_CLIPS, len(others)), replace=False) if len(others) else clips
-
-
 # --- Training ---
 
 
@@ -186,18 +170,18 @@ def train_networks(
 ) -> None:
     """Train all networks of the splits, in `jobs` processes of one thread each, and cache them in the work folder.
 
-    Folds are trained with each seed, other splits with the first; the network for enrolled speakers is trained on
-    the folds and, with `final`, on all clips. Inner fits come first, since they choose the epochs of the others.
+    Folds are trained with each seed, other splits with the first, and with `final` those that ship on all clips. Inner
+    fits come first, since they choose the epochs of the others.
     """
     from tqdm.auto import tqdm
 
-    in_folds = [(data, split) for split in folds for data in study.all.values()]
+    in_folds = [(data, split) for split in folds for data in study.branches.values()]
     in_others = [(data, split) for split in others for data in study.branches.values()]
     phases = [
         [partial(_run, fit_inner, *each) for each in (*in_folds, *in_others) if study.ensemble.inner_fit],
         [partial(_run, fit_fold, data, split, seed) for data, split in in_folds for seed in data.config.seeds]
         + [partial(_run, fit_fold, data, split, data.config.seeds[0]) for data, split in in_others],
-        [partial(_run, fit_final, data, folds) for data in study.all.values() if final],
+        [partial(_run, fit_final, data, folds) for data in study.branches.values() if final],
     ]
     total = sum(map(len, phases))
     with tqdm(total=total, desc=f"Training {total} networks", unit="network", disable=not progress) as bar:
@@ -212,18 +196,21 @@ def _run(fit: Callable[..., Any], *arguments: Any) -> None:
 
 
 def networks(study: EnsembleStudy, split: Split, seed_index: int = 0) -> dict[str, Fitted]:
-    """Return the network of each branch."""
-    return {name: fit_fold(data, split, data.config.seeds[seed_index]) for name, data in study.branches.items()}
+    """Return the network of each branch; a branch with fewer seeds starts again with its first."""
+    seeds = {name: data.config.seeds for name, data in study.branches.items()}
+    return {
+        name: fit_fold(data, split, seeds[name][seed_index % len(seeds[name])]) for name, data in study.branches.items()
+    }
 
 
 def fold_minutes(study: EnsembleStudy, split: Split) -> float:
     """Return the minutes of all fits of a fold, one after the other."""
-    fits = [fit_fold(data, split, data.config.seeds[0]) for data in study.all.values()]
-    inner = [fit_inner(data, split)[0] for data in study.all.values() if data.inner_fit]
+    fits = [fit_fold(data, split, data.config.seeds[0]) for data in study.branches.values()]
+    inner = [fit_inner(data, split)[0] for data in study.branches.values() if data.inner_fit]
     return sum(fitted.history["minutes"][-1] for fitted in (*inner, *fits))
 
 
-# --- Answers and scores ---
+# --- Answers ---
 
 
 def answers(study: EnsembleStudy, fitted: Mapping[str, Fitted], clips: Sequence[int]) -> Answers:
@@ -234,6 +221,29 @@ def answers(study: EnsembleStudy, fitted: Mapping[str, Fitted], clips: Sequence[
         return np.tensordot(weights, scores, 1), None
     heads = [clip_heads(study.branches[name], network, clips) for name, network in fitted.items()]
     return np.tensordot(weights, scores, 1), np.tensordot(weights / weights.sum(), heads, 1)
+
+
+def adapted_answer(study: EnsembleStudy, split: Split) -> Answer:
+    """Return a function from (clips adapted to, clips asked) to log-probabilities, by the networks of a split."""
+    fitted, weights = networks(study, split), study.ensemble.branches
+    references = {name: reference_mean(data.table, study.clips, split.train) for name, data in study.adaptive.items()}
+    means = {name: clip_means(data.table, len(study.clips)) for name, data in study.adaptive.items()}
+    plain = np.zeros((len(study.clips), len(study.first.labels)))
+    plain[list(split.test)] = answers(study, fitted, split.test)[0]
+    others = plain.copy()  # of the branches that do not adapt
+    for name, data in study.adaptive.items():
+        others[list(split.test)] -= weights[name] * clip_log_probabilities(data, fitted[name], split.test)
+
+    def answer(drawn: Sequence[int], asked: Sequence[int]) -> np.ndarray:
+        if not len(drawn) or not references:
+            return plain[asked]
+        scores = others[asked]
+        for name, reference in references.items():
+            by = shift(means[name][drawn], reference)
+            scores = scores + weights[name] * clip_log_probabilities(study.branches[name], fitted[name], asked, by)
+        return scores
+
+    return answer
 
 
 def fold_result(study: EnsembleStudy, split: Split, temperature: float = 1.0, seed_index: int = 0) -> FoldResult:
@@ -268,6 +278,47 @@ def _temperature(study: EnsembleStudy, fold: FoldResult, results: Sequence[FoldR
         calibration = [(answers(study, networks(study, fold.split), held)[0], held)]
     truth = study.first.truth[[clip for _, clips in calibration for clip in clips]]
     return metrics.temperature(np.concatenate([log_probabilities for log_probabilities, _ in calibration]), truth)
+
+
+# --- Scores ---
+
+
+def calibrated_scores(study: EnsembleStudy, folds: Sequence[FoldResult]) -> dict[str, Any]:
+    """Return UAR with and without five clips of each tested speaker; empty if no branch adapts."""
+    if not study.adaptive:
+        return {}
+    answers_of = [(fold.split.test, adapted_answer(study, fold.split)) for fold in folds]
+    answer_of = {clip: answer for tested, answer in answers_of for clip in tested}
+    clips = study.clips[: study.n_scored]
+    scores = source_scores(
+        clips, study.first.labels, lambda drawn, asked: answer_of[asked[0]](drawn, asked), SPEAKER_CLIPS
+    )
+    return {"calibrated": scores}
+
+
+def adapted_left_out(study: EnsembleStudy, split: Split) -> dict[str, Any]:
+    """Return UAR on a left-out corpus, with and without clips of it, and of each speaker; empty if no branch adapts.
+
+    Speakers with too few clips are left out of the latter.
+    """
+    if not study.adaptive:
+        return {}
+    answer, labels = adapted_answer(study, split), shared_labels(study.clips, split)
+    columns = [study.first.labels.index(label) for label in labels]
+    scores: dict[str, Any] = {}
+    for key, by, n_clips, draws in LEFT_OUT_SOURCES:
+        sizes = Counter(getattr(study.clips[clip], by) for clip in split.test)
+        index = np.array([clip for clip in split.test if sizes[getattr(study.clips[clip], by)] > n_clips], int)
+        if len(index):
+            part = [study.clips[clip] for clip in index]
+            answer_part = _columns_of(answer, index, columns)
+            scores[key] = source_scores(part, labels, answer_part, n_clips, by=by, draws=draws)
+    return scores
+
+
+def _columns_of(answer: Answer, index: np.ndarray, columns: Sequence[int]) -> Answer:
+    """Return an answer for positions in `index`, of some labels only."""
+    return lambda drawn, asked: answer(index[list(drawn)].tolist(), index[list(asked)].tolist())[:, columns]
 
 
 def head_scores(study: EnsembleStudy, results: Sequence[FoldResult]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -23,32 +24,37 @@ from ser.inference import artifact
 from ser.inference.encoder import Encoder
 from ser.inference.manifest import HEADS, SCHEMA
 from ser.inference.novelty import Novelty, fit_threshold
-from ser.inference.recognizer import Recognizer
 from ser.models.graphs import store_half
 from ser.models.layers import with_scaler
 from ser.reporting.figures import write_figures
 from ser.reporting.model_card import card
+from ser.training.adaptation import PRIOR_CLIPS, reference_mean
+from ser.training.calibration import Calibration, calibration, confidences_of_others, sure_answers
 from ser.training.configs import Ensemble
 from ser.training.cross_validation import (
     FoldResult,
-    TrainingSet,
     ended_by,
     fit_fold,
     fold_scores,
     left_out_scores,
     out_of_fold,
-    tested,
 )
-from ser.training.enrolment import DRAWS, enrolment, voices
-from ser.training.ensemble import OWN, EnsembleStudy, TrainedModel, fold_minutes, head_scores
+from ser.training.ensemble import (
+    EnsembleStudy,
+    TrainedModel,
+    adapted_left_out,
+    calibrated_scores,
+    fold_minutes,
+    head_scores,
+)
 from ser.training.feature_table import feature_table, index_hash
 from ser.training.fit import Fitted, silenced
 
-TARGET_ACCURACY = 0.85  # of answers that are not uncertain, on out-of-fold speakers
 GOLDEN_ROWS = 4
 GOLDEN_PITCH_HZ = 150.0  # of a synthetic voice
 LIBRARIES = ("numpy", "scipy", "librosa", "scikit-learn", "keras", "onnxruntime", "soundfile", "soxr")
-ENCODER = "encoder.onnx"
+ENCODER = "pretrained.onnx"  # no branch is called so
+ADAPTATION = "adaptation.npz"
 SINGLE = "model"  # file name of the network, if there is only one
 
 
@@ -66,10 +72,11 @@ def write_artifact(
     artifact.write(folder, lambda partial: _write_files(partial, trained, manifest, progress), force=force)
 
 
-def _scores(trained: TrainedModel) -> dict[str, Any]:
-    study, folds = trained.study, trained.folds[0]
+def _scores(trained: TrainedModel, threshold: float) -> dict[str, Any]:
+    study, folds, left_out = trained.study, trained.folds[0], trained.left_out
     data = study.first
     index, probabilities = out_of_fold(folds)
+    unseen = confidences_of_others(study, left_out) if len(left_out) > 1 else [threshold] * len(left_out)
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == data.truth[index]
     by_seed = [fold_scores(data, results) for results in trained.folds]
     return {
@@ -77,23 +84,21 @@ def _scores(trained: TrainedModel) -> dict[str, Any]:
             **by_seed[0],
             "seeds": [{key: scores[key] for key in ("uar", "accuracy")} for scores in by_seed],
             "uar_mean_of_seeds": float(np.mean([scores["uar"] for scores in by_seed])),
+            "sure": sure_answers(study, folds, [threshold] * len(folds)),
         },
         "random": {**fold_scores(data, [trained.random]), "note": trained.random.split.note},
         "left_out": {
-            fold.split.name.removeprefix("without_"): left_out_scores(data, fold) for fold in trained.left_out
+            fold.split.name.removeprefix("without_"): left_out_scores(data, fold)
+            | {"sure": sure_answers(study, [fold], [confidence])}
+            | adapted_left_out(study, fold.split)
+            for fold, confidence in zip(left_out, unseen, strict=True)
         },
+        **({"left_out_sure": sure_answers(study, left_out, unseen)} if left_out else {}),
+        **calibrated_scores(study, folds),
         **head_scores(study, folds),
         **metrics.confidence_curves(confidence, right),
         "accuracy_at_half": metrics.accuracy_at_coverage(confidence, right, 0.5),
     }
-
-
-def threshold(data: TrainingSet, folds: Sequence[FoldResult], temperature: float) -> float:
-    """Return the confidence above which out-of-fold answers, calibrated as the model is, reach the target accuracy."""
-    index, log_probabilities = tested(folds)
-    probabilities = metrics.softmax(log_probabilities / temperature)
-    right = probabilities.argmax(axis=1) == data.truth[index]
-    return metrics.confidence_threshold(probabilities.max(axis=1), right, TARGET_ACCURACY)
 
 
 def _manifest(
@@ -101,6 +106,7 @@ def _manifest(
 ) -> dict[str, Any]:
     study, folds = trained.study, trained.folds[0]
     ensemble, data = study.ensemble, study.first
+    calibrated = calibration(study, folds, trained.left_out)
     return {
         "schema": SCHEMA,
         "name": name,
@@ -112,13 +118,16 @@ def _manifest(
         ],
         **({"heads": list(HEADS)} if study.heads else {}),
         **({"encoder": {"file": ENCODER}} if study.encoder else {}),
-        **_own_entry(study),
+        **_adaptation_entry(study, calibrated),
         "golden": "golden.npz",
         **({"reduce_noise": True} if data.config.reduce_noise else {}),
-        "temperature": trained.temperature,
-        "thresholds": {"confidence": threshold(data, folds, trained.temperature)},
-        "folds": [fold_entry(study, fold, [*study.all]) for fold in folds],
-        "random": fold_entry(study, trained.random, [*study.branches]),
+        "temperature": calibrated.temperature,
+        "thresholds": {
+            "confidence": calibrated.confidence,
+            **({"adapted": calibrated.adapted_confidence} if study.adaptive else {}),
+        },
+        "folds": [fold_entry(study, fold) for fold in folds],
+        "random": fold_entry(study, trained.random),
         "training": {
             "corpora": _corpus_entries(listings),
             "clips": len(study.clips),
@@ -128,16 +137,17 @@ def _manifest(
             "minutes_a_fold": statistics.median(fold_minutes(study, fold.split) for fold in folds),
             "index_sha256": index_hash(study.clips),
         },
-        "metrics": _scores(trained),
+        "metrics": _scores(trained, calibrated.confidence),
         "versions": {"ser": ser.__version__, **{library: version(library) for library in LIBRARIES}},
     }
 
 
-def _own_entry(study: EnsembleStudy) -> dict[str, Any]:
-    if study.own is None:
-        return {}
-    recipe, weight = study.own.config.recipe, study.ensemble.own_weight
-    return {"own_voice": {"recipe": recipe, "file": f"{OWN}.onnx", "weight": weight}}
+def _adaptation_entry(study: EnsembleStudy, calibrated: Calibration) -> dict[str, Any]:
+    """Return the manifest's entry for the branches that adapt to a source, if there are any."""
+    recipes = list(dict.fromkeys(data.config.recipe for data in study.adaptive.values()))
+    ratio = calibrated.adapted_temperature / calibrated.temperature
+    entry = {"file": ADAPTATION, "recipes": recipes, "prior_clips": PRIOR_CLIPS, "temperature_ratio": ratio}
+    return {"adaptation": entry} if recipes else {}
 
 
 def _corpus_entries(listings: Sequence[CorpusClips]) -> dict[str, Any]:
@@ -152,14 +162,13 @@ def _corpus_entries(listings: Sequence[CorpusClips]) -> dict[str, Any]:
     }
 
 
-def fold_entry(study: EnsembleStudy, fold: FoldResult, networks: Sequence[str]) -> dict[str, Any]:
+def fold_entry(study: EnsembleStudy, fold: FoldResult) -> dict[str, Any]:
     """Return the manifest's entry for a fold; `test` lists speakers, or recordings if it is a random split."""
     clips = [study.clips[index] for index in fold.split.test]
     if fold.split.note:
         test = sorted(f"{clip.speaker}/{Path(clip.path).stem}" for clip in clips)
     else:
         test = sorted({clip.speaker for clip in clips})
-    own = {"own_voice": _graph(study.ensemble, OWN, fold.split)} if OWN in networks else {}
     return {
         "name": fold.split.name,
         "files": [_graph(study.ensemble, branch, fold.split) for branch in study.branches],
@@ -167,8 +176,12 @@ def fold_entry(study: EnsembleStudy, fold: FoldResult, networks: Sequence[str]) 
         "temperature": fold.temperature,
         "epochs": fold.fitted.epochs,
         "ended": ended_by(study.first.config, fold),
-        **own,
+        **({"adaptation": _reference_file(fold.split)} if study.adaptive else {}),
     }
+
+
+def _reference_file(split: Split) -> str:
+    return f"folds/{split.name}-{ADAPTATION}"
 
 
 def _graph(ensemble: Ensemble, branch: str, split: Split | None = None) -> str:
@@ -185,36 +198,32 @@ def _write_files(folder: Path, trained: TrainedModel, manifest: dict[str, Any], 
     (folder / "folds").mkdir()
     if study.encoder:
         shutil.copyfile(study.encoder, folder / ENCODER)
-    graphs = [(fold.split, name, data) for fold in trained.folds[0] for name, data in study.all.items()]
-    graphs += [(trained.random.split, name, data) for name, data in study.branches.items()]
-    for split, name, data in graphs:
+    splits = [fold.split for fold in (*trained.folds[0], trained.random)]
+    for split, (name, data) in product(splits, study.branches.items()):
         fitted = fit_fold(data, split, data.config.seeds[0])
         export_onnx(fitted, folder / _graph(study.ensemble, name, split), half=data.config.round_weights)
-    for name, data in study.all.items():
+    if study.adaptive:
+        _save_reference(study, range(len(study.clips)), folder / ADAPTATION)
+        for split in splits:
+            _save_reference(study, split.train, folder / _reference_file(split))
+    for name, data in study.branches.items():
         fitted, path = trained.final(data), folder / _graph(study.ensemble, name)
         export_onnx(fitted, path)
         _save_keras(fitted, path.with_suffix(".keras"))
     _save_golden(study, folder)
     manifest |= _save_novelty(trained, folder / "novelty.npz", progress)
-    manifest["metrics"] |= _enrolment_scores(study, folder, manifest, progress)
     (folder / "metrics.json").write_text(json.dumps(manifest["metrics"], indent=1) + "\n", encoding="utf-8")
     write_figures(folder / "figures", manifest, [fold.history for fold in trained.folds[0]])
     (folder / "MODEL_CARD.md").write_text(card(manifest), encoding="utf-8")
     return manifest
 
 
-def _enrolment_scores(study: EnsembleStudy, folder: Path, manifest: dict[str, Any], progress: bool) -> dict[str, Any]:
-    """Score the scored speakers with and without enrolment, by the stored fold graphs."""
-    from tqdm.auto import tqdm
-
-    if study.own is None:
-        return {}
-    folds = [(fold, Recognizer(artifact.Artifact(folder, manifest), fold)) for fold in manifest["folds"]]
-    recognizers = {speaker: recognizer for fold, recognizer in folds for speaker in fold["test"]}
-    clips = study.clips[: study.n_scored]
-    with tqdm(total=len(recognizers) * DRAWS, desc="Enrolment", unit="draw", disable=not progress) as bar:
-        answers = voices(clips, recognizers)
-        return {"calibrated": enrolment(clips, study.first.labels, *answers, on_draw=bar.update)}
+def _save_reference(study: EnsembleStudy, train: Sequence[int], path: Path) -> None:
+    """Write the training side's mean of the features of every branch that adapts."""
+    means: dict[str, Any] = {
+        data.config.recipe: reference_mean(data.table, study.clips, train) for data in study.adaptive.values()
+    }
+    np.savez(path, **means)
 
 
 def export_onnx(fitted: Fitted, path: Path, *, half: bool = False) -> None:

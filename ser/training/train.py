@@ -17,6 +17,7 @@ from ser.datasets.corpora import CorpusClips, load_corpus
 from ser.datasets.splits import Split, inner_split, speaker_folds
 from ser.features.recipes import RECIPES
 from ser.inference import artifact
+from ser.training.calibration import calibrated_left_out
 from ser.training.configs import ENSEMBLES, Config, describe, find_ensemble
 from ser.training.cross_validation import FoldResult, tested
 from ser.training.encoder import encoder_graph
@@ -119,8 +120,8 @@ def _train(study: EnsembleStudy, work: Path, jobs: int, progress: bool) -> Train
     results = [fold_results(study, folds, seed_index) for seed_index in seeds]
     index, log_probabilities = tested(results[0])
     temperature = metrics.temperature(log_probabilities, study.first.truth[index])
-    others = [fold_result(study, split, temperature) for split in left_out]
-    return TrainedModel(study, results, _random_result(study, random, temperature), others, temperature, minutes)
+    others = calibrated_left_out(study, [fold_result(study, split, temperature) for split in left_out])
+    return TrainedModel(study, results, _random_result(study, random, temperature), others, minutes)
 
 
 def _random_result(study: EnsembleStudy, split: Split, temperature: float) -> FoldResult:

@@ -22,7 +22,7 @@ from ser.training import ensemble as ensembles
 from ser.training import train as training
 from ser.training.configs import CONFIGS, ENSEMBLES, Ensemble, describe, find_ensemble, read_description
 from ser.training.cross_validation import FoldResult, TrainingSet, check_no_leak
-from ser.training.ensemble import OWN_DRAWS, EnsembleStudy, _same_rows, fold_result, head_scores, relative
+from ser.training.ensemble import EnsembleStudy, _same_rows, fold_result, head_scores
 from ser.training.feature_table import FeatureTable
 from ser.types import EMOTIONS, ArtifactError, Clip, ParameterError
 
@@ -62,7 +62,7 @@ def study(listed: list[Clip], duplicates: tuple[tuple[int, ...], ...] = (), **op
     """Folds are made of the first clip's corpus."""
     made = replace(training_set(listed, **options), duplicates=duplicates)
     n_scored = sum(clip.corpus == listed[0].corpus for clip in listed)
-    return EnsembleStudy(Ensemble({"one": 0.5, "other": 0.5}, "one", 0.6), {"one": made, "other": made}, made, n_scored)
+    return EnsembleStudy(Ensemble({"one": 0.5, "other": 0.5}), {"one": made, "other": made}, n_scored)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_every_corpus_is_left_out_once(several):
 # --- Networks ---
 
 
-def test_the_network_for_enrolled_speakers_is_trained_on_folds_and_on_all_clips(several, monkeypatch):
+def test_every_branch_is_trained_on_all_splits_and_on_all_clips(several, monkeypatch):
     fits: list[tuple[str, str]] = []
     for name in ("fit_inner", "fit_fold", "fit_final"):
         monkeypatch.setattr(
@@ -153,18 +153,18 @@ def test_the_network_for_enrolled_speakers_is_trained_on_folds_and_on_all_clips(
         )
     folds, others = [split for split, _ in several.folds()], [several.random_split(), *several.left_out()]
     ensembles.train_networks(several, folds, others, 1, progress=False, final=True)
-    n_branches, n_networks = len(several.branches), len(several.all)
+    n_branches, n_seeds = len(several.branches), 3
     assert Counter(fits) == {
-        **{("fit_fold", split.name): n_networks for split in folds},
+        **{("fit_fold", split.name): n_branches * n_seeds for split in folds},
         **{("fit_fold", split.name): n_branches for split in others},
-        ("fit_final", ""): n_networks,
+        ("fit_final", ""): n_branches,
     }
 
 
 def test_a_single_network_has_inner_fits_and_several_seeds(monkeypatch, capsys):
     """The progress bar counts networks, so that it is full at the end however early their fits end."""
     made = study(clips("table", 4), seeds=(0, 1, 2))
-    made = EnsembleStudy(Ensemble.of_one("one"), {"one": made.first}, None, made.n_scored)
+    made = EnsembleStudy(Ensemble.of_one("one"), {"one": made.first}, made.n_scored)
     fits: list[str] = []
     for name in ("fit_inner", "fit_fold", "fit_final"):
         monkeypatch.setattr(ensembles, name, lambda *_, fit=name: fits.append(fit))
@@ -213,7 +213,7 @@ def test_targets_of_the_heads():
     man, woman, neutral = [0, 0, 0, 0], [1, 1, 1, 1], -1
     assert targets[:, 0].tolist() == [*man, *woman, -1]
     assert targets[:, 1].tolist() == [neutral, neutral, 0, 1, neutral, neutral, 0, 1, -1]
-    rows, wanted, unaltered, weights = crossval._training_rows(made, (2, 3, 8))
+    rows, wanted, unaltered, weights = crossval._training_rows(made, (2, 3, 8), 0)
     assert len(rows) == len(wanted) == len(weights) == 12 and unaltered.sum() == 6
     assert wanted[:, :3].tolist() == 8 * [[0, 1, 0]] + 4 * [[0, 0, 1]]
     assert wanted[:, 3:].tolist() == 4 * [[0, 0]] + 4 * [[0, 1]] + 4 * [[-1, -1]]
@@ -221,63 +221,9 @@ def test_targets_of_the_heads():
 
 def test_without_heads_and_balance_there_are_neither():
     _, wanted, _, weights = crossval._training_rows(
-        training_set(clips("ravdess", 2), heads=False, balance=False), (0, 1)
+        training_set(clips("ravdess", 2), heads=False, balance=False), (0, 1), 0
     )
     assert wanted.shape == (8, 4) and weights is None
-
-
-# --- A voice of one's own ---
-
-
-def speaker_of(made: FeatureTable, listed: list[Clip]) -> np.ndarray:
-    return np.array([int(listed[origin].speaker[-2:]) for origin in made.origin])
-
-
-def test_what_a_speaker_always_does_disappears():
-    """Five clips a speaker, so that each is described by four others, whose mean is exact."""
-    listed = clips("table", 3, ("happy", "sad", "calm", "angry", "disgust"), takes=1)
-    plain = table(len(listed))
-    constant = np.array([0, 64, -32, 17], np.float32)[speaker_of(plain, listed), None] * [1, 2, -1]
-    other = replace(plain, rows=plain.rows + constant.astype(np.float32))
-    np.testing.assert_array_equal(relative(other, listed).rows, relative(plain, listed).rows)
-    assert relative(plain, listed).rows.any()
-
-
-def test_no_clip_describes_itself_and_copies_describe_nothing():
-    listed = clips("table", 2, ("happy", "sad", "calm", "angry", "disgust"), takes=1)
-    plain = table(len(listed))
-    louder = replace(plain, rows=plain.rows + 8 * ((plain.origin == 3) & (plain.copy == 0))[:, None])
-    before, after = relative(plain, listed), relative(louder, listed)
-    moved = (after.rows - before.rows)[:, 0]
-    own = np.array([listed[origin].speaker == listed[3].speaker for origin in before.origin])
-    assert (moved[(before.origin == 3) & (before.copy == 0)] == 8).all()
-    assert not moved[(before.origin == 3) & (before.copy == 1)].any() and not moved[~own].any()
-    assert (moved[own & (before.origin != 3)] == -2).all()  # one of the four others
-    copies = replace(plain, rows=plain.rows + 8 * (plain.copy == 1)[:, None])
-    np.testing.assert_array_equal(
-        relative(copies, listed).rows - before.rows, 8 * (before.copy == 1)[:, None] + 0 * before.rows
-    )
-
-
-def test_every_row_is_described_by_several_draws():
-    listed = clips("table", 2, takes=3)
-    plain = table(len(listed))
-    made = relative(plain, listed)
-    n = len(plain.rows)
-    assert made.rows.shape == (OWN_DRAWS * n, 3) and made.rows.dtype == np.float32
-    for k in range(OWN_DRAWS):
-        part = slice(k * n, (k + 1) * n)
-        np.testing.assert_array_equal(made.origin[part], plain.origin)
-        np.testing.assert_array_equal(made.copy[part], plain.copy)
-    assert not np.array_equal(made.rows[:n], made.rows[n : 2 * n])
-    np.testing.assert_array_equal(relative(plain, listed).rows, made.rows)
-    assert not np.array_equal(relative(plain, listed, seed=1).rows, made.rows)
-
-
-def test_a_speaker_of_one_clip_is_described_by_it():
-    listed = [*clips("table", 1), Clip("alone.wav", "happy", "table/alone", "table")]
-    made = relative(table(len(listed), copies=0, windows=1), listed)
-    assert not made.rows[made.origin == len(listed) - 1].any() and np.isfinite(made.rows).all()
 
 
 # --- Scores of the heads ---
@@ -315,10 +261,10 @@ def test_branches_of_one_recipe_share_their_rows(tmp_path):
 
 def test_ensembles_are_made_of_configurations():
     for ensemble in ENSEMBLES.values():
-        assert set(ensemble.branches) <= set(CONFIGS) and ensemble.own in ensemble.branches
-        assert sum(ensemble.branches.values()) == pytest.approx(1) and ensemble.own_weight > 0
+        assert set(ensemble.branches) <= set(CONFIGS)
+        assert sum(ensemble.branches.values()) == pytest.approx(1)
         assert all(CONFIGS[name].heads and CONFIGS[name].round_weights for name in ensemble.branches)
-        assert len(CONFIGS[ensemble.own].seeds) == 1
+        assert len({len(CONFIGS[name].seeds) for name in ensemble.branches}) == 1
     ensemble, configs = find_ensemble("voice")
     assert ensemble is ENSEMBLES["voice"] and configs == {name: CONFIGS[name] for name in ensemble.branches}
 

@@ -93,7 +93,7 @@ def test_a_model_carries_the_encoder_that_it_needs(workspace, table, monkeypatch
     monkeypatch.setitem(CONFIGS, "encoder", replace(CONFIGS["encoder"], copies=0, epochs=1, steps=2))
     folder = train([("table", str(table))], "encoder", jobs=1, progress=False, encoder=checkpoint)
     manifest = read_manifest(folder)
-    assert manifest["encoder"] == {"file": "encoder.onnx"} and "encoder.onnx" in manifest["files"]
+    assert manifest["encoder"] == {"file": "pretrained.onnx"} and "pretrained.onnx" in manifest["files"]
     shutil.rmtree(checkpoint)  # is not needed to answer
     answer = ser.load(folder).predict(table / "0-happy-0.wav")
     assert sum(answer.probabilities.values()) == pytest.approx(1)
@@ -466,7 +466,7 @@ def test_the_shipped_scaler_saw_every_recording_and_no_copy(ser_data):
     from ser.audio.loading import load_waveform
     from ser.datasets.corpora import load_corpus
 
-    made = RECIPES["voice105-v1"]
+    made = RECIPES[read_manifest(SHIPPED)["branches"][0]["recipe"]]
     rows = np.concatenate([made.of(load_waveform(clip.path)) for clip in load_corpus("ravdess", ser_data).clips])
     scaler = joblib.load(SHIPPED / "scaler.joblib")
     np.testing.assert_allclose(scaler.mean_, rows.mean(axis=0, dtype=np.float64), rtol=1e-4, atol=1e-4)

@@ -12,35 +12,37 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile as sf
+from tiny_encoder import write_checkpoint
 from typer.testing import CliRunner
 
 import ser
 from ser.cli import main as cli
-from ser.datasets.corpora import load_corpus
 from ser.datasets.synthetic import speak, write_corpus
 from ser.evaluation import evaluate as evaluation
 from ser.evaluation.evaluate import evaluate
+from ser.features.recipes import ENCODER_WIDTH
 from ser.inference import artifact
 from ser.inference.artifact import sha256
 from ser.inference.manifest import HEADS, read_manifest
-from ser.inference.recognizer import Recognizer
 from ser.training import cross_validation as crossval
 from ser.training import train as training
 from ser.training.configs import CONFIGS
-from ser.training.enrolment import enrolment, voices
 from ser.types import EMOTIONS, ArtifactError, ParameterError
 
 pytestmark = pytest.mark.slow
 
 ACTORS = (1, 4, 8)  # of three published folds
 STRONG = ("happy", "angry", "fearful")
-BRANCHES = ("sequence", "sequence_mixed", "statistics")
+ENCODERS = ("encoder", "encoder_mixed")
+BRANCHES = (*ENCODERS, "sequence")
+ADAPTIVE = "encoder-v1"
 SMALL: dict[str, dict[str, Any]] = {
     "sequence": {"channels": (8,)},
     "sequence_mixed": {"channels": (8,)},
-    "statistics": {"units": (8,)},
+    "encoder": {"units": (8,)},
+    "encoder_mixed": {"units": (8,)},
 }
-N_NETWORKS = 4 * (len(ACTORS) + 1) + 3 * (1 + 2)  # with one's own voice: folds, final; without: random, left out
+N_NETWORKS = len(BRANCHES) * (len(ACTORS) + 1 + 1 + 2)  # folds, final, random, left out
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,10 @@ def small(workspace) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluation, "JOBS", 1)
         for name, options in SMALL.items():
-            copies = int(name == "statistics")
-            config = replace(CONFIGS[name], options=options, copies=copies, epochs=1, steps=2, batch_size=8)
+            copies, seeds = int(name in ENCODERS), CONFIGS[name].seeds[:1]
+            config = replace(
+                CONFIGS[name], options=options, copies=copies, epochs=1, steps=2, batch_size=8, seeds=seeds
+            )
             patch.setitem(CONFIGS, name, config)
         yield workspace
 
@@ -89,6 +93,7 @@ def small(workspace) -> Iterator[Path]:
 def made(small) -> Release:
     """Trained once; the run that does it finds the disk full at the end, the next one goes on from there."""
     corpora = [("ravdess", str(actors(small / "ravdess"))), ("table", str(write_corpus(small / "table", 2, 1)))]
+    encoder = write_checkpoint(small / "checkpoint", width=ENCODER_WIDTH)
     fits: list[int] = []
     real = crossval.fit
 
@@ -97,7 +102,7 @@ def made(small) -> Release:
 
     def run() -> Path:
         fits.append(0)
-        return training.train(corpora, "voice", "tiny", jobs=1, resume=True, progress=False)
+        return training.train(corpora, "voice", "tiny", jobs=1, resume=True, progress=False, encoder=encoder)
 
     def counted(*args: Any, **options: Any) -> Any:
         fits[-1] += 1
@@ -140,21 +145,27 @@ def test_a_run_that_fails_leaves_nothing_half_written_and_the_next_goes_on(made)
 
 def test_the_folder_holds_what_it_should_and_nothing_else(made):
     files = {path.relative_to(made.folder).as_posix() for path in made.folder.rglob("*") if path.is_file()}
-    networks = {f"{name}.{ending}" for name in (*BRANCHES, "own") for ending in ("onnx", "keras")}
-    folds = {f"folds/fold{k}-{name}.onnx" for k in (1, 2, 3) for name in (*BRANCHES, "own")}
-    random = {f"folds/random-{name}.onnx" for name in BRANCHES}
+    networks = {f"{name}.{ending}" for name in BRANCHES for ending in ("onnx", "keras")}
+    splits = ("fold1", "fold2", "fold3", "random")
+    folds = {f"folds/{split}-{name}.onnx" for split in splits for name in BRANCHES}
+    folds |= {f"folds/{split}-adaptation.npz" for split in splits}
     single = {"manifest.json", "golden.npz", "novelty.npz", "metrics.json", "MODEL_CARD.md"}
-    assert {file for file in files if not file.startswith("figures/")} == single | networks | folds | random
+    single |= {"pretrained.onnx", "adaptation.npz"}
+    assert {file for file in files if not file.startswith("figures/")} == single | networks | folds
     assert {"figures/confusion.png", "figures/reliability.png"} <= files
 
 
 def test_the_manifest_says_what_was_done(made):
     manifest = made.manifest
     assert [branch["recipe"] for branch in manifest["branches"]] == [CONFIGS[name].recipe for name in BRANCHES]
-    assert manifest["heads"] == list(HEADS) and manifest["own_voice"]["file"] == "own.onnx"
+    assert manifest["heads"] == list(HEADS) and manifest["encoder"] == {"file": "pretrained.onnx"}
+    assert manifest["adaptation"]["recipes"] == [ADAPTIVE] and manifest["thresholds"].keys() == {
+        "confidence",
+        "adapted",
+    }
     assert [fold["test"] for fold in manifest["folds"]] == [["ravdess/01"], ["ravdess/04"], ["ravdess/08"]]
-    assert [fold["own_voice"] for fold in manifest["folds"]] == [f"folds/fold{k}-own.onnx" for k in (1, 2, 3)]
-    assert "own_voice" not in manifest["random"] and set(manifest["training"]["corpora"]) == {"ravdess", "table"}
+    assert [fold["adaptation"] for fold in manifest["folds"]] == [f"folds/fold{k}-adaptation.npz" for k in (1, 2, 3)]
+    assert set(manifest["training"]["corpora"]) == {"ravdess", "table"}
     assert set(manifest["training"]["config"]["configs"]) == set(BRANCHES) and manifest["training"]["minutes"] > 0
     assert str(made.workspace) not in json.dumps(manifest)  # no place of this machine
     assert json.loads((made.folder / "metrics.json").read_text()) == manifest["metrics"]
@@ -167,6 +178,8 @@ def test_everything_is_scored(made):
     assert found["sex"]["clips"] == n and 0 <= found["sex"]["accuracy"] <= 1
     assert found["intensity"]["clips"] == n - len(ACTORS) and 0 <= found["intensity"]["auc"] <= 1
     assert found["calibrated"].keys() >= {"with", "without", "interval"}
+    assert found["left_out"]["ravdess"].keys() >= {"adapted_10", "adapted_20", "calibrated"}
+    assert 0 <= found["folds"]["top_two"] <= 1
     assert len(found["coverage"]["accuracy"]) == 100 and sum(found["reliability"]["count"]) == n
     assert "inflated" in found["random"]["note"]
 
@@ -188,7 +201,7 @@ def test_sex_and_intensity_are_answered(made, recognizer):
 def test_branches_are_weighted_and_heads_averaged(made, recognizer):
     """By hand, from the graphs and the manifest."""
     inputs, manifest = recognizer.inputs(made.clips[0]), made.manifest
-    assert set(inputs.rows) == {"voice-frames-v1", "functionals-v1", "voice105-v1"}  # the last for novelty
+    assert set(inputs.rows) == {"encoder-v1", "voice-frames-v2", "voice105-v2"}  # the last for novelty
     scores, heads = np.zeros(8), np.zeros(2)
     for branch in manifest["branches"]:
         session = artifact.open_graph(recognizer.artifact, branch["file"], branch["recipe"])
@@ -202,7 +215,7 @@ def test_branches_are_weighted_and_heads_averaged(made, recognizer):
     assert [answer.sex["female"], answer.intensity] == pytest.approx(heads, abs=1e-6)
 
 
-# --- A voice of one's own ---
+# --- Adaptation ---
 
 
 def test_calibration_leaves_the_original_untouched(made, recognizer):
@@ -211,35 +224,40 @@ def test_calibration_leaves_the_original_untouched(made, recognizer):
     calibrated = recognizer.calibrated(own)
     found = calibrated.predict(other)
     assert recognizer.predict(other) == before
-    assert np.abs(vector(found) - vector(before)).max() > 1e-4
+    assert np.abs(vector(found) - vector(before)).max() > 1e-5
     assert (found.sex, found.intensity, found.model) == (before.sex, before.intensity, before.model)
+    assert found.adapted.to_dict() == {"source": "speaker", "clips": 5} and before.adapted is None
     assert calibrated.calibrated(own).predict(other) == found  # anew, not on top
 
 
-def test_a_known_voice_replaces_the_network_on_the_same_features(made, recognizer):
+def test_an_adapted_answer_subtracts_the_difference_of_the_source(made, recognizer):
     """By hand, from the graphs and the manifest."""
-    manifest, entry = made.manifest, made.manifest["own_voice"]
+    manifest, entry = made.manifest, made.manifest["adaptation"]
     inputs = recognizer.inputs(made.clips[7])
-    rows = [recognizer.inputs(clip).rows[entry["recipe"]].mean(axis=0) for clip in made.clips[:5]]
-    scores, weights = np.zeros(8), 0.0
-    for branch in (*manifest["branches"], {**entry, "voice": np.mean(rows, axis=0)}):
-        if branch["recipe"] != entry["recipe"] or "voice" in branch:
-            session = artifact.open_graph(recognizer.artifact, branch["file"], branch["recipe"])
-            found = artifact.run_graph(session, inputs.rows[branch["recipe"]] - branch.get("voice", np.float32(0)))
-            scores, weights = scores + branch["weight"] * found.mean(axis=0)[:8], weights + branch["weight"]
-    powers = np.exp(scores / weights / manifest["temperature"])
+    means = [recognizer.inputs(clip).rows[ADAPTIVE].mean(axis=0) for clip in made.clips[:5]]
+    with np.load(made.folder / entry["file"]) as stored:
+        share = 5 / (5 + entry["prior_clips"])
+        shift = (share * (np.mean(means, axis=0) - stored[ADAPTIVE])).astype(np.float32)
+    scores = np.zeros(8)
+    for branch in manifest["branches"]:
+        session = artifact.open_graph(recognizer.artifact, branch["file"], branch["recipe"])
+        rows = inputs.rows[branch["recipe"]] - (shift if branch["recipe"] == ADAPTIVE else np.float32(0))
+        scores = scores + branch["weight"] * artifact.run_graph(session, rows).mean(axis=0)[:8]
+    powers = np.exp(scores / (manifest["temperature"] * entry["temperature_ratio"]))
     answer = recognizer.calibrated(made.clips[:5]).predict(made.clips[7])
     np.testing.assert_allclose(vector(answer), powers / powers.sum(), atol=1e-6)
 
 
-def test_what_it_is_worth_is_scored_as_the_stored_graphs_answer(made, recognizer):
-    clips = load_corpus("ravdess", made.workspace / "ravdess").clips
-    unheard = {
-        speaker: Recognizer(recognizer.artifact, fold) for fold in made.manifest["folds"] for speaker in fold["test"]
-    }
-    found = enrolment(clips, recognizer.labels, *voices(clips, unheard))
-    kept = made.manifest["metrics"]["calibrated"]
-    assert (found["without"], found["with"]) == pytest.approx((kept["without"], kept["with"]), abs=0.01)
+@pytest.mark.parametrize("protocol", ["folds", "all"])
+def test_evaluate_scores_adapted_answers(made, protocol):
+    found = evaluate("ravdess", made.workspace / "ravdess", "tiny", protocol, adapt=10, progress=False)
+    assert found["adapted"]["clips"] == 10 and found["adapted"]["corpora"] == 1 and found["adapted"]["draws"] == 20
+    assert found["calibrated"]["clips"] == 5 and found["calibrated"]["speakers"] == 3
+    assert 0 <= found["sure"]["share"] <= 1 and found["top_two"] >= found["accuracy"]
+    if protocol == "folds":
+        stored = made.manifest["metrics"]["calibrated"]
+        for key in ("without", "with"):
+            assert found["calibrated"][key] == pytest.approx(stored[key], abs=0.01)
 
 
 def test_labels_make_answers_lean(made, recognizer):
@@ -298,7 +316,9 @@ def rehash(folder: Path, file: str) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-@pytest.mark.parametrize("file", ["folds/fold2-sequence.onnx", "folds/fold2-own.onnx", "own.onnx", "golden.npz"])
+@pytest.mark.parametrize(
+    "file", ["folds/fold2-sequence.onnx", "folds/fold2-adaptation.npz", "encoder.onnx", "golden.npz"]
+)
 def test_a_damaged_file_is_refused(made, copied, file):
     data = bytearray((copied / file).read_bytes())
     data[len(data) // 2] ^= 1
@@ -312,8 +332,7 @@ def test_a_damaged_file_is_refused(made, copied, file):
     ("file", "other", "match"),
     [
         ("folds/fold2-sequence.onnx", "golden.npz", "is not a graph that ONNX Runtime can open"),
-        ("folds/fold2-sequence.onnx", "statistics.onnx", "does not take what recipe voice-frames-v1 gives"),
-        ("folds/fold2-own.onnx", "sequence.onnx", "does not take what recipe functionals-v1 gives"),
+        ("folds/fold2-sequence.onnx", "encoder.onnx", "does not take what recipe voice-frames-v2 gives"),
     ],
 )
 def test_a_fold_graph_that_is_another_file_is_refused(made, copied, file, other, match):
