@@ -15,6 +15,8 @@ import keras
 import librosa
 import numpy as np
 
+from ser.features.preprocessing import prepare
+
 SAMPLE_RATE = 16_000
 
 
@@ -33,10 +35,9 @@ class Chain:
 
 
 def read(data: bytes) -> np.ndarray:
-    """Return the waveform at 16 kHz, trimmed, with peak 1."""
+    """Return the waveform at 16 kHz, prepared as `ser` does: without rumble, silent ends and long pauses."""
     samples, _ = librosa.load(io.BytesIO(data), sr=SAMPLE_RATE)
-    samples, _ = librosa.effects.trim(samples, top_db=30)
-    return librosa.util.normalize(samples)
+    return prepare(samples, SAMPLE_RATE).samples
 
 
 def spectrum(samples: np.ndarray, *, gated: bool = False) -> np.ndarray:

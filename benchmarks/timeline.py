@@ -31,7 +31,7 @@ PAUSES_S = (1.0, 3.0)
 GUARD_S = 0.25  # around each joint nothing is counted
 BLOCKS_S = (1.0, 10.0, 60.0)
 CORES = 2
-LIMITS = {"seconds": 180.0, "megabytes": 300.0, "accuracy": 0.95}
+LIMITS = {"seconds": 90.0, "megabytes": 350.0, "accuracy": 0.95}
 
 
 def main() -> None:

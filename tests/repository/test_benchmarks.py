@@ -49,7 +49,7 @@ def test_the_report_holds_every_figure(written):
 @pytest.mark.slow
 def test_every_target_is_checked(written):
     report, page = written
-    assert len(report["targets"]) == 11
+    assert len(report["targets"]) == 12
     for target in report["targets"]:
         reached = target["found"] >= target["limit"] if target["unit"] == "x" else target["found"] <= target["limit"]
         assert target["passed"] is reached

@@ -21,10 +21,10 @@ from ser.inference.artifact import ARTIFACTS, known, new_folder
 from ser.inference.manifest import needed, read_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
-MODELS = ("dense105", "voice")
+MODELS = ("dense105", "small", "voice")
 SAMPLE = ROOT / "samples" / "sharp.flac"
 HEAVY = {"tensorflow", "tensorflow-cpu", "keras", "librosa", "numba", "scikit-learn", "pandas", "streamlit", "fastapi"}
-MAX_BYTES = 10 * 10**6
+MAX_BYTES = 30 * 10**6
 PROGRAM = """
 import ser
 

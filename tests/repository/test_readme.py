@@ -36,6 +36,7 @@ def recordings(tmp_path, monkeypatch) -> Path:
     shutil.copy(SAMPLES[0], tmp_path / "d.wav")
     shutil.copy(SAMPLES[0], tmp_path / "e.wav")
     shutil.copytree(ROOT / "samples", tmp_path / "folder")
+    shutil.copytree(ROOT / "samples", tmp_path / "calls", ignore=shutil.ignore_patterns("*.py"))
     build(tmp_path / "FOLDER")
     monkeypatch.chdir(tmp_path)
     return tmp_path
