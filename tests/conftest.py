@@ -31,6 +31,10 @@ LONGEST = (
     "models/test_registry",
     "training/test_export",
     "training/test_train_ensemble",
+    "batch/test_adaptation",
+    "service/test_routes",
+    "timeline/test_segments",
+    "inference/test_adaptation",
 )
 
 
