@@ -1,7 +1,6 @@
 """Adaptation of a run to its sources: means of a sample of each source's files, kept beside the results.
 
-A sample is as good as all files from about twenty recordings on, takes a constant time, and lets every part be answered
-in one pass.
+A sample takes a constant time for each source, and lets every part be answered in one pass.
 """
 
 from __future__ import annotations
