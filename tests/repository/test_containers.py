@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from programs import DEPLOY, content, loaded, of_environment, passes, tool
+from programs import DEPLOY, content, loaded, locked, of_environment, passes, tool
 
 COMPOSE = loaded(DEPLOY / "compose.yaml")["services"]
 CONTAINERS = content("deploy/Dockerfile")
+EXTRAS = tomllib.loads(content("pyproject.toml"))["project"]["optional-dependencies"]
 
 
 @pytest.mark.service
@@ -51,9 +52,9 @@ def test_images_run_unprivileged():
 
 
 def test_images_hold_no_training_library():
-    """Images install extras in the versions of requirements.txt, and these extras name no training library."""
-    extras = re.findall(r"--constraint requirements.txt '\.\[(\w+)\]'", CONTAINERS)
-    named = tomllib.loads(content("pyproject.toml"))["project"]["optional-dependencies"]
-    names = {re.split(r"[<>=!~; ]", wanted)[0] for extra in extras for wanted in named[extra]}
-    pins = content("requirements.txt").split("# Training")[0].splitlines()
-    assert sorted(extras) == ["api", "page"] and names <= {line.split("==")[0] for line in pins if "==" in line}
+    """Images install what the lock files of `scripts.lock` name, and the package without what it asks for."""
+    assert re.findall(r"--require-hashes -r (\w+\.lock)", CONTAINERS) == ["service.lock", "page.lock"]
+    assert len(re.findall(r"install --no-cache-dir --no-deps \.$", CONTAINERS, re.MULTILINE)) == 2
+    training = {re.split(r"[\[<>=!~; ]", wanted)[0] for wanted in EXTRAS["train"]} - {"tqdm"}
+    for name in ("service", "page"):
+        assert not training & set(locked(f"deploy/{name}.lock"))

@@ -63,3 +63,12 @@ def test_the_release_takes_its_notes_from_the_changelog(tmp_path):
     lines = [line for line in script.splitlines() if not line.startswith("gh ")]
     subprocess.run(["bash", "-e", "-c", "\n".join(lines)], cwd=tmp_path, env=environment, check=True)
     assert (tmp_path / "notes.md").read_text(encoding="utf-8") == "## [0.2.0]\n- b\n\n"
+
+
+def test_a_release_lists_what_is_in_its_images():
+    jobs = loaded(ROOT / ".github" / "workflows" / "release.yml")["jobs"]
+    listing = " ".join(step.get("run", "") for step in jobs["sbom"]["steps"])
+    assert "cyclonedx-py environment" in listing and "deploy/$target.lock" in listing
+    assert "sbom" in jobs["release"]["needs"] and "sbom/*.json" in jobs["release"]["steps"][-1]["run"]
+    audit = loaded(ROOT / ".github" / "workflows" / "ci.yml")["jobs"]["audit"]
+    assert audit["continue-on-error"] and "pip-audit" in audit["steps"][-1]["run"]
