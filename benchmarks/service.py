@@ -95,7 +95,7 @@ def measure(model: str, workers: int, clients: int, seconds: int) -> dict[str, A
         "alone_ms": alone["latency_ms"],
         **result,
         "processor": _shares(seen, result["load_cpu_s"]),
-        "memory_mb": _memory(seen),
+        "memory_mb": memory(seen),
     }
     report["service_ms_per_answer"] = 1000 * report["processor"]["service_s"] / max(result["answers"], 1)
     report["targets"] = [checked(report, *target) for target in TARGETS]
@@ -170,6 +170,7 @@ def _look(process: psutil.Process) -> dict[str, Any]:
     machine = psutil.cpu_times()
     return {
         "mb": [process.memory_full_info().uss / 2**20 for process in processes],
+        "files": sum(process.num_fds() for process in processes),
         "service_s": sum(sum(process.cpu_times()[:2]) for process in processes),
         "idle_s": machine.idle + machine.iowait,
         "all_s": sum(machine[:8]),
@@ -184,7 +185,7 @@ def _shares(seen: list[dict[str, Any]], load_s: float) -> dict[str, float]:
     return {"service_s": spent["service_s"], **shares, "others": max(0.0, 1 - sum(shares.values()))}
 
 
-def _memory(seen: list[dict[str, Any]]) -> dict[str, float]:
+def memory(seen: list[dict[str, Any]]) -> dict[str, float]:
     """Return the memory of the service's processes after the first tenth of the load, at its end, and the growth."""
     totals = [sum(look["mb"]) for look in seen]
     tenth = max(1, len(totals) // 10)
