@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 SAMPLE_BYTES = 2
+HEADER_BYTES = 44
 
 
 def wav_header(rate: int, channels: int, n_bytes: int) -> bytes:

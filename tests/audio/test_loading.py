@@ -18,6 +18,7 @@ import pytest
 import soundfile as sf
 import soxr
 
+from ser.audio.decoders import DEMUXERS
 from ser.audio.files import SOUND_ENDINGS, sound_files
 from ser.audio.loading import MAX_BYTES, MAX_TIMELINE_S, load_waveform, open_recording
 from ser.types import AudioError, ParameterError
@@ -130,34 +131,71 @@ def test_pyav_formats(kind, tmp_path):
     assert best_correlation(waveform.samples, soxr.resample(speech(3, 48_000), 48_000, 16_000)) > 0.9
 
 
+# The container, the coder and the rate with which a file of each ending is made.
 ENDINGS = {
-    **dict.fromkeys((".m4a", ".m4b"), ("ipod", "aac", 48_000)),
-    **dict.fromkeys((".ogg", ".oga", ".opus"), ("ogg", "libopus", 48_000)),
+    **dict.fromkeys((".m4a", ".m4b", ".m4r"), ("ipod", "aac", 48_000)),
+    **dict.fromkeys((".ogg", ".oga", ".ogx", ".ogm", ".opus"), ("ogg", "libopus", 48_000)),
     **dict.fromkeys((".aif", ".aiff", ".aifc"), ("aiff", "pcm_s16le", 48_000)),
-    ".mp4": ("mp4", "aac", 48_000),
-    ".3gp": ("3gp", "libopencore_amrnb", 8_000),
+    **dict.fromkeys((".mp4", ".m4v", ".f4v"), ("mp4", "aac", 48_000)),
+    **dict.fromkeys((".3gp", ".3gpp", ".3ga"), ("3gp", "libopencore_amrnb", 8_000)),
+    **dict.fromkeys((".mov", ".qt"), ("mov", "aac", 48_000)),
+    **dict.fromkeys((".mp3",), ("mp3", "libmp3lame", 48_000)),
+    **dict.fromkeys((".mp2", ".mpa", ".mpga", ".m2a"), ("mp2", "mp2", 48_000)),
+    **dict.fromkeys((".mpg", ".mpeg"), ("mpeg", "mp2", 48_000)),
+    **dict.fromkeys((".ts", ".m2ts", ".mts"), ("mpegts", "aac", 48_000)),
+    **dict.fromkeys((".wma", ".wmv", ".asf"), ("asf", "wmav2", 44_100)),
+    **dict.fromkeys((".webm", ".weba"), ("webm", "libopus", 48_000)),
+    **dict.fromkeys((".mka", ".mkv"), ("matroska", "aac", 48_000)),
+    **dict.fromkeys((".eac3", ".ec3"), ("eac3", "eac3", 48_000)),
+    **dict.fromkeys((".rm", ".ra"), ("rm", "real_144", 8_000)),
+    ".3g2": ("3g2", "aac", 48_000),
     ".amr": ("amr", "libopencore_amrnb", 8_000),
     ".aac": ("adts", "aac", 48_000),
-    ".mp3": ("mp3", "libmp3lame", 48_000),
-    ".wav": ("wav", "pcm_s16le", 48_000),
+    ".ac3": ("ac3", "ac3", 48_000),
+    ".avi": ("avi", "libmp3lame", 48_000),
+    ".flv": ("flv", "libmp3lame", 44_100),
+    ".vob": ("vob", "mp2", 48_000),
+    ".ogv": ("ogg", "libopus", 48_000),
+    ".wv": ("wv", "wavpack", 48_000),
+    ".tta": ("tta", "tta", 48_000),
     ".flac": ("flac", "flac", 48_000),
-    ".au": ("au", "pcm_mulaw", 8_000),
     ".caf": ("caf", "alac", 48_000),
     ".w64": ("w64", "pcm_s16le", 48_000),
-    ".wma": ("asf", "wmav2", 44_100),
-    ".webm": ("webm", "libopus", 48_000),
-    ".mka": ("matroska", "aac", 48_000),
+}
+# The formats of libsndfile, and of FFmpeg those which it reads but cannot write, with their decoders.
+SNDFILE_ENDINGS = {
+    **dict.fromkeys((".wav", ".wave", ".bwf"), "WAV"),
+    **dict.fromkeys((".au", ".snd"), "AU"),
+    **dict.fromkeys((".sph", ".nist"), "NIST"),
+    **{".rf64": "RF64", ".voc": "VOC", ".avr": "AVR", ".ircam": "IRCAM", ".pvf": "PVF", ".8svx": "SVX", ".wve": "WVE"},
+}
+READ_ENDINGS = {
+    **{".ape": ("ape", "ape"), ".tak": ("tak", "tak"), ".mpc": ("mpc", "mpc7"), ".dts": ("dts", "dca")},
+    **{".thd": ("truehd", "truehd"), ".awb": ("amr", "amrwb"), ".spx": ("ogg", "speex")},
 }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ending", sorted(SOUND_ENDINGS))
+@pytest.mark.parametrize("ending", sorted(SOUND_ENDINGS - READ_ENDINGS.keys()))
 def test_every_ending_that_is_listed_is_decoded(ending, tmp_path):
-    container, codec, rate = ENDINGS[ending]
     path = tmp_path / f"clip{ending}"
-    path.write_bytes(encode_av(speech(2, rate), tmp_path / "made", container, codec, rate))
-    assert list(sound_files(tmp_path)) == [path]
+    if ending in SNDFILE_ENDINGS:
+        rate, subtype = 8_000, "ALAW" if ending == ".wve" else "PCM_16"
+        path.write_bytes(encode(speech(2, rate), rate, SNDFILE_ENDINGS[ending], subtype))
+    else:
+        container, codec, rate = ENDINGS[ending]
+        path.write_bytes(encode_av(speech(2, rate), tmp_path / "made", container, codec, rate))
+    assert sound_files(tmp_path) == [path]
     assert abs(load_waveform(path).duration_s - 2) < 0.1
+
+
+@pytest.mark.parametrize("ending", sorted(READ_ENDINGS))
+def test_an_ending_that_cannot_be_written_has_its_decoder(ending):
+    import av
+
+    demuxer, decoder = READ_ENDINGS[ending]
+    assert ending in SOUND_ENDINGS and demuxer in DEMUXERS.split(",")
+    assert av.ContainerFormat(demuxer, "r").is_input and av.Codec(decoder, "r").is_decoder
 
 
 @pytest.mark.slow
@@ -446,6 +484,10 @@ REFUSALS = {
     "1,024 channels": (lambda: encode(np.zeros((99, 1024))), "1,024 channels; accepted are 1 to 8"),
     "121 s": (lambda: encode(np.zeros(121 * 8000), 8000), r"121\.0 s long; accepted are up to 120 s\. .* `timeline`"),
     "too large": (lambda: bytes(MAX_BYTES + 1), "larger than 25 MB"),
+    "sample dump": (
+        lambda: encode(speech(), 48_000, "SDS", "PCM_16"),
+        "not a known recording .*f0 7e",
+    ),  # libsndfile prints
     "playlist": (lambda: b"#EXTM3U\n#EXTINF:9,\nhttp://127.0.0.1:9/a.ts\n", "this is text"),
     "list of files": (lambda: b"ffconcat version 1.0\nfile '/etc/hostname'\n", "this is text"),
 }

@@ -6,7 +6,10 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import soundfile as sf
@@ -19,6 +22,20 @@ from ser.inference.artifact import ARTIFACTS
 ROOT = ARTIFACTS.parent
 WAV = io.BytesIO()
 sf.write(WAV, voice(2.0), RATE, format="WAV")
+
+
+UNIX = pytest.mark.skipif(sys.platform == "win32", reason="a shell as Unix knows it")
+
+
+@contextmanager
+def piped(content: bytes) -> Iterator[str]:
+    """Yield the path of a pipe with that content, as a shell's `<(command)`."""
+    read, write = os.pipe()
+    with os.fdopen(read, "rb"), os.fdopen(write, "wb") as sink:
+        writer = Thread(target=lambda: (sink.write(content), sink.close()))
+        writer.start()
+        yield f"/dev/fd/{read}"
+        writer.join()
 
 
 def run(*words: object, stdin: bytes | str | None = None) -> Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,14 @@ DEPLOY = ROOT / "deploy"
 def content(name: str) -> str:
     """Return the text of a file of the repository."""
     return (ROOT / name).read_text(encoding="utf-8")
+
+
+def locked(name: str) -> dict[str, set[str]]:
+    """Return the versions that a lock file allows of every library: more than one if they depend on the system."""
+    versions: dict[str, set[str]] = {}
+    for library, version in re.findall(r"^([\w.-]+)==([^\s;]+)", content(name), re.MULTILINE):
+        versions.setdefault(library, set()).add(version)
+    return versions
 
 
 def loaded(path: Path) -> dict[str, Any]:

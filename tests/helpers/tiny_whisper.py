@@ -33,7 +33,7 @@ def build(folder: Path, script: Sequence[str] = SCRIPT, language: str = "en", se
     spec = WhisperSpec(LAYERS, HEADS, LAYERS, HEADS)
     spec.register_vocabulary(list(ids))
     _fill(spec, np.random.default_rng(seed), len(ids))
-    words = ["<|0.00|>", *map(_spelt, script), f"<|{END_S:.2f}|>"] if script else []
+    words = ["<|0.00|>", *map(_spelt, script), f"<|{END_S:.2f}|>"]
     _teach(spec, ids[f"<|{language}|>"], [ids[token] for token in (*words, "<|endoftext|>")])
     spec.config.suppress_ids, spec.config.suppress_ids_begin = [], []
     spec.config.lang_ids = [ids[f"<|{code}|>"] for code in LANGUAGES]
