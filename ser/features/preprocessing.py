@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -21,25 +23,37 @@ LOUD_FRAMES = 8  # the level is that of the 8th loudest frame: a pop of 30 ms is
 LEVEL = 0.2  # root mean square of that frame after normalisation; peaks of speech are then about 1
 PAUSE_S = 0.4  # longer pauses are left out
 KEPT_S = 0.1  # of a pause, on either side
+# After a longer pause a new utterance begins, with windows of its own, if it and those before last that long.
+UTTERANCE_PAUSE_S = 1.0
+LEAST_UTTERANCE_S = 1.0
+DIGITAL_SILENCE = 800  # equal samples, one after the other
 LEAST_SOUND_S = 0.1  # shorter sounds between two pauses are clicks, unless there is nothing else
+BLOCK_S = 0.01  # in which the duration of the sound is counted; frames are 13 times as long and blur its ends
+LOUD_BLOCKS = 6  # a pop of 30 ms is in fewer
+LEAST_POWER = 1e-9  # mean square of a block that sounds: -90 dB, the last bit of 16
 
 
 class Prepared(NamedTuple):
     """The sound of a recording as features are computed of it, from sample `start` to `end` of the recording.
 
-    `peak` is its largest absolute sample (full scale: 1) before the level is normalised.
+    `peak` is its largest absolute sample (full scale: 1) before the level is normalised. `n_sound` counts the samples
+    from the first to the last that sounds, without long pauses: less than `samples`, whose ends are those of frames.
+    `breaks` are the samples at which another utterance begins, but for the first.
     """
 
     samples: np.ndarray
     start: int
     end: int
     peak: float
+    n_sound: int
+    breaks: tuple[int, ...] = ()
 
 
 def prepare_v1(samples: np.ndarray, sample_rate: int) -> Prepared:
     """Trim the silence at both ends and scale the samples to a peak of 1."""
     start, end = trim(samples)
-    return Prepared(normalise(samples[start:end]), start, end, float(np.abs(samples).max()))
+    peak = float(np.abs(samples).max())
+    return Prepared(normalise(samples[start:end]), start, end, peak, count_sound(samples, sample_rate))
 
 
 def prepare(samples: np.ndarray, sample_rate: int) -> Prepared:
@@ -48,16 +62,55 @@ def prepare(samples: np.ndarray, sample_rate: int) -> Prepared:
     An offset, hum below the voice, a pop or a pause therefore hardly changes the features.
     """
     clean = high_pass(samples, sample_rate)
-    power = frame_power(clean)
-    n_loud = min(LOUD_FRAMES, len(power))
-    reference = float(np.partition(power, -n_loud)[-n_loud])
-    loud = np.flatnonzero(power > reference * 10 ** (-TOP_DB / 10))
-    peak = float(np.abs(clean).max())
+    loud, reference = _loud_frames(clean)
+    n_sound, peak = count_sound(clean, sample_rate), float(np.abs(clean).max())
     if not len(loud) or reference <= 0:
-        return Prepared(clean, 0, len(clean), peak)
-    spans = _spans(loud, len(clean), sample_rate)
+        return Prepared(clean, 0, len(clean), peak, n_sound)
+    pauses = [_silence(samples, *pause) for pause in _long_pauses(_stretches(loud, sample_rate), sample_rate)]
+    if not pauses:
+        return Prepared(*_utterance(clean, loud, reference, sample_rate), peak, n_sound)
+    starts, ends = [0, *(end for _, end in pauses)], [*(start for start, _ in pauses), len(clean)]
+    parts = [clean[start:end] for start, end in zip(starts, ends, strict=True)]
+    utterances = [_utterance(part, *_loud_frames(part), sample_rate) for part in parts]
+    breaks = np.cumsum([len(sound) for sound, _, _ in utterances])[:-1].tolist()
+    sound = np.concatenate([sound for sound, _, _ in utterances])
+    return Prepared(sound, utterances[0][1], starts[-1] + utterances[-1][2], peak, n_sound, tuple(breaks))
+
+
+def _utterance(clean: np.ndarray, loud: np.ndarray, reference: float, sample_rate: int) -> tuple[np.ndarray, int, int]:
+    """Return an utterance without pauses, at its own level, and its first sample and end."""
+    spans = _spans(_stretches(loud, sample_rate), len(clean), sample_rate)
     sound = np.concatenate([clean[start:end] for start, end in spans])
-    return Prepared(sound * np.float32(LEVEL / np.sqrt(reference)), spans[0][0], spans[-1][1], peak)
+    return sound * np.float32(LEVEL / np.sqrt(reference)), spans[0][0], spans[-1][1]
+
+
+def _loud_frames(clean: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the frames that are not silent, and the power of the one that the level is measured by."""
+    power = frame_power(clean)
+    reference = _nth_loudest(power, LOUD_FRAMES)
+    return np.flatnonzero(power > reference * 10 ** (-TOP_DB / 10)), reference
+
+
+def count_sound(samples: np.ndarray, sample_rate: int) -> int:
+    """Return how many samples lie in blocks of 10 ms that sound, or between two of them.
+
+    Blocks sound if they are at most 30 dB below the 6th loudest. Pauses longer than 0.4 s do not count.
+    """
+    length = round(BLOCK_S * sample_rate)
+    blocks = samples[: len(samples) // length * length].reshape(-1, length)
+    if not len(blocks):
+        return 0
+    power = np.einsum("ij,ij->i", blocks, blocks) / length
+    loud = np.flatnonzero(power > max(_nth_loudest(power, LOUD_BLOCKS) * 10 ** (-TOP_DB / 10), LEAST_POWER))
+    steps = np.diff(loud)
+    is_pause = steps * BLOCK_S > PAUSE_S  # of which only the block before it counts
+    return int(np.where(is_pause, 1, steps).sum() + min(1, len(loud))) * length
+
+
+def _nth_loudest(power: np.ndarray, n: int) -> float:
+    """Return the n-th largest value, the least if there are fewer."""
+    n = min(n, len(power))
+    return float(np.partition(power, -n)[-n])
 
 
 def high_pass(samples: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -69,13 +122,38 @@ def high_pass(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     return irfft(spectrum, n, overwrite_x=True)[: len(samples)]
 
 
-def _spans(loud: np.ndarray, n_samples: int, sample_rate: int) -> list[tuple[int, int]]:
-    """Return first sample and end of every stretch of loud frames, with a little of the pauses between them."""
-    pause, kept = PAUSE_S * sample_rate, round(KEPT_S * sample_rate)
-    stretches = np.split(loud, np.flatnonzero(np.diff(loud) * HOP_LENGTH > pause) + 1)
+def _stretches(loud: np.ndarray, sample_rate: int) -> list[np.ndarray]:
+    """Return the loud frames between pauses, without clicks."""
+    stretches = np.split(loud, np.flatnonzero(np.diff(loud) * HOP_LENGTH > PAUSE_S * sample_rate) + 1)
     # A frame is four hops long, so that a sound is in three more frames than it has hops.
     least = LEAST_SOUND_S * sample_rate / HOP_LENGTH + N_FFT // HOP_LENGTH - 1
-    stretches = [frames for frames in stretches if len(frames) > least] or stretches
+    return [frames for frames in stretches if len(frames) > least] or stretches
+
+
+def _long_pauses(stretches: list[np.ndarray], sample_rate: int) -> list[tuple[int, int]]:
+    """Return first sample and end of the pauses between utterances of `LEAST_UTTERANCE_S` or more."""
+    least, shortest = LEAST_UTTERANCE_S * sample_rate / HOP_LENGTH, UTTERANCE_PAUSE_S * sample_rate / HOP_LENGTH
+    pauses, n_before, n_left = [], 0, sum(map(len, stretches))
+    for frames, following in pairwise(stretches):
+        n_before, n_left = n_before + len(frames), n_left - len(frames)
+        if following[0] - frames[-1] > shortest and n_before >= least and n_left >= least:
+            pauses.append((int(frames[-1]) * HOP_LENGTH, int(following[0]) * HOP_LENGTH))
+            n_before = 0
+    return pauses
+
+
+def _silence(samples: np.ndarray, first: int, end: int) -> tuple[int, int]:
+    """Return first sample and end of the last digital silence in a pause; its middle twice if there is none."""
+    changes = np.array([-1, *np.flatnonzero(np.diff(samples[first:end])), end - first - 1])
+    silent = np.flatnonzero(np.diff(changes) > DIGITAL_SILENCE)
+    if not len(silent):
+        return (first + end) // 2, (first + end) // 2
+    return first + int(changes[silent[-1]]) + 1, first + int(changes[silent[-1] + 1]) + 1
+
+
+def _spans(stretches: list[np.ndarray], n_samples: int, sample_rate: int) -> list[tuple[int, int]]:
+    """Return first sample and end of every stretch of loud frames, with a little of the pauses between them."""
+    kept = round(KEPT_S * sample_rate)
     spans = [
         (max(0, int(frames[0]) * HOP_LENGTH - kept), min(n_samples, (int(frames[-1]) + 1) * HOP_LENGTH + kept))
         for frames in stretches
@@ -119,11 +197,13 @@ def reduce_noise(waveform: Waveform) -> Waveform:
     return replace(waveform, samples=samples) if np.isfinite(samples).all() else waveform
 
 
-def windows(samples: np.ndarray, length: int) -> list[np.ndarray]:
-    """Split samples into windows of `length` with half overlap; the last one ends with the samples.
+def windows(samples: np.ndarray, length: int, breaks: Sequence[int] = ()) -> list[np.ndarray]:
+    """Split every utterance into windows of `length` with half overlap; the last one ends with the utterance.
 
-    Samples no longer than a window are returned as one unpadded window, since padding would distort statistics.
+    Utterances no longer than a window are returned as one unpadded window, since padding would distort statistics.
     """
+    if breaks:
+        return [window for utterance in np.split(samples, breaks) for window in windows(utterance, length)]
     if len(samples) <= length:
         return [samples]
     starts = [*range(0, len(samples) - length, length // 2), len(samples) - length]

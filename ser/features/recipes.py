@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,15 +35,17 @@ class Recipe:
     prepare: Callable[[np.ndarray, int], Prepared] = prepare_v1
     encoder: bool = False
 
-    def __call__(self, samples: np.ndarray) -> np.ndarray:
+    def __call__(self, samples: np.ndarray, breaks: Sequence[int] = ()) -> np.ndarray:
         """Return the features of every window of prepared samples, shape (n_windows, *shape), float32."""
-        return np.stack([self.extract(part) for part in windows(samples, round(self.window_s * self.sample_rate))])
+        length = round(self.window_s * self.sample_rate)
+        return np.stack([self.extract(part) for part in windows(samples, length, breaks)])
 
     def of(self, waveform: Waveform) -> np.ndarray:
         """Prepare a waveform and return the features of its windows, shape (n_windows, *shape), float32."""
         if waveform.sample_rate != self.sample_rate:
             raise ParameterError(f"{self.name} needs audio at {self.sample_rate} Hz, got {waveform.sample_rate} Hz.")
-        return self(self.prepare(waveform.samples, waveform.sample_rate).samples)
+        prepared = self.prepare(waveform.samples, waveform.sample_rate)
+        return self(prepared.samples, prepared.breaks)
 
 
 ENCODER_BLOCKS = (2, 3)  # of Whisper's encoder, counted from 1
