@@ -188,7 +188,7 @@ def show_answer(answer: components.Answer, sure_from: float) -> None:
         with right:
             st.html(f'<p class="file">{escape(answer.name)}<span>{wording.seconds(prediction.duration_s)}</span></p>')
             st.audio(answer.wav, format="audio/wav")
-        if prediction.reasons:
+        if prediction.reasons or prediction.quality:
             st.html(components.doubts(prediction, sure_from))
         if "silent" not in prediction.reasons:
             show_emotions(prediction)

@@ -1,21 +1,26 @@
-"""Write files atomically, check before the work that they can be written, and make any file's name encodable."""
+"""Write files atomically, check before the work that they can be written, make names encodable, and count endings."""
 
 from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from ser.types import ParameterError
 
+SHOWN = 10  # endings
 
-def write_atomically(path: Path, content: bytes | str, *, sync: bool = False) -> None:
-    """Write a temporary file beside the path, then rename it: the path holds the old content or the new, never a part.
 
-    With `sync` the content is on the disk when this returns. An `OSError` leaves no temporary file behind.
+def write_atomically(path: Path, content: bytes | str, *, sync: bool = False, folder: Path | None = None) -> None:
+    """Write a temporary file, then rename it: the path holds the old content or the new, never a part.
+
+    The temporary file stands beside the path, or in another `folder` of the same disk. With `sync` the content is on
+    the disk when this returns. An `OSError` leaves no temporary file behind.
     """
-    temporary = path.with_name(f".{secrets.token_hex(8)}.part")  # short, since the file's own name may be the longest
+    name = f".{secrets.token_hex(8)}.part"  # short, since the file's own name may be the longest
+    temporary = (folder or path.parent) / name
     try:
         with temporary.open("wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
@@ -54,3 +59,11 @@ def encodable(text: str) -> str:
 def unwritable(path: Path, error: OSError) -> ParameterError:
     """Return the error for a file that the system refuses to write."""
     return ParameterError(f"{path} cannot be written ({error.strerror}). Choose another --out.")
+
+
+def by_ending(counts: Mapping[str, int]) -> str:
+    """Return counts of files as text, the most first: "12 .txt, 3 .pdf"."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], not item[0], item[0]))
+    shown = [f"{count:,} {ending or 'without an ending'}" for ending, count in ordered[:SHOWN]]
+    more = sum(count for _, count in ordered[SHOWN:])
+    return ", ".join([*shown, *[f"{more:,} of {len(ordered) - SHOWN:,} other endings"] * bool(more)])

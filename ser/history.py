@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -81,7 +81,9 @@ class History:
     """
 
     def __init__(self, url: str | None = None) -> None:
-        self._url = _url(url or os.environ.get(VARIABLE))
+        address = url or os.environ.get(VARIABLE)
+        self._own_folder = None if address else _default().parent
+        self._url = _url(address)
         self._name = self._url.database if self._is_sqlite else self._url.render_as_string(hide_password=True)
         self._engine = self._connect()
 
@@ -174,8 +176,8 @@ class History:
     def _create(self) -> None:
         if self._exists():
             return
-        folder = _default().parent
-        if self._file() == _default():
+        folder = self._own_folder
+        if folder is not None:
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:
@@ -208,7 +210,14 @@ class History:
 
 
 def _default() -> Path:
-    return user_data_path("ser", appauthor=False) / FILE
+    """Return the file in the user's data folder; `ParameterError` if the user has no home."""
+    with suppress(RuntimeError):
+        path = user_data_path("ser", appauthor=False) / FILE
+        if path.is_absolute():
+            return path
+    raise ParameterError(
+        f"The history has no place: this user has no home folder. Set HOME, {ELSEWHERE}, e.g. {EXAMPLE}."
+    )
 
 
 def _url(address: str | None) -> URL:

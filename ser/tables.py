@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 # Columns before and after those of the labels.
 FIRST = ("file", "label", "confidence")
 ADAPTED = ("adapted_source", "adapted_clips")
-LAST = ("uncertain", "reasons", "top", "sex_male", "sex_female", "intensity", "duration_s", "model", *ADAPTED, "error")
+HEADS = ("sex_male", "sex_female", "intensity")
+LAST = ("uncertain", "reasons", "quality", "top", *HEADS, "duration_s", "model", *ADAPTED, "channel", "track", "error")
 SEGMENT_FIRST = ("file", "start_s", "end_s", "label", "confidence")
-SEGMENT_LAST = ("uncertain", "reasons", "top", "model", *ADAPTED)
-TEXT = {"file", "label", "reasons", "top", "model", "adapted_source", "error", "text"}
-NESTED = {"probabilities", "reasons", "top", "sex", "adapted"}
+SEGMENT_LAST = ("uncertain", "reasons", "top", "model", *ADAPTED, "channel")
+TEXT = {"file", "channel", "label", "reasons", "quality", "top", "model", "adapted_source", "error", "text"}
+NESTED = {"probabilities", "reasons", "quality", "top", "sex", "adapted"}
 ENDING = ".parquet"
 READ = ("label", "confidence", "uncertain", "reasons", "model", "error")
 READ_ROWS = 10_000  # held in memory at a time
@@ -38,14 +39,14 @@ def columns(labels: Iterable[str]) -> tuple[str, ...]:
 
 
 def flat(result: dict[str, Any]) -> dict[str, Any]:
-    """Flatten the JSON form of a prediction or an error into a row; `reasons` and `top` are joined by spaces.
+    """Flatten the JSON form of a prediction or an error into a row; its lists are joined by spaces.
 
     Text is escaped where UTF-8 cannot encode it, which no table could hold.
     """
     row = {name: value for name, value in result.items() if name not in NESTED}
     row |= {name: encodable(value) for name, value in row.items() if isinstance(value, str)}
     sexes = {f"sex_{name}": probability for name, probability in (result.get("sex") or {}).items()}
-    lists = {name: " ".join(result[name]) for name in ("reasons", "top") if name in result}
+    lists = {name: " ".join(result[name]) for name in ("reasons", "quality", "top") if name in result}
     adapted = {f"adapted_{name}": value for name, value in (result.get("adapted") or {}).items()}
     return {**row, **result.get("probabilities", {}), **sexes, **lists, **adapted}
 
@@ -56,9 +57,9 @@ def flat(result: dict[str, Any]) -> dict[str, Any]:
 def to_pandas(results: Prediction | Timeline | Iterable[Prediction | Failure] | Iterable[Timeline]) -> pd.DataFrame:
     """Convert results of `predict` and `predict_many` to one row each, or timelines to one row a segment.
 
-    Probabilities stand in columns named by the labels, in vocabulary order; `reasons` and `top` are joined by spaces;
-    values that a model does not give or a failure does not have are missing. A transcript adds the column `text`.
-    Raises `ParameterError` for anything else, and for predictions mixed with timelines.
+    Probabilities stand in columns named by the labels, in vocabulary order; `reasons`, `quality` and `top`
+    are joined by spaces; values that a model does not give or a failure does not have are missing. A transcript adds
+    the column `text`. Raises `ParameterError` for anything else, and for predictions mixed with timelines.
     """
     with needs("pandas", "to_pandas"):
         import pandas as pd
@@ -71,8 +72,7 @@ def to_pandas(results: Prediction | Timeline | Iterable[Prediction | Failure] | 
         raise ParameterError(f"to_pandas takes either answers of predict or timelines, not both; found {kinds}.")
     rows = [flat(item.to_dict()) for item in predictions]
     for timeline in timelines:
-        shared = {name: value for name, value in timeline.to_dict().items() if name in ("file", "model", "adapted")}
-        rows += [flat({**segment.to_dict(), **shared}) for segment in timeline.segments]
+        rows += _segment_rows(timeline)
     present = {label for timeline in timelines for label in timeline.labels}.union(*rows)
     first, last = (SEGMENT_FIRST, SEGMENT_LAST) if timelines else (FIRST, LAST)
     names = [*first, *(label for label in EMOTIONS if label in present), *last]
@@ -82,15 +82,20 @@ def to_pandas(results: Prediction | Timeline | Iterable[Prediction | Failure] | 
     return pd.DataFrame(rows, columns=names).astype({name: types.get(name, "float64") for name in names})
 
 
+def _segment_rows(timeline: Timeline) -> list[dict[str, Any]]:
+    shared = {name: value for name, value in timeline.to_dict().items() if name in ("file", "model", "adapted")}
+    return [flat({**segment.to_dict(), **shared}) for segment in timeline.segments]
+
+
 # --- Parquet, part by part ---
 
 
-def schema(labels: Iterable[str]) -> Any:
-    """Return the columns with their types, for a model with these labels."""
+def schema(names: Iterable[str]) -> Any:
+    """Return columns with their types."""
     import pyarrow as pa
 
     kinds = {**dict.fromkeys(TEXT, pa.string()), "uncertain": pa.bool_()}
-    return pa.schema([(name, kinds.get(name, pa.float64())) for name in columns(labels)])
+    return pa.schema([(name, kinds.get(name, pa.float64())) for name in names])
 
 
 def part_path(folder: Path, number: int) -> Path:
@@ -99,11 +104,22 @@ def part_path(folder: Path, number: int) -> Path:
 
 def to_parquet(results: list[dict[str, Any]], labels: Iterable[str]) -> bytes:
     """Encode predictions and errors in their JSON form as the content of a Parquet file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    return _encoded([*map(flat, results)], columns(labels))
+
+
+def segments_to_parquet(timeline: Timeline) -> bytes:
+    """Encode a timeline as the content of a Parquet file, one row a segment; a transcript adds the column `text`."""
+    names = [*SEGMENT_FIRST, *timeline.labels, *SEGMENT_LAST]
+    return _encoded(_segment_rows(timeline), names + (["text"] if timeline.text is not None else []))
+
+
+def _encoded(rows: list[dict[str, Any]], names: Iterable[str]) -> bytes:
+    with needs("batch", "Parquet"):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
     file = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist([*map(flat, results)], schema(labels)), file)
+    pq.write_table(pa.Table.from_pylist(rows, schema(names)), file)
     return file.getvalue().to_pybytes()
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import accumulate
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -30,6 +30,8 @@ MIN_USED_S = 0.5  # of trimmed sound; with less a prediction is "too_short"
 TOP_SHARE = 0.8
 TOP_LABELS = 3
 
+SELF = "self"  # the source of a recording that is adapted to its own speech
+
 # The notice of every interface; model cards and the page say more.
 NOTICE = (
     "The estimate says how a voice sounds to a model trained on acted speech, not what a person feels. Do not use it "
@@ -47,6 +49,15 @@ REASONS = {
     "or a tone, or come over a very different line.",
     "cut_off": "The file is damaged or incomplete: only the part before the damage was heard.",
 }
+# Faults of a recording that answers bear, which therefore are no reasons for doubt, each with a sentence for users.
+QUALITY = {
+    "offset": "The recording lies off zero, as from a faulty sound card or cable; this is taken out.",
+    "hum": "There is mains hum, as from a cable or a power supply; most of it is taken out.",
+}
+
+# Which channels of a recording are heard: their mean, one of them, or each by itself.
+Channels = Literal["mix", "left", "right", "each"]
+CHANNELS: tuple[Channels, ...] = ("mix", "left", "right", "each")
 
 # Called during long work with the seconds done and in all (None if unknown); an exception from it stops the work.
 Progress = Callable[[float, float | None], object]
@@ -93,14 +104,17 @@ def rounded(value: Any) -> Any:
 class Waveform:
     """Mono sound: `samples` float32, finite, shape (n_samples,), n_samples > 0, at `sample_rate` in Hz.
 
-    `clipped` is true if the peaks of the source were cut off flat, `cut_off` if its file ends early. Checked once, in
-    `ser.audio.loading`; later functions rely on it.
+    `clipped` is true if the peaks of the source were cut off flat, `cut_off` if its file ends early. `channel` is the
+    one that was taken, None for the mean of all; `track` the sound track of a file that has several, from 1. Checked
+    once, in `ser.audio.loading`; later functions rely on it.
     """
 
     samples: np.ndarray
     sample_rate: int
     clipped: bool = False
     cut_off: bool = False
+    channel: str | None = None
+    track: int | None = None
 
     @property
     def duration_s(self) -> float:
@@ -199,9 +213,11 @@ class Prediction(_Labelled):
 
     `probabilities` maps every label of the model, in vocabulary order, to a fraction; they sum to 1. `uncertain` is
     true if the answer should not be trusted; `reasons` (keys of `REASONS`) says why. `used_s` is the trimmed part, its
-    start and end in seconds. `distance` is that from the training speech (near 1 for it, see `ser.inference.novelty`),
-    `sex` and `intensity` (0 to 1) how the voice sounds; None if the model does not give them. `adapted` says what the
-    answer is adapted to, None if nothing.
+    start and end in seconds, `sound_s` the seconds of sound in it, without long pauses. `distance` is that from the
+    training speech (near 1 for it, see `ser.inference.novelty`), `sex` and `intensity` (0 to 1) how the voice sounds;
+    None if the model does not give them. `adapted` says what the answer is adapted to, None if nothing. `channel` is
+    the one that was heard, None for the mean of all; `track` the sound track of a file that has several, from 1.
+    `quality` names faults of the recording (keys of `QUALITY`) that do not make the answer uncertain.
     """
 
     label: str
@@ -210,11 +226,15 @@ class Prediction(_Labelled):
     duration_s: float
     model: str
     used_s: tuple[float, float] = (0.0, 0.0)
+    sound_s: float = 0.0
     distance: float | None = None
     sex: dict[str, float] | None = None
     intensity: float | None = None
     file: str | None = None
     adapted: Adaptation | None = None
+    channel: str | None = None
+    track: int | None = None
+    quality: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form, the same for all interfaces; numbers have 9 significant digits."""
@@ -226,6 +246,9 @@ class Prediction(_Labelled):
             "duration_s": rounded(self.duration_s),
             "model": self.model,
             "adapted": self.adapted and self.adapted.to_dict(),
+            "channel": self.channel,
+            "track": self.track,
+            "quality": list(self.quality),
         }
 
 
@@ -246,7 +269,8 @@ class Segment(_Labelled):
     """A stretch of speech with one label, from `start_s` to `end_s`.
 
     `probabilities` are those of its windows, averaged as logarithms; `reasons` (keys of `REASONS`) says why the label
-    should not be trusted. `words` are those said in it, None without a transcript (`ser.transcript`).
+    should not be trusted. `words` are those said in it, None without a transcript (`ser.transcript`). `channel` is the
+    one in which it was said, None in a mean of all.
     """
 
     start_s: float
@@ -255,6 +279,7 @@ class Segment(_Labelled):
     probabilities: dict[str, float]
     reasons: tuple[str, ...] = ()
     words: tuple[Word, ...] | None = None
+    channel: str | None = None
 
     @property
     def duration_s(self) -> float:
@@ -267,16 +292,18 @@ class Segment(_Labelled):
 
     def to_dict(self) -> dict[str, Any]:
         words = {} if self.words is None else {"text": self.text, "words": [word.to_dict() for word in self.words]}
-        return {"start_s": rounded(self.start_s), "end_s": rounded(self.end_s), **self._to_dict(), **words}
+        times = {"start_s": rounded(self.start_s), "end_s": rounded(self.end_s)}
+        return {**times, **self._to_dict(), "channel": self.channel, **words}
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """The segments of a recording in order of time; between them is no speech.
+    """The segments of a recording in order of time; between those of a channel is no speech.
 
     `labels` are those of the model. `cut_off` is true if the file is damaged and only the part before the damage was
     decoded, which is `duration_s` long. `text` is what was said, None without a transcript (`ser.transcript`).
-    `adapted` says what the answers are adapted to, None if nothing.
+    `adapted` says what the answers are adapted to, None if nothing. `channels` are the channels that were heard apart,
+    empty in a mean of all; `track` is the sound track of a file that has several, from 1.
     """
 
     file: str | None
@@ -287,6 +314,13 @@ class Timeline:
     cut_off: bool = False
     text: str | None = None
     adapted: Adaptation | None = None
+    channels: tuple[str, ...] = ()
+    track: int | None = None
+
+    def of_channel(self, channel: str) -> Timeline:
+        """Return the timeline of one of `channels`."""
+        segments = tuple(segment for segment in self.segments if segment.channel == channel)
+        return replace(self, segments=segments, channels=(channel,))
 
     @property
     def speech_s(self) -> float:
@@ -311,5 +345,11 @@ class Timeline:
             "model": self.model,
             "cut_off": self.cut_off,
             "adapted": self.adapted and self.adapted.to_dict(),
+            "track": self.track,
+            **(
+                {"channels": {name: rounded(self.of_channel(name).share) for name in self.channels}}
+                if self.channels
+                else {}
+            ),
             **({} if self.text is None else {"text": self.text}),
         }

@@ -17,6 +17,14 @@ def test_content_replaces_the_old_one(tmp_path, sync):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_the_unfinished_file_may_stand_elsewhere(tmp_path):
+    (tmp_path / "other").mkdir()
+    write_atomically(tmp_path / "a", "text", folder=tmp_path / "other")
+    assert (tmp_path / "a").read_text() == "text" and list((tmp_path / "other").iterdir()) == []
+    with pytest.raises(FileNotFoundError):
+        write_atomically(tmp_path / "a", "text", folder=tmp_path / "gone")
+
+
 def test_the_longest_name_can_be_written(tmp_path):
     path = tmp_path / ("x" * 255)
     write_atomically(path, "text")

@@ -170,6 +170,18 @@ def test_default_is_a_file_in_the_data_folder(tmp_path, monkeypatch):
     assert (tmp_path / "data" / "ser").stat().st_mode & 0o077 == 0
 
 
+@LINUX
+def test_a_user_without_a_home_needs_a_database(path, monkeypatch):
+    """A container's user that is in no list of users."""
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    for name in ("HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert History().keep([ANSWER]) and path.exists()
+    monkeypatch.delenv("SER_DATABASE_URL")
+    with pytest.raises(ParameterError, match=r"this user has no home folder. Set HOME, or name another database"):
+        History()
+
+
 # --- Databases that cannot be used ---
 
 

@@ -16,7 +16,8 @@ from ser.types import EMOTIONS, AudioError, Failure, ParameterError, Timeline
 SAMPLES = sorted((ARTIFACTS.parent / "samples").glob("*.flac"))
 SHARP = ARTIFACTS.parent / "samples" / "sharp.flac"
 ADAPTED = ["adapted_source", "adapted_clips"]
-LAST = ["uncertain", "reasons", "top", "sex_male", "sex_female", "intensity", "duration_s", "model", *ADAPTED, "error"]
+HEADS = ["sex_male", "sex_female", "intensity"]
+LAST = ["uncertain", "reasons", "quality", "top", *HEADS, "duration_s", "model", *ADAPTED, "channel", "track", "error"]
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def test_timelines_as_a_table(small):
     timelines = [small.timeline(path) for path in SAMPLES]
     table = ser.to_pandas(timelines)
     first_columns = ["file", "start_s", "end_s", "label", "confidence"]
-    assert list(table.columns) == [*first_columns, *EMOTIONS, *LAST[:3], "model", *ADAPTED]
+    assert list(table.columns) == [*first_columns, *EMOTIONS, *LAST[:2], "top", "model", *ADAPTED, "channel"]
     segments = [(timeline.file, *part.to_dict().values()) for timeline in timelines for part in timeline.segments]
     assert len(segments) >= len(SAMPLES) - 1  # one of them is music
     rows = table[["file", "start_s", "end_s", "label", "confidence", "uncertain"]].itertuples(index=False, name=None)

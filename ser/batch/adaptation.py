@@ -20,7 +20,8 @@ from ser.inference.adaptation import MIN_CLIPS, NAME_CHARACTERS, Profile, Source
 Adapt = Literal["none", "folder", "source"]
 SAMPLES = {"folder": 20, "source": 50}  # files of a source that are analysed
 PIECE = 10  # files that a worker analyses at a time
-NAME = "_sources.jsonl"  # readers of Parquet folders skip names that begin with "_"
+NAME = "sources.jsonl"
+FIRST_NAME = "_sources.jsonl"  # of the first version, among the results
 WHOLE = "source"  # name of the only source, if all files are of one
 
 Analyse = Callable[[list[str], Any], SourceMeans]  # files and the task of a run
@@ -86,17 +87,21 @@ def _numbered(number: int, analyse: Analyse, files: list[str], task: Any) -> tup
     return number, analyse(files, task)
 
 
-# --- Kept beside the results ---
+# --- Kept in the checkpoint ---
 
 
-def store(path: Path, profiles: Iterable[tuple[str, Profile]]) -> None:
-    """Write the profile of every source, a line each."""
-    lines = (json.dumps([source, profile.to_json()]) for source, profile in profiles)
-    write_atomically(path, "\n".join(lines), sync=True)
+def store(path: Path, profiles: Iterable[tuple[str, Profile | None]]) -> None:
+    """Add the profile of every source, a line each; None if its sample held too little speech."""
+    earlier = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    lines = (json.dumps([source, None if profile is None else profile.to_json()]) for source, profile in profiles)
+    write_atomically(path, "\n".join([*earlier, *lines]), sync=True)
 
 
-def read(path: Path) -> dict[str, SourceMeans]:
-    """Return the means of every source that `store` wrote."""
-    pairs = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-    profiles = {source: profile_of(text.encode(), path.name) for source, text in pairs}
-    return {source: SourceMeans.of(profile.clips, profile.means) for source, profile in profiles.items()}
+def read(path: Path) -> dict[str, SourceMeans | None]:
+    """Return the means of every source that `store` wrote, the last if there are several."""
+    pairs = map(json.loads, path.read_text(encoding="utf-8").splitlines() if path.exists() else ())
+    return {source: None if text is None else _means(profile_of(text.encode(), path.name)) for source, text in pairs}
+
+
+def _means(profile: Profile) -> SourceMeans:
+    return SourceMeans.of(profile.clips, profile.means)

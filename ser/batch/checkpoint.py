@@ -1,6 +1,6 @@
-"""Checkpoint of a run over thousands of files: their names, kept beside the results, so that the run can resume.
+"""Checkpoint of a run over thousands of files: their names and parts, kept beside the results for the next call.
 
-SQLite sorts and deduplicates them on disk, once; it is locked while one process works.
+SQLite sorts and deduplicates the names on disk, once; it is locked while one process works.
 """
 
 from __future__ import annotations
@@ -15,12 +15,27 @@ from typing import Any
 
 from ser.types import ParameterError
 
-# The name of its first version, whose runs resume. Readers of Parquet folders skip names that begin with "_".
-NAME = "_ledger.sqlite"
-TABLES = {"file": "(name BLOB PRIMARY KEY) WITHOUT ROWID", "run": "(settings TEXT)"}
+# The checkpoint lies in a folder beside the results: Polars and DuckDB read whatever is in the folder of results.
+ENDING = ".checkpoint"
+NAME = "files.sqlite"
+FIRST_NAME = "_ledger.sqlite"  # of the first version, among the results
+TABLES = {"file": "(name BLOB PRIMARY KEY, part INTEGER) WITHOUT ROWID", "run": "(settings TEXT)"}
+INDEX = "CREATE INDEX file_part ON file (part)"  # holds the name too, the primary key
 PART = 100  # files; some seconds of work, so that a kill loses little and the last part is not waited for
 PARTS = 1_000  # in a run of more, the parts grow, up to
 LONGEST_PART = 1_000  # files, whose answers are held in memory
+
+# Numbers the parts of the files that have none, by name.
+ASSIGN = """
+UPDATE file SET part = :first + new.place / :size
+FROM (SELECT name, row_number() OVER (ORDER BY name) - 1 AS place FROM file WHERE part IS NULL) AS new
+WHERE file.name = new.name
+"""
+
+
+def checkpoint_folder(out: Path) -> Path:
+    """Return the folder of the checkpoint of a folder of results."""
+    return out.with_name(out.name + ENDING)
 
 
 class Checkpoint(AbstractContextManager["Checkpoint"]):
@@ -47,48 +62,75 @@ class Checkpoint(AbstractContextManager["Checkpoint"]):
             raise ParameterError(f"{path} is a database of something else. Choose another --out, or remove it.")
 
     def _read(self) -> dict[str, Any] | None:
+        """Return the settings, None if there are none, and count the files of each part."""
         row = self._db.execute("SELECT settings FROM run").fetchone()
-        return json.loads(row[0]) if row else None
+        settings = json.loads(row[0]) if row else None
+        if settings and "part" in settings:
+            settings = self._convert(settings)
+        self._sizes = [size for (size,) in self._db.execute("SELECT count(*) FROM file GROUP BY part ORDER BY part")]
+        return settings
 
-    def fill(self, names: Iterable[str], settings: dict[str, Any], ready: Callable[[], object] = lambda: None) -> None:
-        """Replace the files and settings in one transaction; `ready` is called just before it is committed.
+    def _convert(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Convert a checkpoint of the first version, whose settings give the size of all parts."""
+        part = settings.pop("part")
+        settings.pop("files")
+        with self._db:
+            self._db.execute("BEGIN")
+            self._db.execute("ALTER TABLE file ADD COLUMN part INTEGER")
+            self._db.execute(INDEX)
+            self._db.execute(ASSIGN, {"first": 0, "size": part})
+            self._db.execute("UPDATE run SET settings = ?", (json.dumps(settings),))
+        return settings
 
-        Raises `ParameterError` if there are no names.
-        """
+    def fill(
+        self, names: Iterable[str], settings: dict[str, Any], ready: Callable[[int], object] = lambda files: None
+    ) -> None:
+        """Replace the files and settings in one transaction; `ready` gets the number of files before the commit."""
         try:
             with self._db:
                 self._db.execute("BEGIN")
                 for table, columns in TABLES.items():
                     self._db.execute(f"DROP TABLE IF EXISTS {table}")
                     self._db.execute(f"CREATE TABLE {table} {columns}")
-                self._db.executemany("INSERT OR IGNORE INTO file VALUES (?)", ((os.fsencode(name),) for name in names))
-                (files,) = self._db.execute("SELECT count(*) FROM file").fetchone()
-                if not files:
-                    advice = "Check the name; a folder is searched by endings"
-                    raise ParameterError(f"{settings['source']} holds no recordings. {advice}.")
-                stored = json.dumps({**settings, "files": files, "part": part_size(files)})
-                self._db.execute("INSERT INTO run VALUES (?)", (stored,))
-                ready()
+                self._db.execute(INDEX)
+                self._db.execute("INSERT INTO run VALUES (?)", (json.dumps(settings),))
+                ready(self._add(names))
         except sqlite3.Error as error:
             raise _unusable(self._path, error) from error
         self.settings = self._read()
 
+    def extend(self, names: Iterable[str]) -> int:
+        """Add the files that are not in it yet, in parts of their own; return how many they are."""
+        try:
+            with self._db:
+                self._db.execute("BEGIN")
+                added = self._add(names)
+        except sqlite3.Error as error:
+            raise _unusable(self._path, error) from error
+        self.settings = self._read()
+        return added
+
+    def _add(self, names: Iterable[str]) -> int:
+        insert = "INSERT OR IGNORE INTO file (name) VALUES (?)"
+        self._db.executemany(insert, ((os.fsencode(name),) for name in names))
+        (added,) = self._db.execute("SELECT count(*) FROM file WHERE part IS NULL").fetchone()
+        (last,) = self._db.execute("SELECT max(part) FROM file").fetchone()
+        self._db.execute(ASSIGN, {"first": 0 if last is None else last + 1, "size": part_size(added)})
+        return int(added)
+
     def __len__(self) -> int:
-        return self.settings["files"] if self.settings else 0
+        return sum(self.sizes())
 
     def sizes(self) -> list[int]:
-        """Return the number of files in each part; only the last may hold fewer than the others."""
-        part = self.settings["part"] if self.settings else PART
-        return [min(part, len(self) - first) for first in range(0, len(self), part)]
+        """Return the number of files in each part."""
+        return self._sizes if self.settings else []
 
-    def parts(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the number and the names of every part, sorted by the bytes of the names."""
-        last = b""
-        for number, size in enumerate(self.sizes()):  # each its own query: an open one would keep the lock
-            query = "SELECT name FROM file WHERE name > ? ORDER BY name LIMIT ?"
-            names = [name for (name,) in self._db.execute(query, (last, size)).fetchall()]
+    def parts(self, numbers: Iterable[int] | None = None) -> Iterator[tuple[int, list[str]]]:
+        """Yield the number and the names of every part, or of those given, sorted by the bytes of the names."""
+        for number in range(len(self.sizes())) if numbers is None else numbers:
+            query = "SELECT name FROM file WHERE part = ? ORDER BY name"  # each its own: an open one keeps the lock
+            names = [name for (name,) in self._db.execute(query, (number,)).fetchall()]
             yield number, [os.fsdecode(name) for name in names]
-            last = names[-1]
 
     def close(self) -> None:
         self._db.close()

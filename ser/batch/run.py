@@ -1,7 +1,8 @@
 """Batch predictions: thousands of files to one table, on all cores or a cluster, resumable, in constant memory.
 
 One worker answers a part of the files, which becomes one Parquet file; a part that has its file is done. Before that,
-a sample of the files is analysed, to which the answers are adapted.
+a sample of the files is analysed, to which the answers are adapted. The folder of results holds nothing but Parquet;
+the checkpoint lies beside it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple, get_args
 
+from ser.audio.files import Listing, no_recordings
 from ser.batch import adaptation
-from ser.batch.adaptation import Adapt, sample, source_means, source_of
-from ser.batch.checkpoint import NAME, Checkpoint
+from ser.batch.adaptation import MIN_CLIPS, Adapt, sample, source_means, source_of
+from ser.batch.checkpoint import FIRST_NAME, NAME, Checkpoint, checkpoint_folder
 from ser.batch.executors import Call, Pool, WorkerDied, cluster, cores
 from ser.batch.sources import as_text, is_address, names, openable
 from ser.drift import tally
@@ -28,12 +30,16 @@ from ser.inference.manifest import read_manifest
 from ser.inference.memory import tune_malloc
 from ser.inference.recognizer import PROFILE_VARIABLE, Recognizer
 from ser.tables import ENDING, part_path, to_parquet
-from ser.types import ArtifactError, ParameterError, SerError, check_known
+from ser.types import CHANNELS, ArtifactError, Channels, ParameterError, SerError, check_known
 
+UNLISTED = f"unlisted{ENDING}"  # beside the parts: an error for each folder that the last call could not list
 CRASHED = "The program that decodes it died with it. Convert it to WAV, or leave it out."
 
 # What a run must have in common with the one that it resumes, with what the runs of earlier versions had.
-SETTINGS: dict[str, Any] = {"source": None, "model": None, "digest": None, "profile": "", "adapt": "none"}
+SETTINGS: dict[str, Any] = {
+    **{"source": None, "model": None, "digest": None, "profile": "", "adapt": "none"},
+    **{"channels": "mix", "track": None},
+}
 
 Progress = Callable[[int, int], None]  # files done, of all
 Sources = dict[str, SourceMeans]
@@ -42,7 +48,8 @@ Sources = dict[str, SourceMeans]
 class Task(NamedTuple):
     """What a worker must know: the folder that relative names start from, and the model with its manifest's SHA-256.
 
-    `profile` is that of the source, as JSON, and `adapt` how answers are adapted to their source without one.
+    `profile` is that of the source, as JSON, and `adapt` how answers are adapted to their source without one. Of every
+    recording `channels` are heard, of the sound `track`.
     """
 
     root: str
@@ -50,16 +57,21 @@ class Task(NamedTuple):
     digest: str
     profile: str = ""
     adapt: Adapt = "none"
+    channels: Channels = "mix"
+    track: int | None = None
 
 
 # --- Workers ---
 
 
 def predict_files(files: list[str], task: Task, sources: Sources) -> list[dict[str, Any]]:
-    """Return a row for every file, with its answer, adapted to its source if that is known, or its error."""
+    """Return the rows of every file: its answer, adapted to its source if that is known, or its error.
+
+    There is one answer for each channel that is heard.
+    """
     plain = _recognizer(task)
     adapted = {source: plain.adapted_to(means, adaptation.source_name(source)) for source, means in sources.items()}
-    return [_row(adapted.get(source_of(file, task.adapt), plain), file, task.root) for file in files]
+    return [row for file in files for row in _rows(adapted.get(source_of(file, task.adapt), plain), file, task)]
 
 
 def predict_part(number: int, files: list[str], task: Task, sources: Sources) -> tuple[int, bytes]:
@@ -67,12 +79,14 @@ def predict_part(number: int, files: list[str], task: Task, sources: Sources) ->
     return number, to_parquet(predict_files(files, task, sources), _recognizer(task).labels)
 
 
-def _row(recognizer: Recognizer, file: str, root: str) -> dict[str, Any]:
+def _rows(recognizer: Recognizer, file: str, task: Task) -> list[dict[str, Any]]:
     try:
-        return {**recognizer.predict(openable(file, root)).to_dict(), "file": as_text(file)}
+        source = openable(file, task.root)
+        analyses = recognizer.analyse_channels(source, channels=task.channels, track=task.track)
+        return [{**recognizer.answer(analysis).to_dict(), "file": as_text(file)} for analysis in analyses]
     except Exception as error:  # stores raise what they like, and no file may stop the others
         reason = f"{file} cannot be read ({type(error).__name__}: {error})."
-        return _error_row(file, str(error) if isinstance(error, SerError) else reason)
+        return [_error_row(file, str(error) if isinstance(error, SerError) else reason)]
 
 
 def analyse_files(files: list[str], task: Task) -> SourceMeans:
@@ -80,9 +94,10 @@ def analyse_files(files: list[str], task: Task) -> SourceMeans:
     recognizer, means = _recognizer(task), SourceMeans()
     for file in files:
         with suppress(Exception):  # becomes a row with an error later
-            analysis = recognizer.analyse(openable(file, task.root))
-            if analysis.is_speech:
-                means.add(analysis.means)
+            source = openable(file, task.root)
+            for analysis in recognizer.analyse_channels(source, channels=task.channels, track=task.track):
+                if analysis.is_speech:
+                    means.add(analysis.means)
     return means
 
 
@@ -124,26 +139,32 @@ def batch(
     force: bool = False,
     adapt: Adapt = "source",
     profile: str | os.PathLike[str] | None = None,
+    channels: Channels = "mix",
+    track: int | None = None,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Any]:
     """Predict all recordings of `source` (see `ser.batch.sources.names`) into a folder of Parquet, sorted by name.
 
-    A row is `Prediction.to_dict()` and `error`; files that cannot be answered become rows with an error. If it is
-    interrupted, the same call resumes. `jobs` are processes (None: one a core; 1: this process itself); `dask` is the
-    address of a scheduler whose workers are used instead. `force` replaces another run's results in `out`.
+    A row is `Prediction.to_dict()` and `error`; files that cannot be answered, and folders that cannot be listed, are
+    rows with an error. After an interruption the same call resumes; later it adds the files that have come since, in
+    parts of their own, and leaves alone those that have a row. `jobs` are processes (None: one a core; 1: this process
+    itself); `dask` is the address of a scheduler whose workers are used instead. `force` replaces another run's results
+    in `out`.
 
     Answers are adapted, without labels, to a sample of the source ("source") or of their own folder ("folder"), or not
     ("none", and if the model cannot adapt). A `profile`, by default that of `SER_PROFILE`, takes the place of that.
+    `channels` and `track` are those of `Recognizer.predict`; with "each" a file has a row for every channel.
 
     Returns counts: files, earlier (answered by an earlier call), answered, failed, silent, uncertain, labels (without
-    the silent ones). Raises `ParameterError` if there are no recordings, `out` is taken, belongs to another run or
-    cannot be written, or no worker can be reached.
+    the silent ones), passed_over (other files in the folders, by their endings). Raises `ParameterError` if there are
+    no recordings, `out` is taken, belongs to another run or cannot be written, or no worker can be reached.
     """
     with needs("batch", "batch"):
         import fsspec  # noqa: F401
         import joblib  # noqa: F401
         import pyarrow  # noqa: F401
     check_known(adapt, get_args(Adapt), "--adapt")
+    check_known(channels, CHANNELS, "--channels")
     file = profile or os.environ.get(PROFILE_VARIABLE)
     given = read_profile(file) if file else None
     out, folder = Path(out), find(model or os.environ.get(MODEL_VARIABLE) or (given.model if given else None))
@@ -151,12 +172,18 @@ def batch(
     if given or "adaptation" not in manifest:
         adapt = "none"
     root, text = str(Path.cwd()), given.to_json() if given else ""
-    task = Task(root, reference(folder), manifest_digest(folder), text, adapt)
+    task = Task(root, reference(folder), manifest_digest(folder), text, adapt, channels, track)
     if given:
         _recognizer(task)  # refuses the profile of another model before the work
-    with cluster(dask) if dask else cores(jobs) as pool, _checkpoint(source, out, task, force=force) as checkpoint:
-        earlier = _predict_all(checkpoint, out, manifest["labels"], pool, progress)
-        files, counts = len(checkpoint), tally(out)
+    listing = Listing()
+    with (
+        cluster(dask) if dask else cores(jobs) as pool,
+        _checkpoint(out, lambda checkpoint: _start(checkpoint, source, out, task, listing, force=force)) as started,
+    ):
+        checkpoint, grown = started
+        _write_unlisted(out, listing, manifest["labels"])
+        earlier = _predict_all(checkpoint, out, manifest["labels"], pool, progress, grown=grown)
+        files, counts = len(checkpoint) + len(listing.unlisted), tally(out)
     return {
         "out": str(out),
         "model": manifest["name"],
@@ -167,27 +194,50 @@ def batch(
         "silent": counts.silent,
         "uncertain": counts.uncertain,
         "labels": dict(counts.labels.most_common()),
+        "passed_over": dict(listing.passed_over.most_common()),
     }
 
 
 @contextmanager
-def _checkpoint(source: str, out: Path, task: Task, *, force: bool) -> Iterator[Checkpoint]:
-    """Provide the checkpoint of this run, new or resumed; a run that cannot start leaves nothing behind."""
+def _checkpoint(out: Path, start: Callable[[Checkpoint], bool]) -> Iterator[tuple[Checkpoint, bool]]:
+    """Provide the checkpoint of this run, new or resumed, and what `start` says about it.
+
+    A run that cannot start leaves nothing behind.
+    """
+    folder = checkpoint_folder(out)
     with _writing(out):
         _check_out(out)
         is_new = not out.exists()
         out.mkdir(exist_ok=True)
-    with Checkpoint(out / NAME) as checkpoint:
+        folder.mkdir(exist_ok=True)
+        _move_first(out, folder)
+        if is_new:  # the results were moved or removed
+            _drop_checkpoint(folder)
+    with Checkpoint(folder / NAME) as checkpoint:
         try:
-            _start(checkpoint, source, out, task, force=force)
+            _delete(folder, ".*.part")  # of a killed run
+            grown = start(checkpoint)
         except BaseException:
             checkpoint.close()
             if checkpoint.settings is None:
-                _delete(out, f"{NAME}*")
+                _drop_checkpoint(folder)
+                folder.rmdir()
                 if is_new:
                     out.rmdir()
             raise
-        yield checkpoint
+        yield checkpoint, grown
+
+
+def _move_first(out: Path, folder: Path) -> None:
+    """Move the checkpoint of the first version, which lies among the results."""
+    for old, new in ((adaptation.FIRST_NAME, adaptation.NAME), (FIRST_NAME, NAME)):
+        for path in out.glob(f"{old}*"):  # SQLite may have a journal beside it
+            path.replace(folder / path.name.replace(old, new))
+
+
+def _drop_checkpoint(folder: Path) -> None:
+    for pattern in (f"{NAME}*", adaptation.NAME):
+        _delete(folder, pattern)
 
 
 def _check_out(out: Path) -> None:
@@ -195,33 +245,46 @@ def _check_out(out: Path) -> None:
         raise ParameterError(f"{out}: there is no folder {out.parent}. Make it, or choose another --out.")
     if out.exists() and not out.is_dir():
         raise ParameterError(f"{out} is a file; results are a folder. Choose another --out, or remove it.")
-    if out.is_dir() and any(out.iterdir()) and not (out / NAME).is_file():
+    is_ours = (checkpoint_folder(out) / NAME).is_file() or (out / FIRST_NAME).is_file()
+    if out.is_dir() and any(out.iterdir()) and not is_ours:
         raise ParameterError(f"{out} is not from a run of batch. Choose another --out, or remove it.")
 
 
-def _start(checkpoint: Checkpoint, source: str, out: Path, task: Task, *, force: bool) -> None:
-    settings = task._asdict() | {"source": source if is_address(source) else str(Path(task.root, source))}
+def _start(checkpoint: Checkpoint, source: str, out: Path, task: Task, listing: Listing, *, force: bool) -> bool:
+    """List the source and put its files into the checkpoint; return whether an earlier call had not listed all."""
+    place = source if is_address(source) else str(Path(task.root, source))
+    settings = task._asdict() | {"source": place, "given": source}
     stored = checkpoint.settings
     others = [key for key in SETTINGS if stored and stored.get(key, SETTINGS[key]) != settings[key]]
     if stored and others and not force:
         run = " and ".join(_named(key, stored.get(key, SETTINGS[key])) for key in others if key != "digest")
         other = run or "another version of the model"
         raise ParameterError(f"{out} holds a run of {other}. Choose another --out, or --force to replace it.")
-    if stored is None or force:
-        with _writing(out):
-            checkpoint.fill(names(source, task.root), settings, lambda: _drop_results(out))
+
+    def ready(files: int) -> None:
+        if not files and not listing.unlisted:
+            raise ParameterError(f"{source} {no_recordings(listing)}")
+        _drop_results(out)
+
+    with _writing(out):
+        if stored is None or force:
+            checkpoint.fill(names(source, task.root, listing), settings, ready)
+            return False
+        # As it was given then, so that the names are the same.
+        return checkpoint.extend(names(stored.get("given", source), stored["root"], listing)) > 0
 
 
 def _named(key: str, value: str) -> str:
     """Name a setting of another run."""
     if key == "profile":
         return "another profile" if value else "no profile"
-    return f"--adapt {value}" if key == "adapt" else f"{key} {value!r}"
+    return f"--{key} {value}" if key in ("adapt", "channels", "track") else f"{key} {value!r}"
 
 
 def _drop_results(out: Path) -> None:
-    for pattern in (f"*part-*{ENDING}*", adaptation.NAME):
+    for pattern in (f"*part-*{ENDING}*", UNLISTED):
         _delete(out, pattern)
+    _delete(checkpoint_folder(out), adaptation.NAME)
 
 
 def _delete(out: Path, pattern: str) -> None:
@@ -241,24 +304,42 @@ def _writing(out: Path) -> Iterator[None]:
         ) from error
 
 
-def _predict_all(checkpoint: Checkpoint, out: Path, labels: Sequence[str], pool: Pool, progress: Progress) -> int:
+def _write_unlisted(out: Path, listing: Listing, labels: Sequence[str]) -> None:
+    """Write a row with an error for every folder that this call could not list; those of an earlier call are gone."""
+    rows = [_error_row(row["file"], row["error"]) for row in listing.errors()]
+    with _writing(out):
+        if rows:
+            _write(out, UNLISTED, to_parquet(rows, labels))
+        else:
+            _delete(out, UNLISTED)
+
+
+def _write(out: Path, name: str, content: bytes) -> None:
+    """Write a file of results; the unfinished file stands in the checkpoint, where no reader meets it."""
+    write_atomically(out / name, content, sync=True, folder=checkpoint_folder(out))
+
+
+def _predict_all(
+    checkpoint: Checkpoint, out: Path, labels: Sequence[str], pool: Pool, progress: Progress, *, grown: bool
+) -> int:
     """Answer every part that has no file yet; return how many files had been answered before."""
     settings, sizes = checkpoint.settings or {}, checkpoint.sizes()
     task = Task(**{name: settings[name] for name in Task._fields if name in settings})
-    sources = _sources(checkpoint, out, task, pool)
-    earlier = done = sum(size for number, size in enumerate(sizes) if part_path(out, number).exists())
+    pending = [number for number in range(len(sizes)) if not part_path(out, number).exists()]
+    sources = _sources(checkpoint, out, task, pool, pending, grown=grown)
+    earlier = done = len(checkpoint) - sum(sizes[number] for number in pending)
     submitted: dict[int, list[str]] = {}
 
     def calls() -> Iterator[Call]:
-        for number, files in checkpoint.parts():
-            if not part_path(out, number).exists():
-                submitted[number] = files
-                yield predict_part, number, files, task, _of_part(sources, files, task)
+        left = (number for number in pending if not part_path(out, number).exists())
+        for number, files in checkpoint.parts(left):
+            submitted[number] = files
+            yield predict_part, number, files, task, _of_part(sources, files, task)
 
     def write(number: int, content: bytes) -> None:
         nonlocal done
         with _writing(out):
-            write_atomically(part_path(out, number), content, sync=True)
+            _write(out, part_path(out, number).name, content)
         submitted.pop(number, None)
         done += sizes[number]
         progress(done, len(checkpoint))
@@ -275,19 +356,33 @@ def _predict_all(checkpoint: Checkpoint, out: Path, labels: Sequence[str], pool:
     return earlier
 
 
-def _sources(checkpoint: Checkpoint, out: Path, task: Task, pool: Pool) -> Sources:
-    """Return the means of the sources of a run: those that an interrupted run has stored, or new ones."""
+def _sources(
+    checkpoint: Checkpoint, out: Path, task: Task, pool: Pool, pending: Sequence[int], *, grown: bool
+) -> Sources:
+    """Return the means of the sources of a run: those that are stored, and new ones of sources that have none.
+
+    A source whose sample held too little speech is analysed again only if the run has `grown`.
+    """
     if task.adapt == "none":
         return {}
-    path = out / adaptation.NAME
-    if not path.exists():
-        files = (file for _, part in checkpoint.parts() for file in part)
-        means = source_means(sample(files, task.adapt), analyse_files, task, pool)
+    path = checkpoint_folder(out) / adaptation.NAME
+    stored = adaptation.read(path)
+    used = {source_of(file, task.adapt) for _, part in checkpoint.parts(pending) for file in part}
+    unknown = {source for source in used if stored.get(source) is None and (grown or source not in stored)}
+    if unknown:
+        files = (file for _, part in checkpoint.parts() for file in part if source_of(file, task.adapt) in unknown)
+        samples = {key: each for key, each in sample(files, task.adapt).items() if len(each) >= MIN_CLIPS}
+        means = source_means(samples, analyse_files, task, pool)
         name, version = read_manifest(find(task.model))["name"], task.digest
-        profiles = {key: Profile.of(each, name, version, adaptation.source_name(key)) for key, each in means.items()}
+        profiles = ((key, _profile(means.get(key), name, version, key)) for key in samples)
         with _writing(out):
-            adaptation.store(path, profiles.items())
-    return adaptation.read(path)
+            adaptation.store(path, profiles)
+        stored = adaptation.read(path)
+    return {source: means for source, means in stored.items() if means is not None}
+
+
+def _profile(means: SourceMeans | None, model: str, version: str, source: str) -> Profile | None:
+    return None if means is None else Profile.of(means, model, version, adaptation.source_name(source))
 
 
 def _of_part(sources: Sources, files: list[str], task: Task) -> Sources:

@@ -10,18 +10,18 @@ import math
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
-from glob import has_magic
-from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
 
-from ser.audio.files import SOUND_ENDINGS
+from ser.audio.files import COMMON_ENDINGS, HEAD, HIDDEN, Listing, OnError, head_of, is_sound, walk
 from ser.audio.loading import MAX_BYTES
 from ser.types import ParameterError
 
 MAX_LINE = 4096  # characters; a longer line shows that a file is no list
-HIDDEN = (".", "__MACOSX")
+WILDCARDS = re.compile(r"[*?[]")
+BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")  # {wav,mp3}, the innermost first
 
 
 def is_address(name: str) -> bool:
@@ -29,15 +29,17 @@ def is_address(name: str) -> bool:
     return "://" in name
 
 
-def names(source: str, root: str = ".") -> Iterator[str]:
+def names(source: str, root: str = ".", listing: Listing | None = None) -> Iterator[str]:
     """Yield the names of the recordings in `source`, unordered, perhaps repeated; relative ones start from `root`.
 
-    A folder gives its sound files at any depth; a pattern every file that it matches, `**` at any depth; hidden files
-    are skipped. Any other file is a UTF-8 list with one name or address a line. Raises `ParameterError` if the source
-    does not exist, cannot be listed or is no list.
+    A folder gives its sound files at any depth; a pattern every file that it matches, `**` at any depth, `{a,b}` either
+    of two; hidden files are skipped. Any other file is a UTF-8 list with one name or address a line. What exists under
+    the name as it is written is no pattern. `listing` records what is left out of folders. Raises `ParameterError` if
+    the source does not exist, cannot be listed or is no list.
     """
+    listing = Listing() if listing is None else listing
     try:
-        yield from _stored(source) if is_address(source) else _local(source, root)
+        yield from _stored(source, listing) if is_address(source) else _local(source, root, listing)
     except ParameterError:
         raise
     except Exception as error:  # stores raise what they like
@@ -61,58 +63,103 @@ def as_text(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _is_sound(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in SOUND_ENDINGS
+# --- Folders, files and patterns ---
+
+
+class _Tree(NamedTuple):
+    """The folders of this machine or of a store; `walk` yields relative names, `head` returns a file's first bytes."""
+
+    is_folder: Callable[[str], bool]
+    is_file: Callable[[str], bool]
+    walk: Callable[[str, OnError, float], Iterator[str]]
+    head: Callable[[str], bytes]
+    join: Callable[[str, str], str]
+
+
+def _search(tree: _Tree, source: str, listing: Listing) -> Iterator[str]:
+    """Yield the recordings of a folder, a file, or the files that a pattern matches; nothing if there is none."""
+    if tree.is_folder(source):
+        yield from listing.sounds(_below(tree, source, listing), tree.head)
+    elif tree.is_file(source):
+        yield source
+    elif _is_pattern(source):
+        folder, pattern = _split(source, tree.is_folder)
+        choices = _choices(pattern)
+        if len(choices) > 1:
+            for choice in choices:
+                yield from _search(tree, folder + choice, listing)
+        elif tree.is_folder(folder):
+            yield from _matches(tree, folder, pattern, listing)
+
+
+def _below(tree: _Tree, folder: str, listing: Listing, depth: float = math.inf) -> Iterator[str]:
+    """Yield the files below a folder."""
+
+    def on_error(name: str, error: OSError) -> None:
+        listing.unlisted[tree.join(folder, name)] = error
+
+    return (tree.join(folder, name) for name in tree.walk(folder, on_error, depth))
+
+
+def _matches(tree: _Tree, folder: str, pattern: str, listing: Listing) -> Iterator[str]:
+    """Yield the files below a folder whose relative path a pattern matches."""
+    from fsspec.utils import glob_translate
+
+    expression, parts = re.compile(glob_translate(pattern)), pattern.split("/")
+    depth = math.inf if "**" in parts else len(parts)
+    start = len(tree.join(folder, ""))
+    return (name for name in _below(tree, folder, listing, depth) if expression.fullmatch(name[start:]))
+
+
+def _is_pattern(source: str) -> bool:
+    return bool(WILDCARDS.search(source) or BRACES.search(source))
+
+
+def _split(source: str, is_folder: Callable[[str], bool]) -> tuple[str, str]:
+    """Split a pattern into the folder that it starts from, and the rest; a folder's own name may hold brackets."""
+    parts = source.split("/")
+    first = 0
+    while first < len(parts) - 1:
+        part = parts[first]
+        if (WILDCARDS.search(part) or "{" in part) and not is_folder("/".join(parts[: first + 1])):
+            break
+        first += 1
+    return "/".join(parts[:first]) + "/" if first else "", "/".join(parts[first:])
+
+
+def _choices(pattern: str) -> list[str]:
+    """Return the patterns that braces stand for: `*.{wav,mp3}` for two."""
+    braces = BRACES.search(pattern)
+    if not braces:
+        return [pattern]
+    before, after = pattern[: braces.start()], pattern[braces.end() :]
+    choices = (each for choice in braces[1].split(",") for each in _choices(before + choice + after))
+    return list(dict.fromkeys(choices))
 
 
 # --- Local files ---
 
 
-def _local(source: str, root: str) -> Iterable[str]:
-    path, folder = Path(root, source), source
-    paths: Iterator[str] = iter(())
-    if path.is_file():
-        return [source] if _is_sound(source) else _lines(source, path)
-    if path.is_dir():
-        paths = filter(_is_sound, _walk(str(path)))
-    elif has_magic(source):
-        folder, pattern, depth = _split(source.replace(os.sep, "/"))
-        if Path(root, folder).is_dir():
-            paths = filter(pattern.fullmatch, _walk(os.path.join(root, folder), depth))  # noqa: PTH118
-    else:
+def _local(source: str, root: str, listing: Listing) -> Iterator[str]:
+    path = Path(root, source)
+    if path.is_file() and not is_sound(source, lambda name: head_of(path)):
+        return _lines(source, path)
+    written = source if path.exists() else source.replace(os.sep, "/")
+    if not path.is_file() and not path.is_dir() and not _is_pattern(written):
+        problem = "this is neither a file nor a folder" if path.exists() else "there is no such file or folder"
         raise ParameterError(
-            f"{source}: there is no such file or folder. Give a folder, a pattern in quotes, a list of files, or an "
-            "address like s3://bucket/folder."
+            f"{source}: {problem}. Give a folder, a pattern in quotes, a list of files, or an address like "
+            "s3://bucket/folder."
         )
-
-    return (os.path.join(folder, path) for path in paths)  # noqa: PTH118 (a Path would drop the "./" that was given)
-
-
-def _walk(folder: str, depth: float = math.inf, prefix: str = "", parents: tuple[str, ...] = ()) -> Iterator[str]:
-    """Yield files up to `depth` levels below a folder, as relative paths with "/"; no list of names is held."""
-    real = os.path.realpath(folder)
-    if real in parents:  # a link that leads back up
-        return
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            name = prefix + entry.name
-            if entry.name.startswith(HIDDEN):
-                continue
-            if not entry.is_dir():
-                yield name
-            elif depth > 1:
-                yield from _walk(entry.path, depth - 1, f"{name}/", (*parents, real))
-
-
-def _split(source: str) -> tuple[str, re.Pattern[str], float]:
-    """Split a pattern into the folder before the first wildcard, the pattern of paths below it, and their depth."""
-    from fsspec.utils import glob_translate
-
-    parts = source.split("/")
-    first = next(number for number, part in enumerate(parts) if has_magic(part))
-    pattern = re.compile(glob_translate("/".join(parts[first:])))
-    folder = "/".join(parts[:first]) + "/" if first else ""
-    return folder, pattern, math.inf if "**" in parts else len(parts) - first
+    inside = partial(os.path.join, root)
+    tree = _Tree(
+        is_folder=lambda name: os.path.isdir(inside(name)),  # noqa: PTH112 (a Path would drop the "./" that was given)
+        is_file=lambda name: os.path.isfile(inside(name)),  # noqa: PTH113
+        walk=lambda folder, on_error, depth: walk(inside(folder), on_error, depth),
+        head=lambda name: head_of(inside(name)),
+        join=os.path.join,
+    )
+    return _search(tree, written, listing)
 
 
 def _lines(source: str, path: Path) -> Iterator[str]:
@@ -125,37 +172,50 @@ def _lines(source: str, path: Path) -> Iterator[str]:
                     yield line.rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise ParameterError(
-            f"{source} is neither a recording ({', '.join(sorted(SOUND_ENDINGS))}) nor a UTF-8 list of files."
+            f"{source} is neither a recording by its ending ({COMMON_ENDINGS}) nor a UTF-8 list of files."
         ) from error
 
 
 # --- Stores ---
 
 
-def _stored(source: str) -> Iterator[str]:
+def _stored(source: str, listing: Listing) -> Iterator[str]:
     """Yield addresses in a store that fsspec knows; `zip://*.wav::calls.zip` searches an archive."""
     store, path = _store(source)
-    paths: Iterator[str]
-    if has_magic(path):
-        folder, pattern, depth = _split(path)
-        paths = (name for name in _store_walk(store, folder, depth) if pattern.fullmatch(name.removeprefix(folder)))
-    elif store.isdir(path):
-        paths = filter(_is_sound, _store_walk(store, path))
-    elif store.exists(path):
-        paths = iter([path])
-    else:
+    tree = _Tree(store.isdir, store.exists, partial(_store_walk, store), partial(_store_head, store), posixpath.join)
+    if not (_is_pattern(path) or store.isdir(path) or store.exists(path)):
         problem = "there is no such file or folder in this store"
         raise ParameterError(f"{source}: {problem}. Check the address and your rights.")
     before, link, after = _links(source)
     start = _start(link, path)
-    return (before + start + name + after for name in paths)
+    found = Listing(listing.passed_over)
+    for name in _search(tree, path, found):
+        yield before + start + name + after
+    listing.unlisted.update({before + start + name + after: error for name, error in found.unlisted.items()})
 
 
-def _store_walk(store: Any, folder: str, depth: float = math.inf) -> Iterator[str]:
-    for parent, folders, files in store.walk(folder, maxdepth=None if depth == math.inf else depth, on_error="raise"):
-        folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
-        yield from (posixpath.join(parent, name) for name in files if name and not name.startswith(HIDDEN))
-        store.invalidate_cache()  # otherwise the listings of all folders stay in memory
+def _store_walk(store: Any, folder: str, on_error: OnError, depth: float, prefix: str = "") -> Iterator[str]:
+    """Yield files up to `depth` levels below a folder of a store, as `ser.audio.files.walk` does."""
+    try:
+        _, folders, files = next(store.walk(folder, maxdepth=1, on_error="raise"), ("", [], []))
+    except OSError as error:
+        if not prefix:
+            raise
+        on_error(prefix.rstrip("/"), error)
+        return
+    store.invalidate_cache()  # otherwise the listings of all folders stay in memory
+    yield from (prefix + name for name in files if name and not name.startswith(HIDDEN))
+    for name in folders if depth > 1 else ():
+        if not name.startswith(HIDDEN):
+            yield from _store_walk(store, posixpath.join(folder, name), on_error, depth - 1, f"{prefix}{name}/")
+
+
+def _store_head(store: Any, path: str) -> bytes:
+    try:
+        with store.open(path, "rb") as file:
+            return file.read(HEAD)
+    except Exception:  # stores raise what they like; becomes an error when it is opened as a recording
+        return b"\0"
 
 
 def _links(address: str) -> tuple[str, str, str]:

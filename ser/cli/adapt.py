@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from ser.audio.files import Listing, unopened
 from ser.cli.options import ForceOption, ModelOption
-from ser.cli.output import REFUSED, progress_bar, say
+from ser.cli.output import REFUSED, progress_bar, say, say_passed_over
 from ser.cli.predict import sources
 from ser.files import check_writable, unwritable
 from ser.inference.adaptation import SourceMeans
@@ -36,8 +37,9 @@ def adapt(
     recognizer, means = Recognizer(verify(find(model))), SourceMeans()  # whatever SER_PROFILE says
     if not recognizer.adapts:
         raise ParameterError(f"{recognizer.name} cannot be adapted to a source; choose another --model.")
-    recordings = list(_recordings(files))
-    failed: list[str] = []
+    listing = Listing()
+    recordings = list(_recordings(files, listing))
+    failed = [row["error"] for row in listing.errors()]
     other: list[str] = []
     with progress_bar("Listening") as progress:
         for done, (source, label) in enumerate(recordings, start=1):
@@ -49,6 +51,7 @@ def adapt(
                 means.add(analysis.means) if analysis.is_speech else other.append(label)
             progress(done, len(recordings))
     _tell(failed, other)
+    say_passed_over(listing.passed_over)
     profile = recognizer.adapted_to(means, name or out.stem).profile
     try:
         profile.save(out)
@@ -59,12 +62,12 @@ def adapt(
         raise typer.Exit(REFUSED)
 
 
-def _recordings(files: list[str]) -> Iterator[tuple[Any, str]]:
+def _recordings(files: list[str], listing: Listing) -> Iterator[tuple[Any, str]]:
     for file in files:
         try:
-            yield from sources(file, {})
+            yield from sources(file, listing)
         except OSError as error:
-            raise ParameterError(f"{file}: {error.strerror}. Check its name and rights.") from error
+            raise ParameterError(unopened(file, error)["error"]) from error
 
 
 def _tell(failed: list[str], other: list[str]) -> None:

@@ -13,8 +13,8 @@ import typer
 from ser.batch.adaptation import Adapt
 from ser.batch.run import Progress
 from ser.batch.run import batch as run
-from ser.cli.options import ModelOption, ProfileOption
-from ser.cli.output import REFUSED, Report, out, say
+from ser.cli.options import ChannelsOption, ModelOption, ProfileOption, TrackOption
+from ser.cli.output import REFUSED, Report, out, say, say_passed_over
 from ser.extras import needs
 from ser.types import EMOJI
 
@@ -30,6 +30,8 @@ def batch(
     adapt: Annotated[
         Adapt, typer.Option(help="Adapt to a sample of the whole source, of each file's folder, or not.")
     ] = "source",
+    channels: ChannelsOption = "mix",
+    track: TrackOption = None,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes; default: one a core.")] = None,
     dask: Annotated[
         str | None, typer.Option("--dask", help="A Dask scheduler, tcp://HOST:PORT, whose workers are used instead.")
@@ -39,18 +41,34 @@ def batch(
 ) -> None:
     """Predict thousands of recordings into one table. If it is interrupted, run the same command to resume.
 
-    A file that cannot be predicted is a row with an error; the exit code is then 2.
+    Run later, the same command predicts the recordings that have come since. A file that cannot be predicted is a row
+    with an error; the exit code is then 2.
     """
     with _progress() as progress:
         report = run(
-            source, folder, model, jobs=jobs, dask=dask, force=force, adapt=adapt, profile=profile, progress=progress
+            source,
+            folder,
+            model,
+            jobs=jobs,
+            dask=dask,
+            force=force,
+            adapt=adapt,
+            profile=profile,
+            channels=channels,
+            track=track,
+            progress=progress,
         )
     if format == "json":
         print(json.dumps(report, indent=1))
     else:
         _print_counts(report)
+    say_passed_over(report["passed_over"])
     if report["earlier"]:
-        say(f"{report['earlier']:,} files had been predicted before; --force predicts all anew.")
+        new = report["files"] - report["earlier"]
+        say(
+            f"{report['earlier']:,} files had been predicted before and were left alone, {new:,} are new; --force "
+            "predicts all anew."
+        )
     say(f"Written to {folder}")
     if report["failed"]:
         raise typer.Exit(REFUSED)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ser.cli.options import ReportOption, ResumeOption
+from ser.cli.options import ReportOption, ResumeOption, named_folders
 from ser.cli.output import say
 from ser.evaluation.leaderboard import leaderboard as run
 from ser.extras import needs
@@ -21,6 +21,10 @@ def leaderboard(
         list[str] | None,
         typer.Option(help="An artifact or a configuration; may be repeated. Default: all artifacts and designs."),
     ] = None,
+    corpus: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=DIR of another corpus, on which the systems are scored, too; may be repeated."),
+    ] = None,
     resume: ResumeOption = False,
     out: Annotated[Path, typer.Option(help="The folder of leaderboard.json, .md and .png.")] = Path("reports"),
     jobs: Annotated[int, typer.Option(min=1, help="Networks trained at a time, each on one thread.")] = 1,
@@ -28,6 +32,6 @@ def leaderboard(
 ) -> None:
     """Score published designs and our models in one way, beside their claims, listeners and others' scores."""
     with needs("train", "leaderboard"):
-        board = run(data, models or (), resume=resume, out=out, jobs=jobs)
+        board = run(data, models or (), unseen=named_folders(corpus or ()), resume=resume, out=out, jobs=jobs)
     print(json.dumps(board) if format == "json" else scores_table(board))
     say(f"Written to {out}")

@@ -109,13 +109,22 @@ def main() -> None:
     """Run the command line; a `SerError` becomes a sentence on stderr and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file's name or an emoji that the terminal cannot show
+            _set_encoding(stream)
     try:
         with _flushed():
             app(prog_name="ser")
     except SerError as error:
         say(f"ser: {error}")
         sys.exit(REFUSED)
+
+
+def _set_encoding(stream: io.TextIOWrapper) -> None:
+    """Write UTF-8 into files and pipes, as with --out, unless PYTHONIOENCODING names another encoding.
+
+    What the encoding or the terminal lacks, of a file's name or an emoji, is escaped.
+    """
+    is_ours = not stream.isatty() and "PYTHONIOENCODING" not in os.environ
+    stream.reconfigure(encoding="utf-8" if is_ours else None, errors="backslashreplace")
 
 
 @contextmanager

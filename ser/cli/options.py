@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from rich.prompt import Confirm
 
+from ser.audio.loading import Source
 from ser.cli.output import Format, Report, err, is_attended
 from ser.inference.artifact import known
 from ser.transcript.engines import Engine, Google, Whisper
-from ser.types import ParameterError
+from ser.types import Channels, ParameterError
 
 LabelSet = Literal["eight", "seven", "six", "four"]  # the keys of `ser.types.LABEL_SETS`
 WORDS_PANEL = "Words"
@@ -30,6 +34,14 @@ ProfileOption = Annotated[
 FormatOption = Annotated[Format, typer.Option("--format", "-f")]
 ReportOption = Annotated[Report, typer.Option("--format", "-f")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace a file of this name.")]
+ChannelsOption = Annotated[
+    Channels,
+    typer.Option(help="The mean of all channels, one of them, or each by itself, as the two sides of a call."),
+]
+TrackOption = Annotated[
+    int | None,
+    typer.Option(help="The sound track of a file with several, from 1; default: its default track, or one with sound."),
+]
 KeepOption = Annotated[bool, typer.Option("--keep", help="Add the prediction to the history; see `ser history`.")]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Resume an interrupted run after its finished fits.")]
 DeviceOption = Annotated[
@@ -60,6 +72,22 @@ GoogleOption = Annotated[
 SendOption = Annotated[
     bool, typer.Option("--yes-send-audio", help="Agree to that without being asked.", rich_help_panel=WORDS_PANEL)
 ]
+
+
+def named_folders(values: Sequence[str]) -> list[tuple[str, str]]:
+    """Return (name, folder) of every NAME=DIR."""
+    pairs = [(name, folder) for name, _, folder in (value.partition("=") for value in values)]
+    for pair, value in zip(pairs, values, strict=True):
+        if not all(pair):
+            raise typer.BadParameter(f"expected NAME=DIR, e.g. ravdess=../data, found {value!r}")
+    return pairs
+
+
+def recording(file: str) -> Source:
+    """Return the recording that an argument names: `-` is standard input, which holds nothing if it was closed."""
+    if file != "-":
+        return file
+    return sys.stdin.buffer if sys.stdin else io.BytesIO()
 
 
 def speech_engine(words: bool, folder: str | None, language: str | None, google: bool, send: bool) -> Engine | None:

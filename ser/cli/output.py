@@ -19,9 +19,9 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
-from ser.files import unwritable, write_atomically
+from ser.files import by_ending, unwritable, write_atomically
 from ser.tables import columns, flat
-from ser.types import EMOJI, REASONS, SILENT
+from ser.types import EMOJI, QUALITY, REASONS, SILENT
 
 Report = Literal["table", "json"]
 Format = Literal["table", "json", "csv"]
@@ -107,6 +107,12 @@ def say(text: str, style: str | None = None) -> None:
     err.print(visible(text), style=style, markup=False, soft_wrap=True)
 
 
+def say_passed_over(endings: Mapping[str, int]) -> None:
+    """Print how many files of a folder are no recordings, by their endings, if there are any."""
+    if endings:
+        say(f"passed over: {by_ending(endings)}")
+
+
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[float, float | None], None]]:
     """Show a bar on stderr if that is a terminal; yield the function that takes (done, total)."""
@@ -141,7 +147,7 @@ def print_csv(rows: list[dict[str, Any]], labels: tuple[str, ...], first: tuple[
 
 def print_prediction(row: dict[str, Any]) -> None:
     """Print one prediction: a bar for every emotion, the likeliest first, then sex, intensity and doubt."""
-    out.print(Name(row["file"]))
+    out.print(Name(_named(row)))
     if SILENT in row["reasons"]:  # all emotions are alike
         out.print("nothing")
     else:
@@ -151,9 +157,11 @@ def print_prediction(row: dict[str, Any]) -> None:
         out.print(", ".join(heads))
     if row["reasons"]:
         out.print(f"in doubt: {in_words(row['reasons'])}", style="yellow")
+    if row.get("quality"):
+        out.print(f"recording: {in_words(row['quality'])}")
     if "text" in row:
         out.print(_text(row))
-    print_reasons(row["reasons"])
+    print_reasons([*row["reasons"], *row.get("quality", ())])
 
 
 def bars(probabilities: Mapping[str, float]) -> Table:
@@ -174,19 +182,26 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     for heading in ("sounds", "sure", *heads, "doubt"):
         table.add_column(heading, no_wrap=heading != "doubt")
     for row in rows:
-        table.add_row(Name(row["file"]), *([FAILED] if "error" in row else _cells(row, heads)))
+        table.add_row(Name(_named(row)), *([FAILED] if "error" in row else _cells(row, heads)))
     out.print(table)
     for row in rows:
         if "error" in row:
             out.print(Text(visible(_error(row)), style="red"))
         if "text" in row:
             out.print(Text.assemble((f"{visible(row['file'])}: ", "dim"), _text(row)))
-    print_reasons({reason for row in rows for reason in row.get("reasons", ())})
+    print_reasons({name for row in rows for key in ("reasons", "quality") for name in row.get(key, ())})
+
+
+def _named(row: dict[str, Any]) -> str:
+    """Return the name of a recording, with the channel or the sound track if it is one of several."""
+    parts = [] if row.get("channel") is None else [row["channel"]]
+    parts += [] if row.get("track") is None else [f"track {row['track']}"]
+    return f"{row['file']} ({', '.join(parts)})" if parts else row["file"]
 
 
 def print_reasons(reasons: Collection[str]) -> None:
-    """Print the sentence of each reason for doubt on stderr, in the order of `REASONS`."""
-    for reason, sentence in REASONS.items():
+    """Print the sentence of each reason for doubt and fault on stderr, in the order of `REASONS` and `QUALITY`."""
+    for reason, sentence in {**REASONS, **QUALITY}.items():
         if reason in reasons:
             say(f"{in_words([reason])}: {sentence}", style="dim")
 
@@ -204,6 +219,8 @@ def _text(row: dict[str, Any]) -> Text:
 def _cells(row: dict[str, Any], heads: list[str]) -> tuple[Any, ...]:
     """Return the cells of one prediction; `heads` names the columns between the confidence and the doubt."""
     doubt = Text(in_words(row["reasons"]), style="yellow")
+    if row.get("quality"):
+        doubt.append(f"{'; ' if row['reasons'] else ''}{in_words(row['quality'])}", style="dim")
     more = [_head(row, head) for head in heads]
     if SILENT in row["reasons"]:
         return "nothing", "", *more, doubt
@@ -221,6 +238,13 @@ def _head(row: dict[str, Any], head: str) -> str:
         return f"{row[head]:.0%}"
     sex, share = max(row["sex"].items(), key=lambda item: item[1])
     return f"{sex} {share:.0%}"
+
+
+def print_bytes(content: bytes) -> None:
+    """Print the content of a file."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
 
 
 def save(content: bytes, path: Path) -> None:

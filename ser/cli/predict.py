@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import io
-import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ser.audio.files import SOUND_ENDINGS, sound_files
+from ser.audio.files import Listing, no_recordings, sound_files, unopened
+from ser.audio.loading import MAX_BYTES
+from ser.audio.sources import reopenable
 from ser.cli import options
 from ser.cli.history import open_history
-from ser.cli.output import REFUSED, print_rows, progress_bar
+from ser.cli.output import REFUSED, print_rows, progress_bar, say_passed_over
 from ser.inference.recognizer import Recognizer, load
 from ser.transcript.engines import Engine
 from ser.transcript.transcript import transcribe
-from ser.types import ParameterError, SerError
+from ser.types import Channels, ParameterError, SerError
 
 
 def predict(
@@ -25,6 +26,8 @@ def predict(
     model: options.ModelOption = None,
     profile: options.ProfileOption = None,
     format: options.FormatOption = "table",
+    channels: options.ChannelsOption = "mix",
+    track: options.TrackOption = None,
     voice: Annotated[
         list[str] | None,
         typer.Option(help="A recording of the same speaker to calibrate with; may be repeated, five do well."),
@@ -42,7 +45,9 @@ def predict(
     recognizer = load(model, profile)
     if voice:
         recognizer = recognizer.calibrated(voice)
-    rows = list(predictions(recognizer, files, engine))
+    if engine and channels != "mix":
+        raise ParameterError("Words are transcribed from all channels together: leave out --channels or --words.")
+    rows = list(predictions(recognizer, files, engine, channels, track))
     print_rows(rows, format, recognizer.labels)
     if history:
         history.keep(_without_words(row) for row in rows if "error" not in row)
@@ -50,27 +55,45 @@ def predict(
         raise typer.Exit(REFUSED)
 
 
-def predictions(recognizer: Recognizer, files: Iterable[str], engine: Engine | None = None) -> Iterator[dict[str, Any]]:
-    """Yield a prediction, with its words if there is an `engine`, or `{"file", "error"}` for every recording."""
+def predictions(
+    recognizer: Recognizer,
+    files: Iterable[str],
+    engine: Engine | None = None,
+    channels: Channels = "mix",
+    track: int | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Yield a prediction, with its words if there is an `engine`, or `{"file", "error"}` for every recording.
+
+    With `channels="each"` there is one for every channel of a recording.
+    """
+    passed_over: Counter[str] = Counter()
     for file in files:
-        unlisted: dict[Path, OSError] = {}
+        listing = Listing(passed_over)
         try:
-            found = list(sources(file, unlisted))
+            found = list(sources(file, listing))
+            if engine is not None:  # which reads each recording once more
+                found = [(reopenable(source, MAX_BYTES), name) for source, name in found]
         except OSError as error:
-            yield _unopened(file, error)
+            yield unopened(file, error)
             continue
-        except ParameterError as error:
+        except SerError as error:
             yield {"file": file, "error": str(error)}
             continue
-        answers = recognizer.predict_many((source for source, _ in found), on_error="return")
-        for answer, (source, name) in zip(answers, found, strict=True):
-            row = {**answer.to_dict(), "file": name}
-            yield row if engine is None or "error" in row else _with_words(row, source, engine)
-        yield from (_unopened(str(folder), error) for folder, error in unlisted.items())
+        for source, name in found:
+            for row in _rows(recognizer, source, name, channels, track):
+                yield row if engine is None or "error" in row else _with_words(row, source, engine)
+        yield from listing.errors()
+    say_passed_over(passed_over)
 
 
-def _unopened(name: str, error: OSError) -> dict[str, Any]:
-    return {"file": name, "error": f"{name}: {error.strerror}. Check its name and rights."}
+def _rows(
+    recognizer: Recognizer, source: Any, name: str, channels: Channels, track: int | None
+) -> list[dict[str, Any]]:
+    try:
+        analyses = recognizer.analyse_channels(source, channels=channels, track=track)
+    except SerError as error:
+        return [{"file": name, "error": str(error)}]
+    return [{**recognizer.answer(analysis).to_dict(), "file": name} for analysis in analyses]
 
 
 def _with_words(row: dict[str, Any], source: Any, engine: Engine) -> dict[str, Any]:
@@ -86,18 +109,15 @@ def _without_words(row: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if key not in ("text", "words")}
 
 
-def sources(file: str, unlisted: dict[Path, OSError]) -> Iterator[tuple[Any, str]]:
+def sources(file: str, listing: Listing) -> Iterator[tuple[Any, str]]:
     """Yield (source, name) of a file, of standard input, or of each recording in a folder.
 
-    Folders that cannot be listed are put into `unlisted`, each with its error.
+    `listing` records what is left out of a folder.
     """
-    if file == "-":
-        yield io.BytesIO(sys.stdin.buffer.read() if sys.stdin else b""), "-"  # None if it was closed
-    elif file and Path(file).is_dir():
-        paths = sorted(sound_files(Path(file), unlisted=unlisted))
+    if file not in ("", "-") and Path(file).is_dir():
+        paths = sound_files(Path(file), listing)
         yield from ((str(path), str(path)) for path in paths)
-        if not paths and not unlisted:
-            endings = ", ".join(sorted(SOUND_ENDINGS))
-            raise ParameterError(f"{file}: this folder holds no recordings. It was searched for {endings}.")
+        if not paths and not listing.unlisted:
+            raise ParameterError(f"{file}: this folder {no_recordings(listing)}")
     else:
-        yield file, file
+        yield options.recording(file), file

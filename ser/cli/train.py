@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 from rich.markdown import Markdown
 
-from ser.cli.options import ForceOption, LabelSet, ReportOption, ResumeOption
+from ser.cli.options import ForceOption, LabelSet, ReportOption, ResumeOption, named_folders
 from ser.cli.output import Report, out, say
 from ser.extras import needs
 from ser.features.recipes import ENCODER_BLOCKS
@@ -48,7 +48,7 @@ def train(
     """Train a model, score it on unseen speakers, and write artifacts/NAME/."""
     with needs("train", "train"):
         folder = run(
-            _corpora(corpus),
+            named_folders(corpus),
             config,
             name,
             labels=labels,
@@ -87,11 +87,3 @@ def encoder(
         import safetensors  # noqa: F401
     build_encoder(checkpoint, out, ENCODER_BLOCKS, precision=precision)
     say(f"Written to {out}: {out.stat().st_size / 1e6:.1f} MB")
-
-
-def _corpora(values: list[str]) -> list[tuple[str, str]]:
-    pairs = [(name, folder) for name, _, folder in (value.partition("=") for value in values)]
-    for pair, value in zip(pairs, values, strict=True):
-        if not all(pair):
-            raise typer.BadParameter(f"expected NAME=DIR, e.g. ravdess=../data, found {value!r}")
-    return pairs

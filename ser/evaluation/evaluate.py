@@ -67,10 +67,7 @@ def evaluate(
     check_known(labels, LABEL_SETS, "label set")
     artifact = verify(find(model))
     listing = _as_trained(artifact, load_corpus(corpus, os.fspath(data)))
-    present = {clip.emotion for clip in listing.clips}
-    shared = [label for label in LABEL_SETS[labels] if label in artifact.labels and label in present]
-    if len(shared) < 2:
-        raise ParameterError(f"{artifact.name} and {corpus} share {shared or 'no label'} of the {labels} labels.")
+    shared = _shared_labels(artifact, listing, labels)
     if adapt and artifact.manifest.get("adaptation") is None:
         raise ParameterError(f"{artifact.name} cannot adapt to a source; leave out --adapt, or choose another model.")
     answers, errors = _answers(artifact, listing.clips, protocol, progress)
@@ -86,6 +83,26 @@ def evaluate(
         "errors": errors,
         "seen_in_training": seen,
     }
+
+
+def score_unseen(
+    recognizer: Recognizer, corpus: str, data: str | os.PathLike[str], progress: bool = True
+) -> dict[str, Any]:
+    """Score a recogniser on every clip of a corpus that it was not trained on; the scores are those of `evaluate`."""
+    listing = load_corpus(corpus, os.fspath(data))
+    answers, _ = _predict(recognizer, listing.clips, range(len(listing.clips)), progress)
+    return _scores(listing.clips, answers, _shared_labels(recognizer.artifact, listing, "eight"))
+
+
+def _shared_labels(artifact: Artifact, listing: CorpusClips, labels: str) -> list[str]:
+    """Return the labels that model, corpus and label set share; raise `ParameterError` if there are fewer than two."""
+    present = {clip.emotion for clip in listing.clips}
+    shared = [label for label in LABEL_SETS[labels] if label in artifact.labels and label in present]
+    if len(shared) < 2:
+        raise ParameterError(
+            f"{artifact.name} and {listing.corpus} share {shared or 'no label'} of the {labels} labels."
+        )
+    return shared
 
 
 def _scores(clips: Sequence[Clip], answers: Answers, labels: list[str]) -> dict[str, Any]:

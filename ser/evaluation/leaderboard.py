@@ -17,7 +17,7 @@ from typing import Any
 from ser.audio.loading import load_waveform
 from ser.datasets.corpora import load_corpus
 from ser.datasets.splits import DOUBLED, Split, doubled, doubled_split, speaker_folds
-from ser.evaluation.evaluate import evaluate, stored_folds
+from ser.evaluation.evaluate import evaluate, score_unseen, stored_folds
 from ser.inference.artifact import Artifact, find, known, verify
 from ser.inference.recognizer import Recognizer
 from ser.reporting import leaderboard as reporting
@@ -44,6 +44,7 @@ def leaderboard(
     data: str | os.PathLike[str],
     models: Sequence[str] = (),
     *,
+    unseen: Sequence[tuple[str, str]] = (),
     resume: bool = False,
     out: str | os.PathLike[str] = "reports",
     jobs: int = 1,
@@ -54,7 +55,10 @@ def leaderboard(
     A name is an artifact, which is scored by its stored fold graphs (by its manifest if that is of the same clips), or
     a configuration, which is trained on six folds of unseen actors and a random split, in `jobs` processes of one
     thread each. Without names all artifacts and published designs. Rows of other names in `out`, of the same clips,
-    are kept. `resume` continues an interrupted run from its finished fits. Raises `ParameterError` for unknown names.
+    are kept. `unseen` are other corpora, as (name, folder): models that were trained on RAVDESS alone are scored on
+    them, a configuration by the network of its random split; of other models the manifest has the scores of networks
+    that were trained without a corpus. `resume` continues an interrupted run from its finished fits. Raises
+    `ParameterError` for unknown names.
     """
     names = _names(models)
     clips = load_corpus(CORPUS, os.fspath(data)).clips
@@ -62,8 +66,9 @@ def leaderboard(
     rows = _old_rows(Path(out), header)
     artifacts = [verify(find(name)) for name in names if name in known()]
     entries = _entries([name for name in names if name not in known()], clips, resume, progress)
-    artifact_rows = (_artifact_row(artifact, clips, data, progress) for artifact in artifacts)
-    for row in chain(artifact_rows, (_trained_row(entry, jobs, progress) for entry in entries)):
+    artifact_rows = ((_artifact_row(each, clips, data, progress), Recognizer(each)) for each in artifacts)
+    for row, recognizer in chain(artifact_rows, (_trained_row(entry, jobs, progress) for entry in entries)):
+        row["left_out"] |= _unseen_scores(row, recognizer, unseen, progress)
         rows = merged(rows, row)
         # After every row, so that a long run shows its results so far.
         reporting.write(Path(out), {**header, "created": datetime.now(UTC).isoformat(timespec="seconds"), "rows": rows})
@@ -124,7 +129,9 @@ def _artifact_row(
     keras = import_keras()
     manifest = artifact.manifest
     training = manifest["training"]
-    files = [artifact.path(branch.file) for branch in artifact.branches]
+    files = {artifact.path(branch.file) for branch in artifact.branches}
+    if "encoder" in manifest:
+        files.add(artifact.path(manifest["encoder"]["file"]))
     return _row(
         artifact.name,
         artifact.labels,
@@ -205,6 +212,16 @@ def answer_ms(recognizer: Recognizer, clips: Sequence[Clip]) -> float:
     return 1000 * statistics.median(times)
 
 
+def _unseen_scores(
+    row: dict[str, Any], recognizer: Recognizer, unseen: Sequence[tuple[str, str]], progress: bool
+) -> dict[str, Any]:
+    """Return the scores on the corpora that the recogniser has not been trained on, by their names."""
+    trained = recognizer.artifact.manifest.get("training", {}).get("corpora", {CORPUS: {}})
+    asked = [(name, folder) for name, folder in unseen if name not in trained and row["kind"] != DOUBLED]
+    scores = {name: score_unseen(recognizer, name, folder, progress) for name, folder in asked}
+    return {name: {"uar": each["uar"], "labels": each["labels"]} for name, each in scores.items()}
+
+
 # --- Rows of configurations ---
 
 
@@ -240,12 +257,13 @@ def _prepare(name: str, clips: Sequence[Clip], work: str, resume: bool, progress
     return prepare_ensemble(clips, ensemble, configs, folder, progress)
 
 
-def _trained_row(entry: _Entry, jobs: int, progress: bool) -> dict[str, Any]:
+def _trained_row(entry: _Entry, jobs: int, progress: bool) -> tuple[dict[str, Any], Recognizer]:
+    """Return the row of a configuration, and the recogniser of its random split."""
     study, config = entry.study, entry.study.first.config
     train_networks(study, [], [*entry.folds, entry.random], jobs, progress)
     folds, random = [fold_result(study, split) for split in entry.folds], fold_result(study, entry.random)
     export_onnx(random.fitted, study.first.work / GRAPH)
-    results = [*folds, random]
+    results, recognizer = [*folds, random], _recognizer(entry)
     row = _row(
         entry.name,
         study.first.labels,
@@ -253,14 +271,14 @@ def _trained_row(entry: _Entry, jobs: int, progress: bool) -> dict[str, Any]:
         random=fold_scores(study.first, [random]),
         **_parameters([random.fitted.network]),
         bytes=(study.first.work / GRAPH).stat().st_size,
-        ms=answer_ms(_recognizer(entry), study.clips),
+        ms=answer_ms(recognizer, study.clips),
         minutes=statistics.median(fold_minutes(study, result.split) for result in results),
         epochs=statistics.median(result.fitted.epochs for result in results),
         ended=_reasons(ended_by(config, result) for result in results),
     )
-    if folds:
-        return row
-    return {**row, "name": f"{entry.name}-{DOUBLED}", "kind": DOUBLED, "paths": len(study.clips)}
+    if not folds:
+        row |= {"name": f"{entry.name}-{DOUBLED}", "kind": DOUBLED, "paths": len(study.clips)}
+    return row, recognizer
 
 
 def _recognizer(entry: _Entry) -> Recognizer:

@@ -24,7 +24,6 @@ from ser.types import Adaptation, ArtifactError, ParameterError, rounded
 
 SCHEMA = "ser-profile/1"
 MIN_CLIPS = 3  # that hold speech
-SELF = "self"  # the source of a recording that is adapted to its own speech
 NAME_CHARACTERS = 100
 MAX_BYTES = 1_000_000  # of a profile's file
 KEYS = {"schema", "model", "version", "source", "clips", "created", "means"}

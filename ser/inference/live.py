@@ -1,26 +1,35 @@
-"""Live sound: PCM that arrives in pieces, cut into windows that are due for an answer, which adapts to the stream."""
+"""Live sound that arrives in pieces, cut into windows that are due for an answer, which adapts to the stream."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ser.audio.loading import MAX_BYTES, MAX_CHANNELS, MAX_PREDICT_S, MAX_RATE, MIN_RATE
-from ser.audio.pcm import SAMPLE_BYTES, wav_header
+from ser.audio.pcm import HEADER_BYTES, SAMPLE_BYTES, wav_header
+from ser.audio.webm import WebmDecoder
 from ser.features.voice105 import WINDOW_S
-from ser.inference.adaptation import SELF, SourceMeans
+from ser.inference.adaptation import SourceMeans
 from ser.inference.recognizer import Recognizer
-from ser.types import ParameterError, Prediction, Waveform
+from ser.types import SELF, ParameterError, Prediction, Waveform
 
 STEP_S = 0.25  # of sound between answers
 ENOUGH_WINDOWS = 10  # of speech, one behind the other, from which on a stream is adapted to
+
+
+def most_bytes(rate: int, channels: int) -> int:
+    """Return how much 16-bit PCM `predict` accepts as a WAV."""
+    frame = SAMPLE_BYTES * channels
+    return min(round(MAX_PREDICT_S * rate), (MAX_BYTES - HEADER_BYTES) // frame) * frame
 
 
 class Stream:
     """Collect 16-bit little-endian PCM at `rate` (Hz) with interleaved `channels`.
 
     Keeps the last window, and all sound up to the limits of `predict` and one piece beyond, so that `predict` refuses
-    what is longer. Raises `ParameterError` for a rate or channels outside the limits.
+    what is longer; `take` leaves that out. Raises `ParameterError` for a rate or channels outside the limits.
     """
+
+    is_full = False  # once `take` has left something out
 
     def __init__(self, rate: int, channels: int) -> None:
         if not MIN_RATE <= rate <= MAX_RATE:
@@ -31,7 +40,7 @@ class Stream:
         self._frame = SAMPLE_BYTES * channels
         self._step_bytes = round(STEP_S * rate) * self._frame
         self._window_bytes = round(WINDOW_S * rate) * self._frame
-        self._most = min(round(MAX_PREDICT_S * rate) * self._frame, MAX_BYTES)
+        self._most = most_bytes(rate, channels)
         self._whole, self._recent = bytearray(), bytearray()  # the recent one holds whole frames at the end of a step
         self._n_bytes = 0
 
@@ -43,6 +52,12 @@ class Stream:
     @property
     def held_bytes(self) -> int:
         return len(self._whole) + len(self._recent)
+
+    def take(self, pcm: bytes) -> bytes:
+        """Return as much of the next piece as fits into the limits of `predict`."""
+        fits = pcm[: max(0, self._most - self._n_bytes)]
+        self.is_full = len(fits) < len(pcm)
+        return fits
 
     def add(self, pcm: bytes) -> Iterator[tuple[float, bytes]]:
         """Add the next piece, of any size; yield (seconds, WAV of the last 3.5 s) at every full 0.25 s."""
@@ -64,6 +79,55 @@ class Stream:
     def _wav(self, pcm: bytearray) -> bytes:
         n_bytes = len(pcm) // self._frame * self._frame
         return wav_header(self.rate, self.channels, n_bytes) + pcm[:n_bytes]
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class WebmStream:
+    """Collect WebM as browsers' MediaRecorder sends it: chunks of one growing file, within the limits of `predict`.
+
+    Has the methods of `Stream`, of which one holds its sound.
+    """
+
+    is_full = False
+
+    def __init__(self) -> None:
+        self._decoder, self._webm = WebmDecoder(most_bytes), bytearray()
+        self._sound: Stream | None = None  # once the rate is known
+        self.close = self._decoder.close  # ends its thread
+
+    @property
+    def held_bytes(self) -> int:
+        return len(self._webm) + (self._sound.held_bytes if self._sound else 0)
+
+    def take(self, webm: bytes, check: Callable[[], object] = lambda: None) -> bytes:
+        """Decode the next chunk and return as much of its PCM as fits into the limits of `predict`.
+
+        `check` is called every half second and stops the work by raising.
+        """
+        if len(self._webm) + len(webm) > MAX_BYTES:
+            self.is_full = True
+            return b""
+        self._webm += webm
+        pcm = self._decoder.decode(webm, check)
+        if not pcm:
+            return b""
+        self._sound = self._sound or Stream(self._decoder.rate, self._decoder.channels)
+        fits = self._sound.take(pcm)
+        self.is_full = self._sound.is_full
+        return fits
+
+    def add(self, pcm: bytes) -> Iterator[tuple[float, bytes]]:
+        """Add PCM that `take` returned; yield as `Stream.add` does."""
+        return self._sound.add(pcm) if self._sound else iter(())
+
+    def whole(self) -> tuple[float, bytes]:
+        """Return (seconds, the file as it was sent); beyond the limits a WAV of the sound within them."""
+        if self._sound is None:
+            return 0.0, bytes(self._webm)
+        t_s, wav = self._sound.whole()
+        return t_s, wav if self.is_full else bytes(self._webm)
 
 
 class StreamRecognizer:

@@ -11,10 +11,11 @@ from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 
-from ser.audio.loading import Source, checked_waveform, load_waveform, source_name, waveform_of_samples
+from ser.audio.loading import Source, channels_of_samples, checked_waveform, load_channels, source_name
+from ser.audio.quality import faults
 from ser.features.preprocessing import reduce_noise
 from ser.features.recipes import recipe, with_encoder
-from ser.inference.adaptation import MIN_CLIPS, SELF, Profile, Reference, SourceMeans, check_source, read_profile
+from ser.inference.adaptation import MIN_CLIPS, Profile, Reference, SourceMeans, check_source, read_profile
 from ser.inference.artifact import (
     MODEL_VARIABLE,
     Artifact,
@@ -35,9 +36,11 @@ from ser.timeline import timeline
 from ser.types import (
     MIN_USED_S,
     REASONS,
+    SELF,
     SILENT,
     Adaptation,
     ArtifactError,
+    Channels,
     Failure,
     ParameterError,
     Prediction,
@@ -59,15 +62,16 @@ LABEL_BIAS = 2.0  # log-probability that is added to a label whose probability w
 class Inputs:
     """A recording as the networks take it.
 
-    `used` is the part between the silent ends, first sample and end, and `n_samples` what is left of it without long
-    pauses. `rows` maps the name of a recipe to features of shape (n_windows, *recipe.shape); it is empty if the
-    recording is silent.
+    `used` is the part between the silent ends, first sample and end, and `n_sound` the samples of it that sound.
+    `rows` maps the name of a recipe to features of shape (n_windows, *recipe.shape); it is empty if the
+    recording is silent. `quality` names its faults (keys of `QUALITY`).
     """
 
     waveform: Waveform
     used: tuple[int, int]
-    n_samples: int
+    n_sound: int
     rows: dict[str, np.ndarray]
+    quality: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,12 +85,16 @@ class Analysis:
 
     duration_s: float
     used_s: tuple[float, float]
+    sound_s: float
     doubts: frozenset[str]
     distance: float | None
     scores: np.ndarray
     heads: np.ndarray | None
     rows: dict[str, np.ndarray]
     file: str | None = None
+    channel: str | None = None
+    track: int | None = None
+    quality: tuple[str, ...] = ()
 
     @property
     def is_speech(self) -> bool:
@@ -206,18 +214,62 @@ class Recognizer:
 
     # --- Answers ---
 
-    def predict(self, source: Source | Waveform | np.ndarray, *, sample_rate: int | None = None) -> Prediction:
-        """Return the prediction for one recording of up to 120 s.
+    @overload
+    def predict(
+        self,
+        source: Source | Waveform | np.ndarray,
+        *,
+        sample_rate: int | None = None,
+        channels: Literal["mix", "left", "right"] = "mix",
+        track: int | None = None,
+    ) -> Prediction: ...
+
+    @overload
+    def predict(
+        self,
+        source: Source | Waveform | np.ndarray,
+        *,
+        sample_rate: int | None = None,
+        channels: Literal["each"],
+        track: int | None = None,
+    ) -> list[Prediction]: ...
+
+    def predict(
+        self,
+        source: Source | Waveform | np.ndarray,
+        *,
+        sample_rate: int | None = None,
+        channels: Channels = "mix",
+        track: int | None = None,
+    ) -> Prediction | list[Prediction]:
+        """Return the prediction for one recording of up to 120 s, or with `channels="each"` one for each channel.
 
         `source` is a path, the bytes of a file, an open binary file, a `Waveform`, or samples as a NumPy array with
-        their `sample_rate` in Hz: any integer or float type, shape (n,), (channels, n) or (n, channels). Raises
-        `AudioError` if it is not sound, `ParameterError` if it is none of these.
+        their `sample_rate` in Hz: any integer or float type, shape (n,), (channels, n) or (n, channels). `channels`
+        takes the mean of all, one of them, or each by itself; `track` is the sound track of a file that has several,
+        from 1. Raises `AudioError` if it is not sound, `ParameterError` if it is none of these.
         """
-        return self.answer(self.analyse(source, sample_rate=sample_rate))
+        analyses = self.analyse_channels(source, sample_rate=sample_rate, channels=channels, track=track)
+        predictions = [self.answer(analysis) for analysis in analyses]
+        return predictions if channels == "each" else predictions[0]
 
     def analyse(self, source: Source | Waveform | np.ndarray, *, sample_rate: int | None = None) -> Analysis:
         """Return what `answer` needs of a recording; arguments and errors are those of `predict`."""
-        inputs = self.inputs(source, sample_rate=sample_rate)
+        return self.analyse_channels(source, sample_rate=sample_rate)[0]
+
+    def analyse_channels(
+        self,
+        source: Source | Waveform | np.ndarray,
+        *,
+        sample_rate: int | None = None,
+        channels: Channels = "mix",
+        track: int | None = None,
+    ) -> list[Analysis]:
+        """Return what `answer` needs, for each channel that `channels` names; arguments are those of `predict`."""
+        waveforms = self._waveforms(source, sample_rate, channels, track)
+        return [self._analysis(self._inputs(waveform), source_name(source)) for waveform in waveforms]
+
+    def _analysis(self, inputs: Inputs, file: str | None) -> Analysis:
         waveform, (start, end) = inputs.waveform, inputs.used
         distance = self._distance(inputs.rows)
         scores, heads = self._unadapted(inputs.rows)
@@ -225,12 +277,16 @@ class Recognizer:
         return Analysis(
             duration_s=waveform.duration_s,
             used_s=(start / waveform.sample_rate, end / waveform.sample_rate),
+            sound_s=inputs.n_sound / waveform.sample_rate,
             doubts=frozenset(name for name, present in self._doubts(inputs, distance).items() if present),
             distance=distance,
             scores=scores,
             heads=heads,
             rows={name: rows for name, rows in inputs.rows.items() if name in adapting},
-            file=source_name(source),
+            file=file,
+            channel=waveform.channel,
+            track=waveform.track,
+            quality=inputs.quality,
         )
 
     def answer(self, analysis: Analysis) -> Prediction:
@@ -238,6 +294,8 @@ class Recognizer:
         probabilities = self.probabilities(analysis)
         unsure = SILENT not in analysis.doubts and probabilities.max() < self.sure_from
         reasons = analysis.doubts | ({"close_call"} if unsure else set())
+        if "too_short" in reasons:  # too little to tell speech from music
+            reasons -= {"unlike_training"}
         female, strong = (None, None) if analysis.heads is None else analysis.heads.tolist()
         return Prediction(
             label=self.labels[int(probabilities.argmax())],
@@ -246,11 +304,15 @@ class Recognizer:
             duration_s=analysis.duration_s,
             model=self.name,
             used_s=analysis.used_s,
+            sound_s=analysis.sound_s,
             distance=analysis.distance,
             sex=None if female is None else {"male": 1 - female, "female": female},
             intensity=strong,
             file=analysis.file,
             adapted=self.adaptation,
+            channel=analysis.channel,
+            track=analysis.track,
+            quality=analysis.quality,
         )
 
     def _doubts(self, inputs: Inputs, distance: float | None) -> dict[str, bool]:
@@ -260,7 +322,7 @@ class Recognizer:
         return {
             "clipped": waveform.clipped,
             "cut_off": waveform.cut_off,
-            "too_short": inputs.n_samples < MIN_USED_S * waveform.sample_rate,
+            "too_short": inputs.n_sound < MIN_USED_S * waveform.sample_rate,
             "unlike_training": distance is not None and distance > self.artifact.manifest["novelty"]["threshold"],
         }
 
@@ -286,7 +348,7 @@ class Recognizer:
         if on_error not in ("raise", "return"):
             raise ParameterError(f"on_error is 'raise' or 'return', found {on_error!r}.")
         _check_several("predict_many", sources)
-        return map(self.predict if on_error == "raise" else self._predict_or_fail, sources)
+        return map(self.predict if on_error == "raise" else self._predict_or_fail, sources)  # type: ignore[arg-type]
 
     def _predict_or_fail(self, source: Source | Waveform) -> Prediction | Failure:
         try:
@@ -301,24 +363,29 @@ class Recognizer:
         progress: Progress | None = None,
         jobs: int | None = None,
         adapt: Literal["self", "none"] = "self",
+        channels: Channels = "mix",
+        track: int | None = None,
     ) -> Timeline:
         """Return the timeline of a recording of up to four hours; see `ser.timeline.timeline`."""
-        return timeline(source, self, progress=progress, jobs=jobs, adapt=adapt)
+        return timeline(source, self, progress=progress, jobs=jobs, adapt=adapt, channels=channels, track=track)
 
     # --- Steps ---
 
     def inputs(self, source: Source | Waveform | np.ndarray, *, sample_rate: int | None = None) -> Inputs:
         """Return the recording prepared (see `ser.features.preprocessing`) and its features for every branch."""
-        waveform = self._waveform(source, sample_rate)
+        return self._inputs(self._waveforms(source, sample_rate, "mix", None)[0])
+
+    def _inputs(self, waveform: Waveform) -> Inputs:
         if np.abs(waveform.samples).max() < SILENT_PEAK:
             return Inputs(waveform, (0, 0), 0, {})
+        quality = faults(waveform.samples, waveform.sample_rate)
         if self._reduce_noise:
             waveform = reduce_noise(waveform)
         prepared = self._prepare(waveform.samples, waveform.sample_rate)
         if prepared.peak < SILENT_PEAK:  # an offset, or rumble
-            return Inputs(waveform, (0, 0), 0, {})
-        rows = {each.name: each(prepared.samples) for each in self._recipes}
-        return Inputs(waveform, (prepared.start, prepared.end), len(prepared.samples), rows)
+            return Inputs(waveform, (0, 0), 0, {}, quality)
+        rows = {each.name: each(prepared.samples, prepared.breaks) for each in self._recipes}
+        return Inputs(waveform, (prepared.start, prepared.end), prepared.n_sound, rows, quality)
 
     def probabilities(self, analysis: Analysis) -> np.ndarray:
         """Return the probability of each label, (n_labels,); all equal if the recording is silent."""
@@ -454,19 +521,19 @@ class Recognizer:
     def _is_adapting(self, branch: _Branch) -> bool:
         return self._reference is not None and branch.recipe in self._reference.means
 
-    def _waveform(self, source: Any, sample_rate: int | None) -> Waveform:
+    def _waveforms(self, source: Any, sample_rate: int | None, channels: Channels, track: int | None) -> list[Waveform]:
         if isinstance(source, np.ndarray):
-            return waveform_of_samples(source, sample_rate, self.sample_rate)
+            return channels_of_samples(source, sample_rate, self.sample_rate, channels=channels)
         if sample_rate is not None:
             raise ParameterError(f"sample_rate is for samples as a NumPy array; {type(source).__name__} has its own.")
         if not isinstance(source, Waveform):
-            return load_waveform(source, self.sample_rate)
+            return load_channels(source, self.sample_rate, channels=channels, track=track)
         if source.sample_rate != self.sample_rate:
             raise ParameterError(
                 f"{self.name} takes a Waveform at {self.sample_rate} Hz, found one at {source.sample_rate} Hz. Give its"
                 " samples with sample_rate=, which resamples them."
             )
-        return checked_waveform(source)
+        return [checked_waveform(source)]
 
     def _distance(self, rows: dict[str, np.ndarray]) -> float | None:
         """Return the distance from the training speech, None if the model stores none or for silence."""

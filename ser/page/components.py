@@ -64,8 +64,8 @@ def headline(prediction: Prediction) -> str:
 
 
 def doubts(prediction: Prediction, sure_from: float) -> str:
-    """Return the reasons for doubt as an HTML list: what is wrong, and what would help."""
-    pairs = wording.doubts(prediction, sure_from)
+    """Return reasons for doubt and faults of the recording as an HTML list: what is wrong, and what would help."""
+    pairs = wording.doubts(prediction, sure_from) + wording.faults(prediction)
     items = "".join(f"<li><b>{escape(problem)}</b> <span>{escape(advice)}</span></li>" for problem, advice in pairs)
     return f'<ul class="doubts">{items}</ul>'
 

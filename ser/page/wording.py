@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from ser.types import MIN_USED_S, Prediction
+from ser.types import MIN_USED_S, QUALITY, Prediction
 
 SURENESS = ((0.9, "very sure"), (0.6, "fairly sure"), (0.0, "not very sure"))
 SEX_NAMED = 0.6  # probability from which on a voice is said to sound female or male
@@ -21,9 +21,9 @@ def seconds(duration_s: float) -> str:
     return f"{duration_s:.1f} s"
 
 
-def used_s(prediction: Prediction) -> float:
-    """Return the seconds left after trimming, rounded down so that too little never reads as enough."""
-    return math.floor(10 * (prediction.used_s[1] - prediction.used_s[0]) + 1e-6) / 10
+def sound_s(prediction: Prediction) -> float:
+    """Return the seconds of sound, rounded down so that too little never reads as enough."""
+    return math.floor(10 * prediction.sound_s + 1e-6) / 10
 
 
 def ranked(prediction: Prediction) -> list[tuple[str, float]]:
@@ -72,6 +72,11 @@ def doubts(prediction: Prediction, sure_from: float) -> list[tuple[str, str]]:
     return [(PROBLEMS[reason](prediction, sure_from), HELP[reason]) for reason in gravest_first]
 
 
+def faults(prediction: Prediction) -> list[tuple[str, str]]:
+    """Return what is wrong with the recording though the answer counts, and advice, for each fault."""
+    return [(QUALITY[fault], HELP[fault]) for fault in prediction.quality]
+
+
 def used_part(prediction: Prediction) -> str:
     """Say which part of the recording was used."""
     start, end = prediction.used_s
@@ -85,13 +90,13 @@ TITLES = {"silent": "Silence", "too_short": "Too short to tell", "unlike_trainin
 
 SUBTITLES: dict[str, Callable[[Prediction], str]] = {
     "silent": lambda p: "nothing to judge",
-    "too_short": lambda p: f"{seconds(used_s(p))} of sound",
+    "too_short": lambda p: f"{seconds(sound_s(p))} of sound",
     "unlike_training": lambda p: "so no emotion is named",
 }
 
 PROBLEMS: dict[str, Callable[[Prediction, float], str]] = {
     "silent": lambda p, _: f"The recording is {seconds(p.duration_s)} long and holds no sound.",
-    "too_short": lambda p, _: f"Only {seconds(used_s(p))} of sound; at least {MIN_USED_S} s is needed.",
+    "too_short": lambda p, _: f"Only {seconds(sound_s(p))} of sound; at least {MIN_USED_S} s is needed.",
     "clipped": lambda p, _: "The recording is overdriven: its loudest parts are cut off flat.",
     "close_call": lambda p, sure_from: (
         f"The best fit, {p.label}, has {percent(p.confidence)}; an answer counts as sure from {percent(sure_from)} on."
@@ -107,4 +112,6 @@ HELP = {
     "close_call": "Try a few seconds of one person in one mood, close to the microphone.",
     "unlike_training": "Music, noise and tones get this result. Record one voice, close to the microphone.",
     "cut_off": "Send the whole file, or record it again.",
+    "offset": "The answer counts; try another microphone or input.",
+    "hum": "The answer counts; try another cable, or a battery in place of the power supply.",
 }

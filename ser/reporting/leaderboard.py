@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 JSON, MARKDOWN, PICTURE = (f"leaderboard.{ending}" for ending in ("json", "md", "png"))
+UNSEEN_NOTE = """UAR over the labels that system and corpus share. `voice` and `small` were trained on several corpora;
+each is scored by networks that were trained without it. All others know RAVDESS alone, published designs by the network
+of their random split, and are not adapted to anything."""
 UNSEEN: dict[str, Any] = {"color": BLUE, "markersize": 8}
 SHARED: dict[str, Any] = {"color": ORANGE, "markersize": 8, "markerfacecolor": "white", "markeredgewidth": 1.8}
 CLAIM: dict[str, Any] = {"color": RED, "markersize": 7, "markeredgewidth": 2}
@@ -31,7 +34,7 @@ def write(out: Path, board: dict[str, Any]) -> None:
 def markdown(board: dict[str, Any]) -> str:
     """Return the report: scores, costs, unseen corpora if there are any, and published anchors."""
     left_out = any(row["left_out"] for row in board["rows"])
-    unseen = f"## Unseen corpora\n\n{left_out_table(board)}\n\n" if left_out else ""
+    unseen = f"## Unseen corpora\n\n{UNSEEN_NOTE}\n\n{left_out_table(board)}\n\n" if left_out else ""
     return f"""# Leaderboard
 
 Written by `ser leaderboard`, {board["created"][:10]}. {board["clips"]:,} recordings of {board["speakers"]}

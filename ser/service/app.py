@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 import ser
 from ser.service import routes, stream
-from ser.service.dependencies import check_key
+from ser.service.dependencies import check_key, check_query
 from ser.service.errors import ServiceError
 from ser.service.middleware import RequestMiddleware, error_response
 from ser.service.schemas import problems
@@ -28,8 +28,12 @@ four hours for `/timeline`.
 
 **Live sound**: `WS /stream?rate=16000&channels=1` takes 16-bit little-endian PCM in binary messages and sends
 `{"t_s", ...answer}` for every 0.25 s of sound, on the 3.5 s before. After the text message `{"end": true}` it sends a
-last answer, on all the sound, and closes the connection. An error is `{"code", "message"}` and close code 1008. A
-message of more than 1 MiB is refused with close code 1009; a quarter of a second is less at every rate.
+last answer, on all the sound, and closes the connection. After 120 s of sound, or 25 MB, it does so by itself; that
+answer has the key `limit`, a sentence. An error is `{"code", "message"}` and close code 1008. A message of
+more than 1 MiB is refused with close code 1009; a quarter of a second is less at every rate.
+
+`WS /stream?format=webm` takes what a browser's MediaRecorder sends: the chunks of one WebM file, which names its rate
+and channels itself. `?model=` and `?adapt=none` are as for `/timeline`.
 
 ```python
 import json
@@ -51,6 +55,16 @@ with connect(f"ws://localhost:8000/stream?rate={rate}&channels={channels}") as s
     for message in socket:
         answer = json.loads(message)
         print(answer["t_s"], answer["label"], answer["confidence"])
+```
+
+```js
+const microphone = await navigator.mediaDevices.getUserMedia({audio: true})
+const recorder = new MediaRecorder(microphone, {mimeType: "audio/webm"})
+const socket = new WebSocket("ws://localhost:8000/stream?format=webm")
+socket.onopen = () => recorder.start(250)
+recorder.ondataavailable = chunk => socket.send(chunk.data)
+recorder.onstop = () => socket.send(JSON.stringify({end: true}))
+socket.onmessage = message => console.log(JSON.parse(message.data).label)
 ```
 
 If the service has a key (`SER_API_KEY`), send it as `Authorization: Bearer KEY`.
@@ -75,9 +89,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         swagger_ui_parameters={"validatorUrl": None},  # by default a third host, which would see our address
     )
     app.state.service = service
-    key = [Depends(check_key)] if service.settings.key else []  # OpenAPI asks for a key only if there is one
-    app.include_router(routes.guarded, dependencies=key, responses=problems("key") if key else {})
-    app.include_router(routes.public)
+    query, key = Depends(check_query), Depends(check_key)
+    if service.settings.key:  # OpenAPI asks for a key only if there is one
+        app.include_router(routes.guarded, dependencies=[key, query], responses=problems("key", "parameter"))
+    else:
+        app.include_router(routes.guarded, dependencies=[query], responses=problems("parameter"))
+    app.include_router(routes.public, dependencies=[query], responses=problems("parameter"))
     app.include_router(stream.router)
     for kind in (SerError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _on_error)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request, Security
+from fastapi.dependencies.models import Dependant
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import ClientDisconnect, HTTPConnection
 
@@ -15,6 +16,7 @@ from ser.inference.recognizer import Recognizer
 from ser.service.errors import ServiceError
 from ser.service.limits import Slot
 from ser.service.state import Service
+from ser.types import ParameterError, check_known
 
 bearer = HTTPBearer(auto_error=False, description="The value of SER_API_KEY, if the service has a key.")
 
@@ -34,6 +36,21 @@ async def check_key(
     if key is not None and not hmac.compare_digest(sent.encode(), key.encode()):
         message = "Missing or invalid API key. Send the header 'Authorization: Bearer KEY'."
         raise ServiceError("key", message, close=True)
+
+
+async def check_query(connection: HTTPConnection) -> None:
+    """Raise `ParameterError` for a query parameter that the route does not declare."""
+    known = sorted(_declared(connection.scope["route"].dependant))
+    for name in connection.query_params:
+        if not known:
+            raise ParameterError(f"Unknown parameter {name[:80]!r}; this address takes none. Leave it out.")
+        check_known(name, known, "parameter")
+
+
+def _declared(dependant: Dependant) -> set[str]:
+    """Return the query parameters of a route's function and of what it depends on."""
+    names = {field.alias for field in dependant.query_params}
+    return names.union(*map(_declared, dependant.dependencies))
 
 
 def client_of(connection: HTTPConnection) -> str:

@@ -20,7 +20,7 @@ from ser.service.state import adapt as adapt_to
 from ser.service.uploads import MAX_FILES, MAX_LONG_BYTES, Upload, read_recording, read_recordings
 from ser.timeline.formats import WRITERS
 from ser.timeline.segments import Adapt
-from ser.types import SerError, lookup
+from ser.types import Channels, SerError, lookup
 
 PROMETHEUS_TEXT = "text/plain; version=1.0.0; charset=utf-8"
 SOUND = {"type": "string", "format": "binary"}
@@ -32,6 +32,14 @@ FormatIn = Annotated[str, FORMAT]
 AdaptIn = Annotated[Adapt, Query(description="Adapt to the recording's own speech, or not.", examples=["none"])]
 BatchAdaptIn = Annotated[
     Literal["source", "none"], Query(description="Adapt to the recordings themselves, or not.", examples=["source"])
+]
+ChannelsIn = Annotated[
+    Channels,
+    Query(description="The mean of all channels, one of them, or each by itself.", examples=["each"]),
+]
+TrackIn = Annotated[
+    int | None,
+    Query(ge=1, description="The sound track, of a file with several; by default its default one.", examples=[1]),
 ]
 
 guarded, public = APIRouter(), APIRouter()  # with the API key, if the service has one; without
@@ -52,9 +60,20 @@ def _body(part: str, schema: dict[str, Any], *, raw: bool = False) -> dict[str, 
     return {"requestBody": {"required": True, "content": content}}
 
 
-@guarded.post("/predict", response_model=Answer, responses=PROBLEMS, openapi_extra=_body("file", SOUND, raw=True))
-async def predict(request: Request, service: ServiceIn, slot: SlotIn, model: RecognizerIn) -> Response:
+@guarded.post(
+    "/predict", response_model=Answer | list[Answer], responses=PROBLEMS, openapi_extra=_body("file", SOUND, raw=True)
+)
+async def predict(
+    request: Request,
+    service: ServiceIn,
+    slot: SlotIn,
+    model: RecognizerIn,
+    channels: ChannelsIn = "mix",
+    track: TrackIn = None,
+) -> Response:
     """Predict the emotion of one recording: the part `file` of a multipart body, or the whole body of any other type.
+
+    With `?channels=each` the answer is a list, of one prediction for every channel: the two sides of a call.
 
     ```
     curl -F file=@clip.wav http://localhost:8000/predict
@@ -62,7 +81,9 @@ async def predict(request: Request, service: ServiceIn, slot: SlotIn, model: Rec
     ```
     """
     recording = await read_recording(request, slot, service.settings.upload_s)
-    return JSONResponse(answer_dict(await unless_gone(request, service.predict(model, recording))))
+    work = service.predict_channels(model, recording, channels, track)
+    answers = [answer_dict(prediction) for prediction in await unless_gone(request, work)]
+    return JSONResponse(answers if channels == "each" else answers[0])
 
 
 @guarded.post(
@@ -72,13 +93,20 @@ async def predict(request: Request, service: ServiceIn, slot: SlotIn, model: Rec
     openapi_extra=_body("files", {"type": "array", "items": SOUND, "minItems": 1, "maxItems": MAX_FILES}),
 )
 async def batch(
-    request: Request, service: ServiceIn, slot: SlotIn, model: RecognizerIn, adapt: BatchAdaptIn = "none"
+    request: Request,
+    service: ServiceIn,
+    slot: SlotIn,
+    model: RecognizerIn,
+    adapt: BatchAdaptIn = "none",
+    channels: ChannelsIn = "mix",
+    track: TrackIn = None,
 ) -> Response:
     """Predict the emotions of up to 100 recordings and 100 MB: the parts `files` of a multipart body, in their order.
 
     A recording that cannot be answered stays in the list with its error. The recordings of one batch are processed one
     after the other, so that other clients do not wait for it. With `?adapt=source` they count as of one source
-    (microphone, room, line), to which the answers are adapted if at least three hold speech.
+    (microphone, room, line), to which the answers are adapted if at least three hold speech. With `?channels=each`
+    there is an answer for every channel.
 
     ```
     curl -F files=@clip.wav -F files=@notes.txt http://localhost:8000/batch
@@ -87,14 +115,17 @@ async def batch(
     recordings = await read_recordings(request, slot, service.settings.upload_s)
     if adapt == "source":
         model = await unless_gone(request, service.long.answer(adapt_to, model, recordings))
-    return JSONResponse(await unless_gone(request, _answers(service, model, recordings)))
+    return JSONResponse(await unless_gone(request, _answers(service, model, recordings, channels, track)))
 
 
-async def _answers(service: Service, model: Recognizer, recordings: list[Upload]) -> list[dict[str, Any]]:
+async def _answers(
+    service: Service, model: Recognizer, recordings: list[Upload], channels: Channels, track: int | None
+) -> list[dict[str, Any]]:
     answers = []
     for recording in recordings:
         try:
-            answers.append(answer_dict(await service.predict(model, recording)))
+            predictions = await service.predict_channels(model, recording, channels, track)
+            answers += [answer_dict(prediction) for prediction in predictions]
         except SerError as error:
             answers.append(failed_dict(recording.name, ServiceError.of(error)))
     return answers
@@ -113,12 +144,15 @@ async def timeline(
     model: RecognizerIn,
     format: FormatIn = "json",
     adapt: AdaptIn = "self",
+    channels: ChannelsIn = "mix",
+    track: TrackIn = None,
 ) -> Response:
     """Segment one recording of up to four hours and 120 MB by emotion; it is sent as to `/predict`.
 
     The answer comes once the whole recording is processed, within ten minutes; long recordings are processed one at a
     time. `?format=` also gives tables, subtitles, and labels for Audacity and Praat. Answers are adapted to the
-    recording's own speech if that lasts a minute, unless `?adapt=none`.
+    recording's own speech if that lasts a minute, unless `?adapt=none`. With `?channels=each` the segments say in which
+    channel they are.
 
     ```
     curl -F file=@talk.flac http://localhost:8000/timeline
@@ -127,7 +161,7 @@ async def timeline(
     """
     writer = lookup(format, WRITERS, "format")
     recording = await read_recording(request, slot, service.settings.long_upload_s, MAX_LONG_BYTES)
-    result = await unless_gone(request, service.timeline(model, recording, adapt))
+    result = await unless_gone(request, service.timeline(model, recording, adapt, channels, track))
     return Response(writer.write(result), media_type=writer.media_type)
 
 

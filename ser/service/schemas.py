@@ -8,14 +8,18 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 import ser
-from ser.inference.adaptation import SELF
 from ser.service.errors import CODES, ServiceError
 from ser.timeline.segments import Segment, Timeline
-from ser.types import EMOTIONS, REASONS, Adaptation, Prediction
+from ser.types import EMOTIONS, QUALITY, REASONS, SELF, Adaptation, Prediction
 
 Emotion = Annotated[str, Field(json_schema_extra={"enum": list(EMOTIONS)})]
 Reason = Annotated[str, Field(json_schema_extra={"enum": list(REASONS)})]
+Fault = Annotated[str, Field(json_schema_extra={"enum": list(QUALITY)})]
 Code = Annotated[str, Field(json_schema_extra={"enum": list(CODES)})]
+Channel = Annotated[
+    str | None, Field(description="The channel: left, right, mono or a number; null for the mean of all.")
+]
+Track = Annotated[int | None, Field(description="The sound track, of a file with several, from 1; else null.")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 FileName = Annotated[str | None, Field(description="File name as sent, without folders.")]
 
@@ -48,9 +52,13 @@ PREDICTION = Prediction(
     intensity=0.64,
     file="clip.wav",
     adapted=CALLS,
+    channel="left",
+    track=1,
 )
-SEGMENT = Segment(0.5, 9.75, "happy", SHARES)
-TIMELINE = Timeline("talk.flac", 12.5, (SEGMENT,), EMOTIONS, "voice", adapted=Adaptation(SELF, 12))
+SEGMENT = Segment(0.5, 9.75, "happy", SHARES, channel="left")
+TIMELINE = Timeline(
+    "talk.flac", 12.5, (SEGMENT,), EMOTIONS, "voice", adapted=Adaptation(SELF, 12), channels=("left", "right"), track=1
+)
 ERROR = ServiceError("audio", "notes.txt: this is text, not sound. Give one recording: WAV, FLAC, OGG, MP3 or M4A.")
 
 
@@ -98,6 +106,9 @@ class _Labelled(_Schema):
 class Answer(_Labelled, json_schema_extra=_example(answer_dict(PREDICTION))):
     """Prediction for one recording: its emotion, its probabilities, and whether to trust it."""
 
+    quality: list[Fault] = Field(
+        description="Faults of the recording that do not make the answer uncertain; empty if there are none."
+    )
     sex: Sex | None = Field(description="Sex of the speaker; null if the model does not estimate it.")
     intensity: float | None = Field(
         ge=0, le=1, description="Strength of the emotion; null if the model does not estimate it."
@@ -105,6 +116,8 @@ class Answer(_Labelled, json_schema_extra=_example(answer_dict(PREDICTION))):
     duration_s: float = Field(ge=0, description="Duration of the sound in seconds.")
     model: str = Field(description="Name of the model.")
     adapted: AdaptedTo
+    channel: Channel
+    track: Track
     file: FileName
     emotion: Emotion = Field(description="The same as `label`.")
     all_emotions: dict[str, float] = Field(description="The same as `probabilities`.")
@@ -116,6 +129,7 @@ class TimelineSegment(_Labelled, json_schema_extra=_example(SEGMENT.to_dict())):
 
     start_s: float = Field(ge=0, description="Seconds from the start of the recording.")
     end_s: float = Field(ge=0, description="Seconds from the start of the recording.")
+    channel: Channel
 
 
 class TimelineAnswer(_Schema, json_schema_extra=_example(TIMELINE.to_dict())):
@@ -128,6 +142,10 @@ class TimelineAnswer(_Schema, json_schema_extra=_example(TIMELINE.to_dict())):
     model: str = Field(description="Name of the model.")
     cut_off: bool = Field(description="Whether the file is damaged; then only the part before the damage is analysed.")
     adapted: AdaptedTo
+    track: Track
+    channels: dict[str, dict[str, float]] | None = Field(
+        default=None, description="Share of every emotion in each channel, if channels are heard apart."
+    )
 
 
 class Problem(_Schema, json_schema_extra=_example(ERROR.to_dict())):

@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass, field
 
+from ser.audio.isolation import is_wanted
 from ser.service.limits import Limits
 from ser.types import ParameterError
 
@@ -35,7 +36,11 @@ class Settings:
 
     @classmethod
     def from_environment(cls) -> Settings:
-        """Read SER_API_KEY, and SER_CORS_ORIGINS separated by commas. Raises `ParameterError` for invalid values."""
+        """Read SER_API_KEY, and SER_CORS_ORIGINS separated by commas. Raises `ParameterError` for invalid values.
+
+        SER_ISOLATE, which `ser.audio` reads, is checked as well, so that it is refused at the start.
+        """
+        is_wanted()
         origins = os.environ.get("SER_CORS_ORIGINS", "").split(",")
         named = tuple(_origin(origin.strip()) for origin in origins if origin.strip())
         return cls(key=os.environ.get("SER_API_KEY") or None, origins=named)

@@ -14,10 +14,10 @@ from dataclasses import replace
 from threading import Event
 from typing import Any, TypeVar
 
-from ser.audio.loading import Source, load_waveform, source_name
+from ser.audio.loading import Source, load_channels, load_waveform, source_name
 from ser.inference.adaptation import MIN_CLIPS, SourceMeans
 from ser.inference.artifact import find, known, verify
-from ser.inference.live import StreamRecognizer
+from ser.inference.live import StreamRecognizer, WebmStream
 from ser.inference.memory import tune_malloc
 from ser.inference.recognizer import Recognizer, load
 from ser.service.errors import ServiceError
@@ -25,7 +25,7 @@ from ser.service.limits import Limiter
 from ser.service.metrics import count_prediction, count_timeline
 from ser.service.settings import Settings
 from ser.timeline.segments import Adapt, Timeline
-from ser.types import AudioError, Prediction
+from ser.types import AudioError, Channels, Prediction
 
 T = TypeVar("T")
 
@@ -73,13 +73,27 @@ class Service:
 
     async def predict(self, model: Recognizer, recording: Source) -> Prediction:
         """Answer a recording and count the answer."""
-        prediction = await self.workers.answer(predict, model, recording)
-        count_prediction(prediction, model.artifact.manifest)
-        return prediction
+        return (await self.predict_channels(model, recording))[0]
 
-    async def timeline(self, model: Recognizer, recording: Source, adapt: Adapt = "self") -> Timeline:
+    async def predict_channels(
+        self, model: Recognizer, recording: Source, channels: Channels = "mix", track: int | None = None
+    ) -> list[Prediction]:
+        """Answer the channels of a recording that are asked for, and count the answers."""
+        predictions = await self.workers.answer(predict, model, recording, channels, track)
+        for prediction in predictions:
+            count_prediction(prediction, model.artifact.manifest)
+        return predictions
+
+    async def timeline(
+        self,
+        model: Recognizer,
+        recording: Source,
+        adapt: Adapt = "self",
+        channels: Channels = "mix",
+        track: int | None = None,
+    ) -> Timeline:
         """Compute the timeline of a recording and count its segments."""
-        result = await self.long.answer(timeline, model, recording, adapt)
+        result = await self.long.answer(timeline, model, recording, adapt, channels, track)
         count_timeline(result)
         return result
 
@@ -120,12 +134,20 @@ def _plain(name: str) -> Recognizer:
     return Recognizer(verify(find(name)))
 
 
-def predict(recognizer: Recognizer, source: Source, check: Callable[[], None]) -> Prediction:
-    """Return `recognizer.predict(source)`, calling `check` before, between blocks of decoding, and after it."""
+def predict(
+    recognizer: Recognizer, source: Source, channels: Channels, track: int | None, check: Callable[[], None]
+) -> list[Prediction]:
+    """Return the predictions for a recording's channels, calling `check` before, between blocks, and after decoding."""
     check()
-    waveform = load_waveform(source, recognizer.sample_rate, check=check)
+    waveforms = load_channels(source, recognizer.sample_rate, channels=channels, track=track, check=check)
     check()
-    return replace(recognizer.predict(waveform), file=source_name(source))
+    return [replace(recognizer.predict(waveform), file=source_name(source)) for waveform in waveforms]
+
+
+def take(stream: WebmStream, webm: bytes, check: Callable[[], None]) -> bytes:
+    """Return the PCM of a stream's next chunk, calling `check` before and while it is decoded."""
+    check()
+    return stream.take(webm, check)
 
 
 def predict_window(stream: StreamRecognizer, t_s: float, wav: bytes, check: Callable[[], None]) -> Prediction:
@@ -146,7 +168,16 @@ def adapt(recognizer: Recognizer, recordings: Sequence[Source], check: Callable[
     return recognizer.adapted_to(means, OWN) if means.clips >= MIN_CLIPS else recognizer
 
 
-def timeline(recognizer: Recognizer, source: Source, adapt: Adapt, check: Callable[[], None]) -> Timeline:
+def timeline(
+    recognizer: Recognizer,
+    source: Source,
+    adapt: Adapt,
+    channels: Channels,
+    track: int | None,
+    check: Callable[[], None],
+) -> Timeline:
     """Return `recognizer.timeline(source)` on one core, calling `check` before and between blocks of decoding."""
     check()
-    return recognizer.timeline(source, progress=lambda done_s, total_s: check(), jobs=1, adapt=adapt)
+    return recognizer.timeline(
+        source, progress=lambda done_s, total_s: check(), jobs=1, adapt=adapt, channels=channels, track=track
+    )

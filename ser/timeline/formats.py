@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from textwrap import indent
 
+from ser.tables import segments_to_parquet
 from ser.types import EMOJI, Segment, Timeline, Word, lookup
 
 Interval = tuple[float, float, str]  # start and end in seconds, text
@@ -20,13 +21,13 @@ QUOTE = '"'
 class Writer:
     """A format: its function, the ending of its files and its media type."""
 
-    write: Callable[[Timeline], str]
+    write: Callable[[Timeline], str | bytes]
     ending: str
     media_type: str
 
 
-def write(timeline: Timeline, format: str) -> str:
-    """Return the timeline in one of `WRITERS`, as text for a UTF-8 file; raises `ParameterError` for others."""
+def write(timeline: Timeline, format: str) -> str | bytes:
+    """Return the timeline in one of `WRITERS`, as text for a UTF-8 file or bytes; `ParameterError` for others."""
     return lookup(format, WRITERS, "format").write(timeline)
 
 
@@ -37,7 +38,8 @@ def _json(timeline: Timeline) -> str:
 def _csv(timeline: Timeline) -> str:
     """Write one row a segment; `reasons` are separated by spaces."""
     text = io.StringIO()
-    fields = ["file", "start_s", "end_s", "label", "confidence", *timeline.labels, "uncertain", "reasons", "model"]
+    fields = ["file", "start_s", "end_s", "label", "confidence", *timeline.labels]
+    fields += ["uncertain", "reasons", "model", "channel"]
     fields += [] if timeline.text is None else ["text"]
     table = csv.DictWriter(text, fields, extrasaction="ignore", lineterminator="\n")
     table.writeheader()
@@ -68,14 +70,18 @@ def _audacity(timeline: Timeline) -> str:
 
 
 def _textgrid(timeline: Timeline) -> str:
-    """Write Praat's text form: tiers of labels, confidences, reasons and words; intervals without text are silence."""
+    """Write Praat's text form: tiers of labels, confidences, reasons and words, the first three for each channel.
+
+    Intervals without text are silence.
+    """
     cells: dict[str, Callable[[Segment], str]] = {
         "emotion": lambda segment: segment.label,
         "confidence": lambda segment: f"{segment.confidence:.3f}",
         "doubt": lambda segment: " ".join(segment.reasons),
     }
     tiers: dict[str, list[Interval]] = {
-        name: [(segment.start_s, segment.end_s, text(segment)) for segment in timeline.segments]
+        f"{name} {channel}".rstrip(): [(segment.start_s, segment.end_s, text(segment)) for segment in part.segments]
+        for channel, part in _of_channels(timeline)
         for name, text in cells.items()
     }
     if timeline.text is not None:
@@ -91,6 +97,15 @@ def _textgrid(timeline: Timeline) -> str:
             interval = f'xmin = {start_s}\nxmax = {end_s}\ntext = "{label.replace(QUOTE, 2 * QUOTE)}"\n'
             text += f"        intervals [{rank}]:\n{indent(interval, 12 * ' ')}"
     return text
+
+
+def _of_channels(timeline: Timeline) -> list[tuple[str, Timeline]]:
+    """Return the name and the timeline of each channel that was heard apart; one without a name for a mean of all."""
+    return [(channel, timeline.of_channel(channel)) for channel in timeline.channels] or [("", timeline)]
+
+
+def _parquet(timeline: Timeline) -> bytes:
+    return segments_to_parquet(timeline)
 
 
 def _filled(intervals: list[Interval], duration_s: float) -> Iterator[Interval]:
@@ -119,7 +134,8 @@ def _apart(words: Iterable[Word]) -> list[Interval]:
 
 
 def _caption(segment: Segment) -> str:
-    return f"{segment.label}{'?' if segment.uncertain else ''} {segment.confidence:.0%}"
+    channel = f"{segment.channel}: " if segment.channel else ""
+    return f"{channel}{segment.label}{'?' if segment.uncertain else ''} {segment.confidence:.0%}"
 
 
 def _cue(segment: Segment, point: str, text: str) -> str:
@@ -141,4 +157,5 @@ WRITERS = {
     "vtt": Writer(_vtt, ".vtt", "text/vtt"),
     "audacity": Writer(_audacity, ".txt", "text/plain"),
     "textgrid": Writer(_textgrid, ".TextGrid", "text/plain"),
+    "parquet": Writer(_parquet, ".parquet", "application/vnd.apache.parquet"),
 }

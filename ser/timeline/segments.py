@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 from ser.audio.loading import BLOCK_S, MAX_TIMELINE_BYTES, MAX_TIMELINE_S, Source, open_recording, source_name
 from ser.audio.vad import FRAME, MARGIN_S, PAUSE_S, RATE, Span, SpeechFinder
 from ser.metrics import softmax
-from ser.types import REASONS, Adaptation, AudioError, Prediction, Progress, Segment, Timeline, Waveform
+from ser.types import REASONS, SELF, Adaptation, AudioError, Channels, Prediction, Progress, Segment, Timeline, Waveform
 
 # Half of this hop costs twice as much and gains nothing: if an unseen actor's emotion changes every 2 to 9 s without a
 # pause, 60 % of the time is labelled correctly with either.
@@ -60,6 +60,8 @@ def timeline(
     progress: Progress | None = None,
     jobs: int | None = None,
     adapt: Adapt = "self",
+    channels: Channels = "mix",
+    track: int | None = None,
     block_s: float = BLOCK_S,
     max_s: float = MAX_TIMELINE_S,
     max_bytes: int = MAX_TIMELINE_BYTES,
@@ -69,34 +71,62 @@ def timeline(
     `progress` is called after every block with the seconds done and in all (None if the file does not tell); an
     exception from it stops the work within a fraction of a second. `jobs` windows are predicted at a time, by default
     one a core. Segments are the same for every `block_s` and `jobs`. With `adapt="self"` the answers are adapted to the
-    recording's own speech if that lasts a minute, the model can adapt, and the recogniser is not adapted already.
+    recording's own speech if that lasts a minute, the model can adapt, and the recogniser is not adapted already; a
+    channel that is heard by itself is a source by itself.
+
+    `channels` takes the mean of all channels, one of them, or each by itself, as the two sides of a call: then the
+    segments of all of them are in order of time. `track` is the sound track of a file that has several, from 1. Times
+    are those of the file: a late start or a gap in it counts as silence.
 
     Raises `AudioError` as `ser.audio.open_recording` does. If the file is damaged after half a second of sound, the
     timeline ends there, with `cut_off`; sound without speech gives a timeline without segments.
     """
     jobs = jobs or min(MAX_JOBS, _cores())
-    with open_recording(source, max_s=max_s, max_bytes=max_bytes) as recording, ThreadPoolExecutor(jobs) as pool:
+    opened = open_recording(source, max_s=max_s, max_bytes=max_bytes, track=track, keep_times=True)
+    with opened as recording, ThreadPoolExecutor(jobs) as pool:
         adapting = adapt == "self" and recognizer.adapts and recognizer.adaptation is None
-        segmenter = _Segmenter(recognizer, pool, PENDING * jobs, adapting)
-        for block in recording.blocks(recognizer.sample_rate, block_s, progress):
-            segmenter.push(block)
-        segments = segmenter.finish()
-        if recording.clipped:
-            segments = [_doubted(segment, {"clipped"}) for segment in segments]
-    duration_s, cut_off = segmenter.duration_s, recording.cut_off
+        names = recording.names(channels)
+        segmenters = [_Segmenter(recognizer, pool, PENDING * jobs, adapting) for _ in names]
+        for block in recording.channel_blocks(recognizer.sample_rate, block_s, progress, channels):
+            for segmenter, samples in zip(segmenters, block, strict=True):
+                segmenter.push(samples)
+        of_channels = [
+            [replace(segment, channel=name) for segment in _ended(segmenter, clipped, recording.cut_off)]
+            for name, segmenter, clipped in zip(names, segmenters, recording.clipped_channels, strict=True)
+        ]
+    duration_s = segmenters[0].duration_s
     if not duration_s:
         raise AudioError(f"{recording.label}: too few samples to be sound. Record it again, for longer.")
-    if segments and cut_off:
-        segments[-1] = _doubted(segments[-1], {"cut_off"})
     return Timeline(
         source_name(source),
         duration_s,
-        tuple(segments),
+        tuple(sorted(chain(*of_channels), key=lambda segment: segment.start_s)),
         recognizer.labels,
         recognizer.name,
-        cut_off,
-        adapted=segmenter.recognizer.adaptation,
+        recording.cut_off,
+        adapted=_adaptation([segmenter.recognizer for segmenter in segmenters]),
+        channels=tuple(filter(None, names)),
+        track=recording.track if recording.n_tracks > 1 else None,
     )
+
+
+def _ended(segmenter: _Segmenter, clipped: bool, cut_off: bool) -> list[Segment]:
+    """Return the segments of a channel, with the reasons for doubt that concern the whole recording."""
+    segments = segmenter.finish()
+    if clipped:
+        segments = [_doubted(segment, {"clipped"}) for segment in segments]
+    if segments and cut_off:
+        segments[-1] = _doubted(segments[-1], {"cut_off"})
+    return segments
+
+
+def _adaptation(recognizers: Sequence[WindowRecognizer]) -> Adaptation | None:
+    """Return what the channels are adapted to; the clips of those that adapt to their own speech are summed."""
+    adaptations = [each.adaptation for each in recognizers if each.adaptation is not None]
+    own = [adaptation for adaptation in adaptations if adaptation.source == SELF]
+    if own:
+        return Adaptation(SELF, sum(adaptation.clips for adaptation in own))
+    return adaptations[0] if adaptations else None
 
 
 def _cores() -> int:

@@ -93,7 +93,11 @@ def _chunks(clips: Sequence[Clip]) -> Iterator[Sequence[Clip]]:
 
 def cache_folder() -> Path:
     """Return the folder of everything that is cached."""
-    return Path(os.environ.get("SER_CACHE", CACHE)).expanduser()
+    try:
+        return Path(os.environ.get("SER_CACHE", CACHE)).expanduser()
+    except RuntimeError as error:
+        message = "The cache has no place: this user has no home folder. Set SER_CACHE to a folder, or HOME."
+        raise ParameterError(message) from error
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from speech import SPOKEN
 
 from ser.batch import run as batch_run
 from ser.batch.adaptation import NAME, SAMPLES, WHOLE, read, sample, source_name
+from ser.batch.checkpoint import checkpoint_folder
 from ser.batch.run import batch
 from ser.inference.recognizer import load
 from ser.types import ArtifactError, ParameterError
@@ -83,7 +84,7 @@ def test_a_run_adapts_to_each_folder(calls, by_folder):
 def test_a_run_need_not_adapt(calls, tmp_path):
     batch(str(calls), tmp_path / "r", "voice", jobs=1, adapt="none")
     batch(str(calls), tmp_path / "small", "dense105", jobs=1)  # cannot
-    assert not (tmp_path / "r" / NAME).exists() and not (tmp_path / "small" / NAME).exists()
+    assert not list(tmp_path.rglob(NAME))
     file = str(calls / "south" / "0.wav")
     for name, model in (("r", "voice"), ("small", "dense105")):
         plain, row = load(model).predict(file).to_dict(), rows(tmp_path / name)[file]
@@ -153,12 +154,47 @@ def test_an_unknown_way_is_refused(calls, tmp_path):
 
 
 def test_what_is_kept_holds_no_sound(calls, by_folder):
-    sources = read(by_folder / NAME)
+    path = checkpoint_folder(by_folder) / NAME
+    sources = read(path)
     assert {source_name(source) for source in sources} == {"north", "south"}
     assert {means.clips for means in sources.values()} == {EACH}
-    assert (by_folder / NAME).stat().st_size < 2 * 60_000
-    for line in (by_folder / NAME).read_text().splitlines():
+    assert path.stat().st_size < 2 * 60_000
+    for line in path.read_text().splitlines():
         assert set(json.loads(json.loads(line)[1])["means"]) == {"encoder-v1"}
+
+
+def test_folders_that_come_later_are_adapted_to(tmp_path):
+    """What had too few recordings is heard again when it has more; what is stored stays."""
+    out, calls = tmp_path / "r", tmp_path / "calls"
+
+    def write(folder: str, clips: list[np.ndarray]) -> None:
+        (calls / folder).mkdir(parents=True, exist_ok=True)
+        first = len(list((calls / folder).iterdir()))
+        for take, samples in enumerate(clips, start=first):
+            sf.write(calls / folder / f"{take}.wav", samples, RATE)
+
+    write("north", SPOKEN[:3])
+    write("south", [tone(1.0, 400.0), tone(1.0, 500.0), SPOKEN[0]])
+    batch(str(calls), out, "voice", jobs=1, adapt="folder")
+    stored = checkpoint_folder(out) / NAME
+    assert {source_name(key): means and means.clips for key, means in read(stored).items()} == {
+        "north": 3,
+        "south": None,
+    }
+    before = stored.read_text()
+    batch(str(calls), out, "voice", jobs=1, adapt="folder")
+    assert stored.read_text() == before
+    write("north", SPOKEN[3:4])
+    write("south", SPOKEN[1:3])
+    write("west", SPOKEN[:3])
+    batch(str(calls), out, "voice", jobs=1, adapt="folder")
+    table = rows(out)
+    adapted = {
+        file.relative_to(calls).as_posix(): (table[str(file)]["adapted_source"], table[str(file)]["adapted_clips"])
+        for file in calls.rglob("*.wav")
+    }
+    assert adapted["north/3.wav"] == ("north", 3) == adapted["north/0.wav"] and adapted["west/0.wav"] == ("west", 3)
+    assert adapted["south/0.wav"] == (None, None) and adapted["south/4.wav"] == ("south", 3)
 
 
 # --- Samples ---

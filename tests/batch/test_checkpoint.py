@@ -29,24 +29,44 @@ def test_names_are_sorted_complete_and_unique(tmp_path):
 
         with pytest.raises(Stop):
             checkpoint.fill(broken(), {"source": "t"})
-        with pytest.raises(ParameterError, match="t holds no recordings"):
-            checkpoint.fill([], {"source": "t"})
+
+        def refuse(files):
+            assert files == 1
+            raise Stop
+
+        with pytest.raises(Stop):
+            checkpoint.fill(["x"], {"source": "t"}, refuse)
     with Checkpoint(tmp_path / NAME) as checkpoint:
-        assert checkpoint.settings == {"source": "s", "files": len(wanted), "part": PART}
+        assert checkpoint.settings == {"source": "s"}
         assert [name for _, files in checkpoint.parts() for name in files] == wanted
+
+
+def test_new_names_are_parts_of_their_own(tmp_path):
+    with Checkpoint(tmp_path / NAME) as checkpoint:
+        checkpoint.fill(["c", "a"], {"source": "s"})
+        assert checkpoint.extend(["a", "c"]) == 0 and checkpoint.sizes() == [2]
+        assert checkpoint.extend(["d", "c", "b", "d"]) == 2
+    with Checkpoint(tmp_path / NAME) as checkpoint:
+        assert list(checkpoint.parts()) == [(0, ["a", "c"]), (1, ["b", "d"])] and len(checkpoint) == 4
+        assert list(checkpoint.parts([1])) == [(1, ["b", "d"])]
+        checkpoint.fill([], {"source": "t"})
+        assert (checkpoint.sizes(), len(checkpoint), list(checkpoint.parts())) == ([], 0, [])
 
 
 def test_a_checkpoint_of_the_first_version_is_read(tmp_path):
     settings = {"root": "/", "model": "voice", "digest": "0", "source": "/calls", "files": 3, "part": 2}
-    with sqlite3.connect(tmp_path / "_ledger.sqlite") as database:
+    with sqlite3.connect(tmp_path / NAME) as database:
         database.execute("CREATE TABLE file (name BLOB PRIMARY KEY) WITHOUT ROWID")
         database.execute("CREATE TABLE run (settings TEXT)")
         database.executemany("INSERT INTO file VALUES (?)", [(b"c.wav",), (b"a.wav",), (b"b.wav",)])
         database.execute("INSERT INTO run VALUES (?)", (json.dumps(settings),))
     database.close()
     with Checkpoint(tmp_path / NAME) as checkpoint:
-        assert checkpoint.settings == settings
+        assert checkpoint.settings == {"root": "/", "model": "voice", "digest": "0", "source": "/calls"}
         assert list(checkpoint.parts()) == [(0, ["a.wav", "b.wav"]), (1, ["c.wav"])]
+        assert checkpoint.extend(["b.wav", "0.wav"]) == 1
+    with Checkpoint(tmp_path / NAME) as checkpoint:
+        assert list(checkpoint.parts()) == [(0, ["a.wav", "b.wav"]), (1, ["c.wav"]), (2, ["0.wav"])]
 
 
 def test_parts_grow_with_the_list_up_to_a_bound():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -15,14 +17,16 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import psutil
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 import soundfile as sf
 from golden.make import RATE, tone, voice
 from typer.testing import CliRunner, Result
 
-from ser.batch.checkpoint import NAME, PART
+from ser.batch.checkpoint import FIRST_NAME, NAME, PART, checkpoint_folder
 from ser.batch.run import Task, batch, predict_files
 from ser.cli.main import app
 from ser.extras import advice
@@ -117,7 +121,7 @@ def test_rows_are_the_predictions_of_predict(calls, tmp_path):
     out, recognizer = tmp_path / "r.parquet", load(MODEL)
     assert batch(str(calls), out, MODEL, jobs=2) == {
         **{"out": str(out), "model": MODEL, "files": 4, "earlier": 0, "answered": 3, "failed": 1, "silent": 1},
-        **{"uncertain": 3, "labels": _labels(rows(out))},
+        **{"uncertain": 3, "labels": _labels(rows(out)), "passed_over": {".txt": 1}},
     }
     by_file = {row.pop("file"): row for row in rows(out)}
     assert sorted(by_file) == sorted(str(calls / name) for name in ("a.wav", "b/c.flac", "bad.wav", "still.wav"))
@@ -128,7 +132,7 @@ def test_rows_are_the_predictions_of_predict(calls, tmp_path):
     for file, row in by_file.items():
         answer = recognizer.predict(file).to_dict()
         assert {"file": file, **row} == {name: flat(answer).get(name) for name in columns(recognizer.labels)}
-    assert pq.read_schema(out / "part-00000000.parquet").remove_metadata() == schema(recognizer.labels)
+    assert pq.read_schema(out / "part-00000000.parquet").remove_metadata() == schema(columns(recognizer.labels))
 
 
 def _labels(table: list[dict]) -> dict[str, int]:
@@ -151,10 +155,14 @@ def test_the_command_prints_counts_rate_and_time_left(calls, tmp_path):
     ran = run(calls, "--out", tmp_path / "r.parquet", "--format", "json", "--jobs", 1)
     assert ran.exit_code == 2 and json.loads(ran.stdout)["answered"] == 3
     assert "Written to" in ran.stderr and "4/4" in ran.stderr and "files/s" in ran.stderr
+    assert "passed over: 1 .txt\n" in ran.stderr and json.loads(ran.stdout)["passed_over"] == {".txt": 1}
     ran = run(calls / "a.wav", "--out", tmp_path / "one", "--jobs", 1)
     assert ran.exit_code == 0 and "1 of 1 files" in ran.stdout and "dense105" in ran.stdout
     again = run(calls / "a.wav", "--out", tmp_path / "one", "--jobs", 1)
-    assert again.stdout == ran.stdout and "1 files had been" in again.stderr and "--force" in again.stderr
+    assert (
+        again.stdout == ran.stdout
+        and "1 files had been predicted before and were left alone, 0 are new; --force" in again.stderr
+    )
 
 
 @pytest.mark.slow
@@ -189,6 +197,22 @@ def test_files_in_a_store_have_the_same_predictions(calls, tmp_path):
 
 
 @pytest.mark.slow
+def test_each_channel_is_a_row(tmp_path):
+    source, out = tmp_path / "calls", tmp_path / "r.parquet"
+    source.mkdir()
+    sf.write(source / "call.wav", np.stack([voice(0.8), voice(0.8, 200.0)], axis=1), RATE)
+    sf.write(source / "one.wav", voice(0.6), RATE)
+    ran = run(source, "--out", out, "--channels", "each", "--adapt", "none", "--jobs", 1)
+    assert ran.exit_code == 0, ran.output
+    call, one = (load(MODEL).predict(source / name, channels="each") for name in ("call.wav", "one.wav"))
+    labels = load(MODEL).labels
+    assert rows(out) == [{name: flat(answer.to_dict()).get(name) for name in columns(labels)} for answer in call + one]
+    assert [row["channel"] for row in rows(out)] == ["left", "right", "mono"]
+    ran = run(source, "--out", out, "--adapt", "none", "--jobs", 1)
+    assert "holds a run of --channels each" in str(ran.exception)
+
+
+@pytest.mark.slow
 def test_a_list_may_name_missing_files(calls, tmp_path):
     (tmp_path / "list.txt").write_text(f"{calls}/a.wav\n{calls}/gone.wav\n{calls}/a.wav\nnone://x\n")
     counts = batch(str(tmp_path / "list.txt"), tmp_path / "r", MODEL, jobs=1)
@@ -206,6 +230,110 @@ def test_a_name_that_is_no_utf8_becomes_text(calls, tmp_path):
     assert rows(tmp_path / "r")[0]["file"] == f"{tmp_path}/odd\\xff.wav"
 
 
+# --- The folder of results, and later calls ---
+
+
+@pytest.mark.slow
+def test_the_folder_holds_nothing_but_parquet(calls, tmp_path):
+    """Also during the run and after one that was stopped: Polars and DuckDB read whatever is in a folder."""
+    out = tmp_path / "r.parquet"
+
+    def progress(done: int, total: int) -> None:
+        assert {path.suffix for path in out.rglob("*")} <= {".parquet"}
+
+    batch(str(calls), out, MODEL, jobs=1, progress=progress)
+    assert [path.name for path in out.iterdir()] == ["part-00000000.parquet"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r.parquet", "r.parquet.checkpoint"]
+    table = ds.dataset(out, format="parquet", exclude_invalid_files=False, ignore_prefixes=[]).to_table()
+    assert table.num_rows == 4 and table.to_pylist() == rows(out)
+
+
+@pytest.mark.slow
+def test_a_later_call_predicts_what_has_come_since(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("calls").mkdir()
+    sf.write("calls/b.wav", voice(0.6), RATE)
+    assert batch("calls", "r", MODEL, jobs=1)["earlier"] == 0
+    before = rows(Path("r"))
+    sf.write("calls/a.wav", tone(0.6), RATE)
+    Path("calls/c.txt").write_text("no recording")
+    counts = batch(str(tmp_path / "calls"), "r", MODEL, jobs=1)  # the same source, named otherwise
+    assert (counts["files"], counts["earlier"], counts["answered"], counts["passed_over"]) == (2, 1, 2, {".txt": 1})
+    assert [row["file"] for row in rows(Path("r"))] == ["calls/b.wav", "calls/a.wav"] and rows(Path("r"))[:1] == before
+    Path("calls/b.wav").unlink()
+    assert (counts := batch("calls", "r", MODEL, jobs=1))["files"] == counts["earlier"] == 2
+    assert batch("calls", "r", MODEL, jobs=1, force=True)["files"] == 1
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_takes_what_has_come_since(many, undisturbed, tmp_path):
+    copy = tmp_path / "many"
+    copy.mkdir()
+    for path in sorted(many.iterdir())[: 2 * PART]:
+        (copy / path.name).hardlink_to(path)
+    unfinished(copy, tmp_path / "r", PART)
+    for number in range(5):
+        (copy / f"00{number}.wav").hardlink_to(many / f"{number:04d}.wav")
+    counts = batch(str(copy), tmp_path / "r", MODEL, jobs=1)
+    assert (counts["files"], counts["earlier"]) == (2 * PART + 5, PART)
+    table = [{**row, "file": Path(row["file"]).name, "error": bool(row["error"])} for row in rows(tmp_path / "r")]
+    wanted = [{**row, "file": Path(row["file"]).name, "error": bool(row["error"])} for row in undisturbed]
+    assert table[: 2 * PART] == wanted[: 2 * PART]
+    assert [{**row, "file": ""} for row in table[2 * PART :]] == [{**row, "file": ""} for row in wanted[:5]]
+
+
+@pytest.mark.slow
+def test_a_folder_that_may_not_be_listed_is_a_row(calls, tmp_path, monkeypatch):
+    """The system's answer is put in its mouth: it lets root list everything."""
+
+    def scandir(folder: str, scan=os.scandir):
+        if str(folder) == str(calls / "b"):
+            raise PermissionError(errno.EACCES, "Permission denied", folder)
+        return scan(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ser.audio.files.os.scandir", scandir)
+        ran = run(calls, "--out", tmp_path / "r", "--format", "json", "--jobs", 1)
+    assert ran.exit_code == 2 and json.loads(ran.stdout)["files"] == 4
+    (row,) = [row for row in rows(tmp_path / "r") if row["file"] == str(calls / "b")]
+    assert row.pop("error") == f"{calls / 'b'}: Permission denied. Check its name and rights."
+    assert not any(value for key, value in row.items() if key != "file")
+    counts = batch(str(calls), tmp_path / "r", MODEL, jobs=1)  # it may be listed now
+    assert (counts["files"], counts["earlier"], counts["failed"]) == (4, 3, 1)
+    assert {row["file"] for row in rows(tmp_path / "r")} == {str(path) for path in calls.rglob("*.[wf]*")}
+
+
+@pytest.mark.slow
+def test_results_that_were_moved_away_are_made_anew(calls, tmp_path):
+    out = tmp_path / "r.parquet"
+    batch(str(calls), out, MODEL, jobs=1)
+    out.rename(tmp_path / "old.parquet")
+    assert batch(str(calls / "a.wav"), out, MODEL, jobs=1)["files"] == 1, "and may be of another source"
+    assert len(rows(tmp_path / "old.parquet")) == 4
+    with pytest.raises(ParameterError, match="is not from a run of batch"):
+        batch(str(calls), tmp_path / "old.parquet", MODEL, jobs=1)
+
+
+@pytest.mark.slow
+def test_a_run_of_the_first_version_is_resumed(many, undisturbed, tmp_path):
+    """Its checkpoint stood among the results."""
+    out = tmp_path / "r"
+    unfinished(many, out, 2 * PART)
+    folder = checkpoint_folder(out)
+    with sqlite3.connect(folder / NAME) as new, sqlite3.connect(out / FIRST_NAME) as old:
+        (settings,) = new.execute("SELECT settings FROM run").fetchone()
+        old.execute("CREATE TABLE file (name BLOB PRIMARY KEY) WITHOUT ROWID")
+        old.execute("CREATE TABLE run (settings TEXT)")
+        old.executemany("INSERT INTO file VALUES (?)", new.execute("SELECT name FROM file"))
+        stored = {key: value for key, value in json.loads(settings).items() if key != "given"}
+        old.execute("INSERT INTO run VALUES (?)", (json.dumps({**stored, "files": MANY, "part": PART}),))
+    new.close()
+    old.close()
+    shutil.rmtree(folder)
+    assert batch(str(many), out, MODEL, jobs=1)["earlier"] == 2 * PART
+    assert rows(out) == undisturbed and {path.suffix for path in out.iterdir()} == {".parquet"}
+
+
 # --- Refusals ---
 
 
@@ -213,7 +341,8 @@ def test_a_name_that_is_no_utf8_becomes_text(calls, tmp_path):
     ("source", "match"),
     [
         ("gone", "there is no such file or folder"),
-        ("empty", "empty holds no recordings"),
+        ("empty", r"empty holds no recordings\. Folders are searched by endings, \.wav, .*given by its own name"),
+        ("text", r"text holds no recordings \(passed over: 1 \.txt\)"),
         ("*.aiff", "holds no recordings"),
         ("none://bucket", "Protocol not known"),
     ],
@@ -221,9 +350,11 @@ def test_a_name_that_is_no_utf8_becomes_text(calls, tmp_path):
 def test_a_source_without_recordings_leaves_nothing(source, match, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "a.txt").write_text("no recording")
     with pytest.raises(ParameterError, match=match):
         batch(source, "r.parquet", MODEL, jobs=1)
-    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "text"]
 
 
 def test_an_output_of_something_else_is_left_alone(calls, tmp_path):
@@ -235,6 +366,7 @@ def test_an_output_of_something_else_is_left_alone(calls, tmp_path):
         ("folder", "is not from a run of batch"),
         ("none/r", "there is no folder"),
         ("x" * 300, "cannot be written .File name too long"),
+        ("x" * 250, "cannot be written .File name too long"),  # with the ending of the checkpoint
     ):
         with pytest.raises(ParameterError, match=match):
             batch(str(calls), tmp_path / name, MODEL, jobs=1, force=True)
@@ -353,7 +485,8 @@ def test_a_killed_process_can_be_resumed(many, undisturbed, tmp_path):
     counts = batch(str(many), out, MODEL, jobs=1)
     assert counts["earlier"] in (before * PART, (before - 1) * PART + 7) and counts["files"] == MANY
     assert rows(out) == undisturbed
-    assert all(path.name.startswith(("part-", NAME)) for path in out.iterdir()), "half a part was left"
+    assert all(path.name.startswith("part-") for path in out.iterdir()), "half a part was left"
+    assert all(path.name.startswith(NAME) for path in checkpoint_folder(out).iterdir())
 
 
 @pytest.mark.service

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from ser.audio import files
+from ser.audio.files import Listing
 from ser.batch import sources
 from ser.batch.sources import as_text, names, openable
 from ser.types import ParameterError
@@ -75,8 +78,67 @@ def test_a_pattern_gives_what_it_matches(pattern, wanted, calls):
 
 def test_a_pattern_lists_only_the_folders_that_it_needs(calls, monkeypatch):
     listed = []
-    monkeypatch.setattr(sources.os, "scandir", lambda folder, scan=os.scandir: listed.append(folder) or scan(folder))
+    monkeypatch.setattr(files.os, "scandir", lambda folder, scan=os.scandir: listed.append(folder) or scan(folder))
     assert set(names("*.wav")) == {"a.wav"} and len(listed) == 1
+
+
+@pytest.fixture
+def odd(calls) -> Path:
+    """Add names that hold the characters of patterns."""
+    for name in ("a[1].wav", "{x}.wav", "{a,b}.mp3", "[2024] b/a.wav", "[2024] b/{c}/d.wav", "2/no.wav"):
+        (calls / name).parent.mkdir(parents=True, exist_ok=True)
+        (calls / name).write_text(name)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted"),
+    [
+        ("a[1].wav", {"a[1].wav"}),
+        ("{x}.wav", {"{x}.wav"}),
+        ("{a,b}.mp3", {"{a,b}.mp3"}),
+        ("[2024] b", {"[2024] b/a.wav", "[2024] b/{c}/d.wav"}),
+        ("[2024] b/*.wav", {"[2024] b/a.wav"}),
+        ("[2024] b/{c}/*.wav", {"[2024] b/{c}/d.wav"}),
+        ("[2024] b/**/[ad].wav", {"[2024] b/a.wav", "[2024] b/{c}/d.wav"}),
+        ("{x}*.wav", {"{x}.wav"}),
+        ("[a{]*.wav", {"a.wav", "a[1].wav", "{x}.wav"}),
+        ("*.{ogg,txt}", {"b é.ogg", "notes.txt"}),
+        ("{b/c,a,gone}.{flac,wav}", {"b/c.flac", "a.wav"}),
+        ("{b,2}/{*.fl{a,b}c,no.*}", {"b/c.flac", "2/no.wav"}),
+        ("{b,2}", {"b/c.flac", "b/d/e.MP3", "2/no.wav"}),
+        ("a[2].wav", set()),
+    ],
+)
+def test_brackets_and_braces(source, wanted, odd):
+    """What exists as it is written is meant; everything else is a pattern."""
+    assert set(names(source)) == wanted
+    assert set(names(f"{odd}/{source}")) == {f"{odd}/{name}" for name in wanted}
+    assert set(names(f"file://{odd}/{source}")) == {f"file://{odd}/{name}" for name in wanted}
+
+
+@pytest.mark.parametrize("address", ["", "file://"])
+def test_what_a_folder_leaves_out_is_recorded(address, calls, monkeypatch):
+    """The system's answer to the folder b/d is put in its mouth: it lets root list everything."""
+    (calls / "app.ts").write_text("let a = 1;")
+    (calls / "tv.ts").write_bytes(b"G\0\xff")
+
+    def scandir(folder: str, scan=os.scandir):
+        if str(folder).endswith("b/d"):
+            raise PermissionError(errno.EACCES, "Permission denied", folder)
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    listing = Listing()
+    found = set(names(f"{address}{calls}", listing=listing))
+    assert found == {f"{address}{calls}/{name}" for name in (SOUNDS | {"tv.ts"}) - {"b/d/e.MP3"}}
+    assert listing.passed_over == {".txt": 1, ".ts": 1}
+    assert [row["error"] for row in listing.errors()] == [
+        f"{address}{calls}/b/d: Permission denied. Check its name and rights."
+    ]
+    closed = f"{address}{calls}/b/d"
+    with pytest.raises(ParameterError, match=r"b/d (cannot be listed \(Permission|.*: there is no such)"):
+        list(names(closed))
 
 
 def test_a_recording_gives_itself_and_a_list_its_lines(calls):
@@ -152,6 +214,13 @@ def test_other_sources_are_refused(source, match, calls):
     (calls / "long.txt").write_text("x" * 5000)
     with pytest.raises(ParameterError, match=match):
         list(names(source))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such files")
+def test_a_pipe_is_refused(calls):
+    os.mkfifo(calls / "pipe")
+    with pytest.raises(ParameterError, match=r"pipe: this is neither a file nor a folder\. Give a folder"):
+        list(names("pipe"))
 
 
 def test_a_store_whose_library_is_missing_names_it(monkeypatch):

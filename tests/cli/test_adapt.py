@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,22 @@ def test_what_does_not_count_is_named(calls, tmp_path):
     assert result.exit_code == 2 and read_profile(tmp_path / "p").clips == N
     assert "text.wav: this is text" in result.stderr and "1 without speech do not count:" in result.stderr
     assert "music.wav" in result.stderr
+
+
+def test_what_a_folder_leaves_out_is_named(calls, tmp_path, monkeypatch):
+    """The system's answer is put in its mouth: it lets root list everything."""
+    (calls / "closed").mkdir()
+    (calls / "notes.txt").write_text("no recording")
+
+    def scandir(path: str, scan=os.scandir):
+        if Path(path) == calls / "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr("ser.audio.files.os.scandir", scandir)
+    result = run("adapt", calls, "--out", tmp_path / "p")
+    assert result.exit_code == 2 and read_profile(tmp_path / "p").clips == N
+    assert f"ser: {calls / 'closed'}: Permission denied." in result.stderr and "passed over: 1 .txt\n" in result.stderr
 
 
 def test_too_few_recordings_leave_nothing(calls, tmp_path):

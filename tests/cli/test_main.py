@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -11,9 +12,12 @@ import sys
 
 import pytest
 from command_line import ROOT, main, program, run
+from service_client import SAMPLES
 
 import ser
+from ser.cli import main as cli
 from ser.cli.main import COMMANDS
+from ser.sentences import SENTENCES
 
 MISSING = [
     *("tensorflow", "keras", "librosa", "sklearn", "joblib", "matplotlib", "tqdm", "pooch", "pandas", "pyarrow"),
@@ -108,6 +112,48 @@ def test_program_prints_what_the_terminal_cannot_show(folder):
     for encoding, format in (("ascii", "table"), ("utf-8:strict", "csv")):
         ran = program("predict", "-f", format, name, cwd=folder, PYTHONIOENCODING=encoding)
         assert ran.returncode == 0 and b"Traceback" not in ran.stderr and b"caf" in ran.stdout
+
+
+@pytest.mark.slow
+def test_program_writes_utf_8_into_pipes(monkeypatch):
+    """Whatever the encoding of the machine; another only if it is asked for."""
+    monkeypatch.delenv("PYTHONIOENCODING", raising=False)
+    ascii_machine = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    assert SENTENCES["pl"][0] in program("samples", "--language", "pl", **ascii_machine).stdout.decode()
+
+
+NARROW = [
+    *[(command, "--help") for command in COMMANDS],
+    ("samples",),
+    ("info",),
+    ("info", "dense105"),
+    ("predict", "Ж😀.flac", "-m", "dense105"),
+    ("predict", "Ж😀.flac", "gone Ж😀.wav", "-m", "dense105"),
+    ("predict", "Ж😀.flac", "-f", "csv", "-m", "dense105"),
+    ("timeline", "Ж😀.flac", "-m", "dense105"),
+    ("timeline", "Ж😀.flac", "-f", "srt", "-m", "dense105"),
+    ("no Ж😀 command",),
+    ("predict", "Ж😀.flac", "--model", "no Ж😀 model"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_no_command_fails_on_a_narrow_encoding(encoding, folder, monkeypatch):
+    """What stdout and stderr cannot encode is escaped, in tables, CSV, subtitles, help and errors."""
+    shutil.copy(SAMPLES[0], folder / "Ж😀.flac")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    for words in NARROW:
+        streams = [io.TextIOWrapper(io.BytesIO(), encoding) for _ in range(2)]
+        monkeypatch.setattr(sys, "stdout", streams[0])
+        monkeypatch.setattr(sys, "stderr", streams[1])
+        monkeypatch.setattr(sys, "argv", ["ser", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        written = "".join(stream.buffer.getvalue().decode(encoding) for stream in streams)
+        refused = any(word.startswith(("no ", "gone ")) for word in words)
+        assert (ended.value.code or 0) == (2 if refused else 0) and written, words
 
 
 # --- Help and version ---

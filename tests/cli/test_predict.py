@@ -6,18 +6,20 @@ import csv
 import errno
 import io
 import json
+import os
 import re
 import shutil
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 
 import pytest
 import soundfile as sf
-from command_line import WAV, main, run
+from command_line import UNIX, WAV, main, piped, run
 from golden.make import RATE, voice
 from rich.cells import cell_len
 
 import ser
+from ser.audio import files
 from ser.cli import output
 from ser.cli.interactive import GREETING
 from ser.inference.artifact import ARTIFACTS
@@ -75,23 +77,24 @@ def test_a_folder_is_walked(folder):
     result = run("predict", folder, "-f", "json")
     rows = json.loads(result.stdout)
     assert [Path(row["file"]).relative_to(folder).as_posix() for row in rows] == ["a.wav", "below/b.flac", "broken.wav"]
-    assert result.exit_code == 2
+    assert result.exit_code == 2 and result.stderr == "passed over: 1 .txt\n"
     (folder / "broken.wav").unlink()
-    assert run("predict", folder).exit_code == 0
+    (folder / "below" / "b.pdf").write_bytes(b"%PDF")
+    result = run("predict", folder, folder / "below")
+    assert result.exit_code == 0 and "passed over: 2 .pdf, 1 .txt\n" in result.stderr
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("closed", ["below", "."])
 def test_a_folder_that_may_not_be_listed_hides_no_other(folder, closed, monkeypatch):
     """The system's answer is put in its mouth: it lets root list everything."""
-    real = Path.iterdir
 
-    def iterdir(path: Path) -> Iterator[Path]:
-        if path == folder / closed:
-            raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return real(path)
+    def scandir(path: str, scan=os.scandir):
+        if Path(path) == folder / closed:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scan(path)
 
-    monkeypatch.setattr(Path, "iterdir", iterdir)
+    monkeypatch.setattr(files.os, "scandir", scandir)
     result = run("predict", folder, "-f", "json")
     *rows, last = json.loads(result.stdout)
     answered = ["a.wav", "broken.wav"] if closed == "below" else []
@@ -106,7 +109,7 @@ def test_a_folder_without_sound_is_an_error(tmp_path):
     (row,) = json.loads(result.stdout)
     assert (
         row["file"] == str(tmp_path)
-        and "this folder holds no recordings. It was searched for .3gp, .aac, .aif, " in row["error"]
+        and "this folder holds no recordings (passed over: 1 .txt). Folders are searched by endings" in row["error"]
         and result.exit_code == 2
     )
 
@@ -117,6 +120,14 @@ def test_standard_input(folder):
     assert row == {**ser.load().predict(WAV.getvalue()).to_dict(), "file": "-"}
     empty = run("predict", "-", "-f", "json", stdin=b"")
     assert empty.exit_code == 2 and "empty (0 bytes)" in json.loads(empty.stdout)[0]["error"]
+
+
+@UNIX
+@pytest.mark.slow
+def test_a_pipe_of_the_shell(folder):
+    with piped(WAV.getvalue()) as pipe:
+        good, bad = json.loads(run("predict", pipe, folder / "broken.wav", "-f", "json").stdout)
+    assert good == {**ser.load().predict(WAV.getvalue()).to_dict(), "file": pipe} and "error" in bad
 
 
 @pytest.mark.slow
@@ -133,6 +144,27 @@ def test_names_that_cannot_be_opened_are_errors_in_the_list(name, folder):
 def test_brackets_in_a_name_are_no_markup(folder):
     shutil.copy(folder / "a.wav", folder / "[red]x.wav")
     assert "[red]x.wav" in run("predict", folder / "[red]x.wav").stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["a[1].wav", "{x}.wav", "{x,y}.wav", "[b]/c.wav", "*.wav"])
+def test_brackets_and_braces_in_a_name_are_no_pattern(name, folder):
+    (folder / name).parent.mkdir(exist_ok=True)
+    shutil.copy(folder / "a.wav", folder / name)
+    for given in {folder / name, (folder / name).parent} - {folder}:
+        (row,) = json.loads(run("predict", given, "-f", "json").stdout)
+        assert row["file"] == str(folder / name) and "label" in row
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such files")
+def test_pipes_and_apple_double_files_are_not_waited_for(tmp_path):
+    shutil.copy(ARTIFACTS.parent / "samples" / "sharp.flac", tmp_path / "a.flac")
+    (tmp_path / "._a.flac").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X        ")
+    for name in ("b.mp3", "._b.mp3"):
+        os.mkfifo(tmp_path / name)
+    good, pipe, asked = json.loads(run("predict", tmp_path, tmp_path / "._a.flac", "-f", "json").stdout)
+    assert "label" in good and "not a regular file" in pipe["error"] and "not a known recording" in asked["error"]
 
 
 @pytest.mark.slow

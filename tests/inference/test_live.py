@@ -11,11 +11,11 @@ from golden.make import RATE, chords, voice
 from service_client import SPOKEN
 
 import ser
-from ser.audio.loading import MAX_PREDICT_S
+from ser.audio.loading import MAX_BYTES, MAX_PREDICT_S, load_waveform
 from ser.audio.pcm import wav_header
 from ser.features.voice105 import WINDOW_S
 from ser.inference.adaptation import SourceMeans
-from ser.inference.live import ENOUGH_WINDOWS, STEP_S, Stream, StreamRecognizer
+from ser.inference.live import ENOUGH_WINDOWS, STEP_S, Stream, StreamRecognizer, most_bytes
 from ser.types import AudioError, ParameterError, Waveform
 
 
@@ -65,6 +65,18 @@ def test_a_long_stream_keeps_no_more_than_a_recording_may_have(recognizer):
     assert stream.t_s == 130 and stream.held_bytes < 2 * 8000 * (MAX_PREDICT_S + 6)
     with pytest.raises(AudioError, match="or use `timeline` of the command line"):
         recognizer.predict(stream.whole()[1])
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (44_100, 2), (192_000, 7)])
+def test_what_a_stream_takes_is_accepted_by_predict(rate, channels):
+    """120 s or 25 MB, to the last frame."""
+    stream = Stream(rate, channels)
+    fits = stream.take(bytes(26 * 2**20))
+    assert stream.is_full and len(fits) == most_bytes(rate, channels)
+    list(stream.add(fits))
+    assert not stream.take(b"") and not stream.is_full and not stream.take(b"more") and stream.is_full
+    t_s, recording = stream.whole()
+    assert load_waveform(recording, rate).duration_s == t_s <= 120 and len(recording) <= MAX_BYTES
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,9 @@ KEYS = [
     "duration_s",
     "model",
     "adapted",
+    "channel",
+    "track",
+    "quality",
 ]
 HEAVY = ("tensorflow", "keras", "librosa", "numba", "sklearn")
 
@@ -241,13 +244,39 @@ def test_quiet_speech_is_not_silent(recognizer):
     assert "silent" not in reasons(recognizer, 0.003 * voice(2.0))
 
 
-@pytest.mark.parametrize("seconds", [0.02, 0.2, 0.35])
+@pytest.mark.parametrize("seconds", [0.02, 0.2, 0.35, 0.4, 0.45])
 def test_too_short(recognizer, seconds):
     pause = np.zeros(RATE)
     assert "too_short" in reasons(
         recognizer, np.concatenate([pause, voice(1.0)[2000:][: round(seconds * RATE)], pause])
     )
     assert "too_short" not in reasons(recognizer, np.concatenate([pause, voice(1.0), pause]))
+
+
+def test_short_sound_is_not_called_music(recognizer):
+    pause = np.zeros(RATE)
+    for sound in (np.ones(1), tone(0.3, 440.0), chords()[: RATE // 4], noise(0.4), 0.01 * voice(1.0)[2000:8400]):
+        assert "too_short" in (found := reasons(recognizer, np.concatenate([pause, sound, pause])))
+        assert "unlike_training" not in found
+
+
+def test_sound_is_measured_without_pauses_and_frames(recognizer):
+    pause, word = np.zeros(RATE), tone(0.25, 300.0)
+    twice = recognizer.predict(wav(np.concatenate([pause, word, pause, word, pause])))
+    assert twice.sound_s == pytest.approx(0.5, abs=0.06) and twice.used_s[1] - twice.used_s[0] > 1.4
+    assert recognizer.predict(wav(word)).sound_s == pytest.approx(0.25, abs=0.03)
+    assert recognizer.predict(wav(np.zeros(RATE))).sound_s == 0
+
+
+@pytest.mark.parametrize("pop_s", [0.005, 0.03])
+@pytest.mark.parametrize("level", [0.5, 0.1, 0.03, 0.01])
+def test_a_pop_at_the_start_changes_nothing(recognizer, level, pop_s):
+    pop, sound = np.zeros(RATE), level * voice(3.0) / np.abs(voice(3.0)).max()
+    plain = recognizer.predict(wav(np.concatenate([pop, sound])))
+    pop[200 : 200 + round(pop_s * RATE)] = np.sign(np.sin(np.arange(round(pop_s * RATE)) / 6))
+    popped = recognizer.predict(wav(np.concatenate([pop, sound])))
+    assert not {"too_short", "clipped"} & set(popped.reasons)
+    assert popped.label == plain.label and set(popped.reasons) <= {*plain.reasons, "close_call"}
 
 
 def test_clipped(recognizer):
@@ -279,7 +308,6 @@ UNLIKE = {
     "high tone": tone(2.0, 3000.0),
     "chords": chords(),
     "hum": tone(2.0, 50.0) + 0.3 * tone(2.0, 100.0),
-    "click": np.eye(1, 16_000, 8000)[0],
 }
 
 

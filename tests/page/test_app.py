@@ -126,6 +126,13 @@ def test_upload_gives_the_answer_of_predict(page):
     assert "An answer looks like this" not in text(page)
 
 
+def test_visitors_share_nothing_but_the_model(page):
+    upload(page, wav(voice()), "mine.wav")
+    other = opened()
+    assert "mine.wav" in text(page) and "mine.wav" not in text(other)
+    assert "An answer looks like this" in text(other) and not other.get("audio")
+
+
 def test_recording_is_answered(page):
     assert page.audio_input[0].sample_rate == 16_000
     page.audio_input[0].set_value(("audio.wav", wav(voice()), "audio/wav"))

@@ -17,7 +17,7 @@ from ser.inference.artifact import ARTIFACTS
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "train.ipynb"
 PICTURES = 10
-ACTORS = set().union(*RAVDESS_FOLDS[:3])
+ACTORS = set().union(*RAVDESS_FOLDS[:2])
 # In this process: compiling takes longer than the few steps, and worker processes compile.
 EAGER = """
 import sys
@@ -86,7 +86,7 @@ def test_it_runs_on_synthetic_voices(monkeypatch, tmp_path):
 @pytest.mark.slow
 @pytest.mark.data
 def test_it_runs_on_real_voices(monkeypatch, tmp_path, ser_data):
-    """On one sentence at normal intensity by the actors of three published folds."""
+    """On one sentence at normal intensity by the actors of two published folds."""
     folder = tmp_path / "data" / "ravdess"
     folder.mkdir(parents=True)
     for path in ser_data.joinpath("ravdess").rglob("03-01-??-01-01-??-??.*"):
@@ -95,7 +95,7 @@ def test_it_runs_on_real_voices(monkeypatch, tmp_path, ser_data):
     monkeypatch.setenv("SER_DATA", str(folder.parent))
     notebook = execute(monkeypatch, tmp_path, EAGER)
     said = printed(notebook)
-    assert "ravdess: 192 clips, 12 speakers, 8 emotions" in said
+    assert "ravdess: 128 clips, 8 speakers, 8 emotions" in said
     reached = re.search(r"this run \(smoke\): UAR (\d+\.\d)%", said)
     assert reached
     assert float(reached[1]) > 20  # guessing gives 12.5

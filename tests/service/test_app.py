@@ -103,8 +103,21 @@ def test_the_example_of_every_parameter_is_accepted(client, described):
             response = client.request(method, path, params={parameter["name"]: value}, **sent)
             assert response.status_code == 200, (path, parameter["name"], response.text)
             tried.append((path, parameter["name"]))
-    models = {("/predict", "model"), ("/batch", "model"), ("/timeline", "model")}
-    assert set(tried) == models | {("/batch", "adapt"), ("/timeline", "adapt"), ("/timeline", "format")}
+    shared = {(path, name) for path in ("/predict", "/batch", "/timeline") for name in ("model", "channels", "track")}
+    assert set(tried) == shared | {("/batch", "adapt"), ("/timeline", "adapt"), ("/timeline", "format")}
+
+
+def test_every_address_refuses_parameters_that_it_does_not_know(client, described):
+    """Those that it knows are the ones of its description."""
+    for path, method, operation in [*operations(described), ("/", "get", {})]:
+        known = sorted(parameter["name"] for parameter in operation.get("parameters", []))
+        response = client.request(method, path, params={"modle": "voice"}, content=CLIP if method == "post" else None)
+        problem = response.json()
+        assert (response.status_code, problem["code"]) == (422, "parameter"), path
+        expected = f"known: {', '.join(known)}." if known else "this address takes none. Leave it out."
+        assert problem["message"].startswith(f"Unknown parameter 'modle'; {expected}")
+        assert not operation or "422" in operation["responses"]
+    assert "Did you mean 'model'?" in client.post("/predict?modle=voice", content=CLIP).json()["message"]
 
 
 def test_every_address_has_an_example(described):

@@ -46,7 +46,7 @@ from ser.audio.pcm import wav_header
 from ser.inference.artifact import ARTIFACTS
 from ser.service.server import MAX_MESSAGE_BYTES, bound_socket, netloc, serve
 from ser.service.settings import Settings
-from ser.types import ParameterError
+from ser.types import EMOTIONS, ParameterError
 
 pytestmark = pytest.mark.service
 
@@ -330,6 +330,26 @@ def test_the_example_of_live_sound_runs(service, tmp_path, clip):
     answer = ser.load("dense105").predict(clip).to_dict()
     assert len(lines) == 4 * answer["duration_s"] + 1
     assert lines[-1] == f"{answer['duration_s']} {answer['label']} {answer['confidence']}"
+
+
+@pytest.mark.browser
+def test_the_example_of_a_browser_runs(service, chromium):
+    """A real MediaRecorder, on the tone that Chromium has for a microphone: a second of it."""
+    from playwright.sync_api import sync_playwright
+
+    about = json.loads(service.ask("GET", "/openapi.json")[1])["info"]["description"]
+    (code,) = re.findall("```js\n(.*?)```", about, re.S)
+    code = code.replace("localhost:8000", f"127.0.0.1:{service.port}")
+    stop = "setTimeout(() => recorder.stop(), 1000); return new Promise(end => socket.onclose = e => end(e.code))"
+    microphone = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", *microphone])
+        page, labels = browser.new_page(), []
+        page.on("console", lambda message: labels.append(message.text) if message.type == "log" else None)
+        page.goto(f"{service.url}/health")
+        ended = page.evaluate(f"async () => {{{code}; {stop}}}")
+        browser.close()
+    assert ended == 1000 and len(labels) >= 2 and {*labels} <= {*EMOTIONS}
 
 
 def test_the_commands_of_the_guide_run(service, examples, curl):

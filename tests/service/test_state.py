@@ -32,15 +32,15 @@ def check_third(function: Callable, *arguments: object) -> None:
 @pytest.mark.slow
 def test_a_prediction_equals_the_recognizers_and_ends_between_blocks(recognizer):
     data = wav(voice(7.0))
-    assert predict(recognizer, io.BytesIO(data), lambda: None) == recognizer.predict(data)
-    check_third(predict, recognizer, wav(voice(20.0)))  # four blocks or more
+    assert predict(recognizer, io.BytesIO(data), "mix", None, lambda: None) == [recognizer.predict(data)]
+    check_third(predict, recognizer, wav(voice(20.0)), "mix", None)  # four blocks or more
 
 
 @pytest.mark.slow
 def test_a_timeline_equals_the_recognizers_and_ends_between_blocks(recognizer):
     data = wav(voice(60.0))
-    assert timeline(recognizer, io.BytesIO(data), "self", lambda: None) == recognizer.timeline(data)
-    check_third(timeline, recognizer, data, "self")
+    assert timeline(recognizer, io.BytesIO(data), "self", "mix", None, lambda: None) == recognizer.timeline(data)
+    check_third(timeline, recognizer, data, "self", "mix", None)
 
 
 @pytest.mark.slow
@@ -51,9 +51,9 @@ def test_an_overdue_answer_frees_its_thread(recognizer):
         late, punctual = Workers(1e-4, threads=1), Workers(30, threads=1)
         late._pool, spare = punctual._pool, late._pool
         with pytest.raises(ServiceError, match=r"No answer within 0\.0001 s") as error:
-            await late.answer(predict, recognizer, wav(voice(60.0)))
+            await late.answer(predict, recognizer, wav(voice(60.0)), "mix", None)
         assert (error.value.status, error.value.headers()["Retry-After"]) == (503, "5")
-        prediction = await punctual.answer(predict, recognizer, wav(voice(2.0)))
+        (prediction,) = await punctual.answer(predict, recognizer, wav(voice(2.0)), "mix", None)
         spare.shutdown()
         punctual.close()
         return prediction
@@ -65,10 +65,10 @@ def test_an_overdue_answer_frees_its_thread(recognizer):
 def test_a_cancelled_answer_frees_its_thread(recognizer):
     async def cancelled() -> float:
         workers = Workers(30, threads=1)
-        waiting = asyncio.ensure_future(workers.answer(predict, recognizer, wav(voice(100.0))))
+        waiting = asyncio.ensure_future(workers.answer(predict, recognizer, wav(voice(100.0)), "mix", None))
         await asyncio.sleep(0.005)
         waiting.cancel()
-        prediction = await workers.answer(predict, recognizer, wav(voice(1.0)))
+        (prediction,) = await workers.answer(predict, recognizer, wav(voice(1.0)), "mix", None)
         workers.close()
         return prediction.duration_s
 

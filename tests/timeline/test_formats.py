@@ -40,8 +40,8 @@ CAPTIONS = ["😄 happy 91%", "😢 sad? 67%", "😲 surprised? 50%"]
 def test_json_is_the_form_of_all_interfaces():
     read = json.loads(write(LONG, "json"))
     assert read == LONG.to_dict()
-    assert list(read) == ["file", "duration_s", "segments", "share", "model", "cut_off", "adapted"]
-    keys = ["start_s", "end_s", "label", "confidence", "probabilities", "uncertain", "reasons", "top"]
+    assert list(read) == ["file", "duration_s", "segments", "share", "model", "cut_off", "adapted", "track"]
+    keys = ["start_s", "end_s", "label", "confidence", "probabilities", "uncertain", "reasons", "top", "channel"]
     assert all(list(found) == keys for found in read["segments"])
     assert [found["reasons"] for found in read["segments"]] == [[], ["close_call"], ["clipped", "close_call"]]
     assert read["segments"][1]["probabilities"]["sad"] == 0.666666667
@@ -149,6 +149,8 @@ def test_clock_carries(time_s, told):
 
 
 def test_an_unknown_format_lists_the_known_ones():
-    with pytest.raises(ParameterError, match=r"Unknown format 'xls'; known: json, csv, srt, vtt, audacity, textgrid\."):
+    with pytest.raises(
+        ParameterError, match=r"Unknown format 'xls'; known: json, csv, srt, vtt, audacity, textgrid, parquet\."
+    ):
         write(LONG, "xls")
     assert len({writer.ending for writer in WRITERS.values()}) == len(WRITERS)

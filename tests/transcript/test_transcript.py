@@ -17,6 +17,7 @@ import pytest
 import soundfile as sf
 import srt
 import webvtt
+from command_line import UNIX, piped
 from parselmouth.praat import call
 from speech import SAID, SHARP, VOICE, cut
 from tiny_whisper import build
@@ -231,6 +232,17 @@ def test_the_timeline_with_words(tiny, talk):
     assert SAID in run("timeline", SHARP, "--speech-model", tiny).stdout
     without = json.loads(run("timeline", SHARP, "--format", "json").stdout)
     assert "text" not in without and "words" not in without["segments"][0]
+
+
+@UNIX
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["predict", "timeline"])
+def test_a_pipe_is_read_once_for_emotions_and_words(tiny, command):
+    with piped(SHARP.read_bytes()) as pipe:
+        ran = run(command, pipe, "--speech-model", tiny, "-f", "json")
+    answer = json.loads(ran.stdout)
+    (answer,) = answer if command == "predict" else [answer]
+    assert (answer["file"], answer["text"]) == (pipe, SAID)
 
 
 @pytest.mark.slow
