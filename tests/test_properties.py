@@ -29,7 +29,7 @@ from ser.timeline.formats import clock, write
 from ser.types import EMOTIONS, REASONS, Clip, Failure, ParameterError, Prediction, Segment, SerError, Timeline, Word
 
 pytestmark = pytest.mark.slow
-settings.register_profile("ser", max_examples=50, deadline=None, derandomize=True, database=None)
+settings.register_profile("ser", max_examples=20, deadline=None, derandomize=True, database=None)
 settings.load_profile("ser")
 
 RATE = 16_000
