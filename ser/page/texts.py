@@ -74,18 +74,274 @@ TEXTS: dict[str, tuple[str, str]] = {
     "emotion.disgust": ("disgusted", "angewidert"),
     "emotion.surprised": ("surprised", "überrascht"),
     # --- Top ---
+    "top.title": ("How does this voice sound?", "Wie klingt diese Stimme?"),
+    "top.lead": (
+        "Record or upload a voice and see which emotion it carries, how sure that is, and why.",
+        "Nehmen Sie eine Stimme auf oder laden Sie eine hoch: welche Emotion sie trägt, wie sicher das ist und warum.",
+    ),
+    "top.private": (
+        "Processed in memory, gone when you leave.",
+        "Im Arbeitsspeicher verarbeitet und weg, wenn Sie gehen.",
+    ),
+    "top.loading": ("Loading the model …", "Das Modell wird geladen …"),
+    "top.no_model": ("The model cannot be loaded", "Das Modell lässt sich nicht laden"),
     # --- Input ---
+    "input.record": ("Record", "Aufnehmen"),
+    "input.add": ("Add files", "Dateien"),
+    "input.upload": ("Drop recordings here, or choose files", "Aufnahmen hier ablegen oder Dateien auswählen"),
+    "input.formats": (
+        "WAV, MP3, M4A, OGG, WebM and most other formats, up to an hour and {mb} MB. Several at once are fine.",
+        "WAV, MP3, M4A, OGG, WebM und die meisten anderen Formate, bis zu einer Stunde und {mb} MB, auch mehrere "
+        "zugleich.",
+    ),
+    "input.samples": ("Samples", "Beispiele"),
+    "input.synthetic": (
+        "Spoken by a speech synthesiser, not by people, so expect doubt. One is music.",
+        "Von einem Sprachsynthesizer gesprochen, nicht von Menschen, daher oft unsicher. Eines ist Musik.",
+    ),
+    "input.others": ("Another recorder", "Ein anderer Rekorder"),
+    "input.others_pause": ("Stops when you pause", "Hört auf, wenn Sie eine Pause machen"),
+    "input.others_stop": ("Stops when you say so", "Hört auf, wenn Sie es sagen"),
+    "input.recording": ("Recording {number}", "Aufnahme {number}"),
+    "input.listening": ("Analysing {name} …", "{name} wird ausgewertet …"),
+    "input.progress": ("{done} of {all} files", "{done} von {all} Dateien"),
+    "input.refused": ("This could not be used", "Das war nicht zu verwenden"),
+    "input.refused_several": ("{count} files could not be used", "{count} Dateien waren nicht zu verwenden"),
+    "input.kept": (
+        "Everything else on this page is as it was. Choose another recording.",
+        "Alles andere auf dieser Seite ist, wie es war. Wählen Sie eine andere Aufnahme.",
+    ),
+    "sample.even": ("Even", "Gleichmäßig"),
+    "sample.music": ("Music", "Musik"),
+    "sample.quick-and-high": ("Quick and high", "Schnell und hoch"),
+    "sample.sharp": ("Sharp", "Scharf"),
+    "sample.slow-and-soft": ("Slow and soft", "Langsam und leise"),
+    "sample.trembling": ("Trembling", "Zitternd"),
     # --- Recorder ---
     # --- Answer ---
+    "answer.example": ("An answer looks like this", "So sieht eine Antwort aus"),
+    "answer.sounds": ("This voice sounds", "Diese Stimme klingt"),
+    "answer.undecided": ("No clear answer", "Keine klare Antwort"),
+    "answer.none": ("No emotion is named", "Es wird keine Emotion genannt"),
+    "answer.probably": ("Probably {label}", "Wohl {label}"),
+    "answer.two": ("{first} or {second}", "{first} oder {second}"),
+    "answer.hard": ("Hard to say", "Schwer zu sagen"),
+    "answer.silent": ("Silence", "Stille"),
+    "answer.too_short": ("Too short to tell", "Zu kurz"),
+    "answer.unlike_training": ("Not like speech", "Klingt nicht nach Sprache"),
+    "answer.sure": ("sure, {share}", "sicher, {share}"),
+    "answer.share": ("{share} likely", "zu {share} wahrscheinlich"),
+    "answer.leaning": ("leaning to {label}", "eher {label}"),
+    "answer.nothing": ("nothing to judge", "nichts zu beurteilen"),
+    "answer.of_sound": ("{seconds} of sound", "{seconds} Ton"),
+    "answer.no_emotion": ("so no emotion is named", "daher wird keine Emotion genannt"),
+    "answer.adapted": ("Adapted to {source}, {clips} recordings", "Angepasst an {source}, {clips} Aufnahmen"),
+    "answer.source": ("this source", "diese Quelle"),
+    "answer.voice": ("your voice", "Ihre Stimme"),
+    "answer.emotions": ("All emotions", "Alle Emotionen"),
+    "answer.others": ("{count} more, together {share}", "{count} weitere, zusammen {share}"),
+    "answer.sex": ("Voice", "Stimme"),
+    "answer.male": ("male", "männlich"),
+    "answer.female": ("female", "weiblich"),
+    "answer.sounds_sex": ("sounds {sex}, {sure}", "klingt {sex}, {sure}"),
+    "answer.either_sex": ("could be either", "könnte beides sein"),
+    "answer.very": ("very sure", "sehr sicher"),
+    "answer.fairly": ("fairly sure", "ziemlich sicher"),
+    "answer.not_very": ("not very sure", "nicht sehr sicher"),
+    "answer.intensity": ("Intensity", "Stärke"),
+    "answer.intensity_normal": ("normal", "normal"),
+    "answer.intensity_between": ("between normal and strong", "zwischen normal und stark"),
+    "answer.intensity_rather": ("rather strong", "eher stark"),
+    "answer.intensity_strong": ("strong", "stark"),
+    "answer.strong_end": ("strong", "stark"),
+    "answer.used_all": ("All of it was judged.", "Beurteilt wurde die ganze Aufnahme."),
+    "answer.used": (
+        "Judged from {start} to {end} s; silence at both ends is grey and left out.",
+        "Beurteilt von {start} bis {end} s; die Stille an den Enden ist grau und zählt nicht.",
+    ),
+    "answer.sound": ("Spectrogram", "Spektrogramm"),
+    "answer.spectrogram": ("Level over time and frequency", "Pegel über Zeit und Frequenz"),
+    "answer.no_sound": (
+        "The sound of this recording is no longer in memory; its answer is.",
+        "Der Ton dieser Aufnahme ist nicht mehr im Speicher, ihre Antwort schon.",
+    ),
     # --- Doubts ---
+    "doubt.why": ("Why not sure?", "Warum nicht sicher?"),
+    "doubt.first_two": (
+        "On voices it has never heard, the true emotion was among the first two in {some} to {most} of 10 recordings.",
+        "Bei Stimmen, die es nie gehört hat, war die wahre Emotion in {some} bis {most} von 10 Aufnahmen unter den "
+        "ersten beiden.",
+    ),
+    "doubt.silent": (
+        "The recording is {length} long and holds no sound.",
+        "Die Aufnahme ist {length} lang und enthält keinen Ton.",
+    ),
+    "doubt.silent.help": (
+        "Check that the microphone is not muted, then record again.",
+        "Prüfen Sie, ob das Mikrofon stummgeschaltet ist, und nehmen Sie noch einmal auf.",
+    ),
+    "doubt.too_short": (
+        "Only {sound} of sound; at least {least} is needed.",
+        "Nur {sound} Ton; mindestens {least} sind nötig.",
+    ),
+    "doubt.too_short.help": ("Say a whole sentence.", "Sprechen Sie einen ganzen Satz."),
+    "doubt.unlike_training": (
+        "This does not sound like the speech that the model learned from.",
+        "Das klingt nicht wie die Sprache, aus der das Modell gelernt hat.",
+    ),
+    "doubt.unlike_training.help": (
+        "Music, noise and tones get this result. Record one voice, close to the microphone.",
+        "Musik, Geräusche und Töne führen dazu. Nehmen Sie eine einzelne Stimme nah am Mikrofon auf.",
+    ),
+    "doubt.cut_off": (
+        "The file is damaged or incomplete: only {length} could be heard.",
+        "Die Datei ist beschädigt oder unvollständig: nur {length} waren zu hören.",
+    ),
+    "doubt.cut_off.help": (
+        "Send the whole file, or record it again.",
+        "Schicken Sie die ganze Datei oder nehmen Sie noch einmal auf.",
+    ),
+    "doubt.clipped": (
+        "The recording is overdriven: its loudest parts are cut off flat.",
+        "Die Aufnahme ist übersteuert: Ihre lautesten Stellen sind abgeschnitten.",
+    ),
+    "doubt.clipped.help": (
+        "Move back from the microphone or turn its level down.",
+        "Gehen Sie weiter weg vom Mikrofon oder stellen Sie es leiser.",
+    ),
+    "doubt.offset": (
+        "The recording lies off zero, as from a faulty sound card; this is taken out.",
+        "Die Aufnahme liegt neben der Nulllinie, wie von einer fehlerhaften Soundkarte; das wird herausgerechnet.",
+    ),
+    "doubt.offset.help": (
+        "The answer counts; try another microphone or input.",
+        "Die Antwort gilt; versuchen Sie ein anderes Mikrofon oder einen anderen Eingang.",
+    ),
+    "doubt.hum": (
+        "There is mains hum, as from a cable or a power supply; most of it is taken out.",
+        "Es brummt, wie von einem Kabel oder Netzteil; das meiste davon wird herausgerechnet.",
+    ),
+    "doubt.hum.help": (
+        "The answer counts; try another cable, or a battery in place of the power supply.",
+        "Die Antwort gilt; versuchen Sie ein anderes Kabel oder Akku statt Netzteil.",
+    ),
+    "doubt.close_call": (
+        "The best fit, {label}, has {share}; an answer counts as sure from {sure} on.",
+        "Am besten passt {label} mit {share}; als sicher gilt eine Antwort ab {sure}.",
+    ),
+    "doubt.close_call.help": (
+        "Try a longer recording of one person in one mood, adapt to your voice, or to more recordings of this source.",
+        "Versuchen Sie eine längere Aufnahme einer Person in einer Stimmung, oder passen Sie an Ihre Stimme oder an "
+        "weitere "
+        "Aufnahmen dieser Quelle an.",
+    ),
     # --- Timeline ---
     # --- This visit ---
     # --- Why ---
     # --- Words ---
     # --- Mood map ---
     # --- My voice and this source ---
+    "source.title": ("My voice and this source", "Meine Stimme und diese Quelle"),
+    "source.about": (
+        "One person's everyday voice is another's sad one, and every microphone colours what it hears. Answers get "
+        "better if they are measured against your own voice, or against more recordings of the same source.",
+        "Was bei der einen Alltag ist, klingt bei der anderen traurig, und jedes Mikrofon färbt, was es hört. "
+        "Antworten "
+        "werden besser, wenn sie an Ihrer eigenen Stimme oder an weiteren Aufnahmen derselben Quelle gemessen werden.",
+    ),
+    "source.gain_voice": (
+        "On unseen actors, five recordings of the speaker took the share recognised correctly from {without} to "
+        "{with_} %.",
+        "Bei unbekannten Sprechern hoben fünf Aufnahmen den Anteil richtig erkannter Emotionen von {without} auf "
+        "{with_} %.",
+    ),
+    "source.gain_source": (
+        "On unseen corpora, twenty recordings took it from {without} to {with_} %.",
+        "In unbekannten Sammlungen hoben zwanzig Aufnahmen ihn von {without} auf {with_} %.",
+    ),
+    "source.voice": ("My voice in four sentences", "Meine Stimme in vier Sätzen"),
+    "source.read": ("Read aloud, {number} of {all}", "Lesen Sie vor, {number} von {all}"),
+    "source.read_how": ("In your everyday voice.", "Mit Ihrer Alltagsstimme."),
+    "source.read_again": ("That sentence could not be used: {why}", "Der Satz war nicht zu verwenden: {why}"),
+    "source.start_again": ("Start again", "Von vorn"),
+    "source.done": (
+        "Your voice is in use, from {clips} recordings.",
+        "Ihre Stimme wird verwendet, aus {clips} Aufnahmen.",
+    ),
+    "source.me_too": ("This is me, too", "Das bin ich auch"),
+    "source.me_too_done": ("Counted as your voice.", "Zählt als Ihre Stimme."),
+    "source.offer": (
+        "These {clips} recordings come from the same microphone and room?",
+        "Stammen diese {clips} Aufnahmen vom selben Mikrofon und aus demselben Raum?",
+    ),
+    "source.adapt": ("Adapt to them", "Daran anpassen"),
+    "source.needs": (
+        "{clips} of {needed} recordings of this visit so far. Drop a folder's worth of files to adapt to their source.",
+        "Bisher {clips} von {needed} Aufnahmen dieses Besuchs. Legen Sie viele Dateien ab, um an ihre Quelle "
+        "anzupassen.",
+    ),
+    "source.on": ("Answers are adapted to {source}", "Antworten sind angepasst an {source}"),
+    "source.changed": (
+        "This answer: before {before}, now {after}.",
+        "Diese Antwort: vorher {before}, jetzt {after}.",
+    ),
+    "source.changed_all": (
+        "{changed} of {all} answers of this visit have another label now.",
+        "{changed} von {all} Antworten dieses Besuchs lauten jetzt anders.",
+    ),
+    "source.download": ("Download the profile", "Profil herunterladen"),
+    "source.download_help": (
+        "Numbers only, no sound. Give it again here, or to the command line with --profile.",
+        "Nur Zahlen, kein Ton. Hier wieder verwendbar oder auf der Kommandozeile mit --profile.",
+    ),
+    "source.upload": ("Use a profile", "Ein Profil verwenden"),
+    "source.unsuited": (
+        "This model cannot adapt; choose voice below.",
+        "Dieses Modell kann sich nicht anpassen; wählen Sie unten voice.",
+    ),
     # --- Model ---
+    "model.title": ("Model", "Modell"),
+    "model.choose": ("Model", "Modell"),
+    "model.about": (
+        "{size} MB; on unseen actors {score} % recognised correctly.",
+        "{size} MB; bei unbekannten Sprechern {score} % richtig erkannt.",
+    ),
+    "model.labels": ("Emotions", "Emotionen"),
+    "model.labels.eight": ("All eight", "Alle acht"),
+    "model.labels.seven": ("Seven (calm counts as neutral)", "Sieben (ruhig zählt als neutral)"),
+    "model.labels.six": ("Six", "Sechs"),
+    "model.labels.four": ("Four", "Vier"),
+    "model.card": ("Model card", "Modellkarte (englisch)"),
     # --- Take along ---
     # --- Live ---
     # --- Foot ---
+    "foot.is": ("What this is.", "Was das ist."),
+    "foot.is.text": (
+        "An estimate of how a voice sounds to a model that learned from acted speech.",
+        "Eine Schätzung, wie eine Stimme für ein Modell klingt, das aus gespielter Sprache gelernt hat.",
+    ),
+    "foot.score": (
+        "On unseen actors, it recognises {score} % of the emotions correctly; guessing gives {guess} %, and people who "
+        "listened to the same recordings {human} %.",
+        "Bei unbekannten Sprechern erkennt es {score} % der Emotionen richtig; Raten ergibt {guess} %, und Menschen, "
+        "die "
+        "dieselben Aufnahmen hörten, {human} %.",
+    ),
+    "foot.unseen": (
+        "On unseen corpora in other rooms and languages, {least} to {most} %.",
+        "In unbekannten Sammlungen aus anderen Räumen und Sprachen {least} bis {most} %.",
+    ),
+    "foot.not": ("What it is not.", "Was es nicht ist."),
+    "foot.not.text": (
+        "It does not know what a person feels, and it is no ground for judging anyone. In the EU, inferring emotions "
+        "at "
+        "work or in education is prohibited (AI Act, Article 5(1)(f)). Tell people before you let a machine listen for "
+        "their emotions.",
+        "Es weiß nicht, was ein Mensch fühlt, und ist kein Grund, jemanden zu beurteilen. In der EU ist es verboten, "
+        "am "
+        "Arbeitsplatz oder in der Bildung auf Emotionen zu schließen (KI-Verordnung, Artikel 5 Absatz 1 Buchstabe f). "
+        "Sagen Sie es Menschen, bevor eine Maschine auf ihre Emotionen hört.",
+    ),
+    "foot.version": ("ser {version}, model {model}", "ser {version}, Modell {model}"),
+    "foot.language": ("Language", "Sprache"),
 }
