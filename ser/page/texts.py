@@ -280,6 +280,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Bisher {clips} von {needed} Aufnahmen dieses Besuchs. Legen Sie viele Dateien ab, um an ihre Quelle "
         "anzupassen.",
     ),
+    "source.adapted_to": ("Answers adapted to", "Antworten angepasst an"),
     "source.on": ("Answers are adapted to {source}", "Antworten sind angepasst an {source}"),
     "source.changed": (
         "This answer: before {before}, now {after}.",
@@ -308,9 +309,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "model.labels": ("Emotions", "Emotionen"),
     "model.labels.eight": ("All eight", "Alle acht"),
-    "model.labels.seven": ("Seven (calm counts as neutral)", "Sieben (ruhig zählt als neutral)"),
-    "model.labels.six": ("Six", "Sechs"),
-    "model.labels.four": ("Four", "Vier"),
+    "model.labels.seven": ("Seven, without sad", "Sieben, ohne traurig"),
+    "model.labels.six": ("Six, without calm and disgusted", "Sechs, ohne ruhig und angewidert"),
+    "model.labels.four": ("Four: happy, sad, angry, fearful", "Vier: fröhlich, traurig, wütend, ängstlich"),
     "model.card": ("Model card", "Modellkarte (englisch)"),
     # --- Take along ---
     # --- Live ---

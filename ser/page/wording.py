@@ -1,29 +1,37 @@
-"""Wording of the page: short sentences about a prediction, with its numbers."""
+"""Wording of an answer: headline, doubts and scales as short sentences, from its numbers."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
-from ser.types import MIN_USED_S, QUALITY, Prediction
+from ser.page.texts import Texts
+from ser.types import MIN_USED_S, Prediction
 
-SURENESS = ((0.9, "very sure"), (0.6, "fairly sure"), (0.0, "not very sure"))
+Certainty = Literal["sure", "probably", "two", "hard", "none"]
+
+# Calibrated probabilities mean what the words say: "probably" is right more often than not, clearly.
+PROBABLY_FROM = 0.6  # of the first label
+TWO_FROM = 0.6  # of the first two together
+NAMED_MOST = 3  # labels that "hard to say" names
+SURENESS = ((0.9, "answer.very"), (0.75, "answer.fairly"), (0.0, "answer.not_very"))
 SEX_NAMED = 0.6  # probability from which on a voice is said to sound female or male
+INTENSITIES = ((0.9, "strong"), (0.65, "rather"), (0.35, "between"), (0.0, "normal"))
+# If one of these is among the reasons, no emotion is named; the first that applies is the headline.
+UNNAMED = ("silent", "too_short", "unlike_training")
+# Reasons and faults of the recording, causes before effects.
+CAUSES = ("cut_off", "silent", "too_short", "unlike_training", "offset", "hum", "clipped", "close_call")
 
 
-def percent(probability: float) -> str:
-    """Format a fraction in whole per cent: 0.7123 is "71 %"."""
-    return f"{100 * probability:.0f} %"
+class Headline(NamedTuple):
+    """The answer in words; `labels` are those that it names."""
 
-
-def seconds(duration_s: float) -> str:
-    """Format a duration in tenths of seconds: 0.3456 is "0.3 s"."""
-    return f"{duration_s:.1f} s"
-
-
-def sound_s(prediction: Prediction) -> float:
-    """Return the seconds of sound, rounded down so that too little never reads as enough."""
-    return math.floor(10 * prediction.sound_s + 1e-6) / 10
+    certainty: Certainty
+    eyebrow: str
+    title: str
+    subtitle: str
+    labels: tuple[str, ...]
 
 
 def ranked(prediction: Prediction) -> list[tuple[str, float]]:
@@ -33,85 +41,131 @@ def ranked(prediction: Prediction) -> list[tuple[str, float]]:
 
 def is_unnamed(prediction: Prediction) -> bool:
     """Return whether the answer is so doubtful that no emotion is named."""
-    return any(reason in TITLES for reason in prediction.reasons)
+    return any(reason in UNNAMED for reason in prediction.reasons)
 
 
-def sex(probabilities: dict[str, float]) -> tuple[str, str]:
-    """Return how the sex of a voice sounds, and how likely that is: ("sounds female", "96 %")."""
+def certainty(prediction: Prediction) -> Certainty:
+    """Return how much of an answer may be said: one name, one probable, two, hardly any, none."""
+    if is_unnamed(prediction):
+        return "none"
+    if not prediction.uncertain:
+        return "sure"
+    (_, first), (_, second) = ranked(prediction)[:2]
+    if first >= PROBABLY_FROM:
+        return "probably"
+    return "two" if first + second >= TWO_FROM else "hard"
+
+
+def headline(prediction: Prediction, texts: Texts) -> Headline:
+    """Return the headline of an answer."""
+    certain = certainty(prediction)
+    if certain == "none":
+        reason = next(reason for reason in UNNAMED if reason in prediction.reasons)
+        subtitle = {
+            "silent": texts("answer.nothing"),
+            "too_short": texts("answer.of_sound", seconds=texts.seconds(sound_s(prediction))),
+            "unlike_training": texts("answer.no_emotion"),
+        }[reason]
+        return Headline(certain, texts("answer.none"), texts(f"answer.{reason}"), subtitle, ())
+    labels, shares = zip(*ranked(prediction)[:NAMED_MOST], strict=True)
+    names, share = [texts.emotion(label) for label in labels], texts.percent(shares[0])
+    title, subtitle, n_named = {
+        "sure": (names[0], texts("answer.sure", share=share), 1),
+        "probably": (texts("answer.probably", label=names[0]), texts("answer.share", share=share), 1),
+        "two": (
+            texts("answer.two", first=names[0], second=names[1]),
+            texts("answer.leaning", label=names[0]) if shares[0] > shares[1] + 0.05 else "",
+            2,
+        ),
+        "hard": (texts("answer.hard"), texts.either(names), NAMED_MOST),
+    }[certain]
+    eyebrow = texts("answer.undecided" if certain == "hard" else "answer.sounds")
+    return Headline(certain, eyebrow, capitalised(title), subtitle, labels[:n_named])
+
+
+def capitalised(text: str) -> str:
+    """Return a text with a capital first letter; the rest stays."""
+    return text[:1].upper() + text[1:]
+
+
+def chip(prediction: Prediction, texts: Texts) -> str:
+    """Return the answer in a word or two, for lists."""
+    head = headline(prediction, texts)
+    return head.title if head.certainty != "hard" else capitalised(head.subtitle)
+
+
+def sound_s(prediction: Prediction) -> float:
+    """Return the seconds of sound, rounded down so that too little never reads as enough."""
+    return math.floor(10 * prediction.sound_s + 1e-6) / 10
+
+
+def doubts(prediction: Prediction, sure_from: float, texts: Texts) -> list[tuple[str, str]]:
+    """Return problem and advice for each reason for doubt and fault of the recording, causes before effects.
+
+    If no emotion is named, that the best one is not clear enough goes without saying; `sure_from` is the model's
+    threshold.
+    """
+    present = {*prediction.reasons, *prediction.quality}
+    if is_unnamed(prediction):
+        present -= {"close_call"}
+    values = {
+        "length": texts.seconds(prediction.duration_s),
+        "sound": texts.seconds(sound_s(prediction)),
+        "least": texts.seconds(MIN_USED_S),
+        "label": texts.emotion(prediction.label),
+        "share": texts.percent(prediction.confidence),
+        "sure": texts.percent(sure_from),
+    }
+    return [(texts(f"doubt.{cause}", **values), texts(f"doubt.{cause}.help")) for cause in CAUSES if cause in present]
+
+
+def first_two(metrics: Mapping[str, Any], texts: Texts) -> str:
+    """Say how often the truth was among the first two on unseen speakers and corpora; empty if it was not scored."""
+    scores = [metrics.get("folds", {}), *metrics.get("left_out", {}).values()]
+    shares = [score["top_two"] for score in scores if "top_two" in score]
+    if not shares:
+        return ""
+    return texts("doubt.first_two", some=round(10 * min(shares)), most=round(10 * max(shares)))
+
+
+def sex(probabilities: Mapping[str, float], texts: Texts) -> str:
+    """Say how the sex of a voice sounds: "sounds female, very sure"."""
     likelier = max(probabilities, key=probabilities.__getitem__)
     if probabilities[likelier] < SEX_NAMED:
-        return "could be either", f"{likelier} {percent(probabilities[likelier])}"
-    return f"sounds {likelier}", percent(probabilities[likelier])
+        return texts("answer.either_sex")
+    sure = next(key for least, key in SURENESS if probabilities[likelier] >= least)
+    return texts("answer.sounds_sex", sex=texts(f"answer.{likelier}"), sure=texts(sure))
 
 
-def title(prediction: Prediction) -> str:
-    """Return the answer in up to three words; an uncertain one names up to two labels that are likely together."""
-    if is_unnamed(prediction):
-        return next(text for reason, text in TITLES.items() if reason in prediction.reasons)
-    if not prediction.uncertain:
-        return prediction.label.capitalize()
-    names = prediction.top
-    return "Unsure" if len(names) > 2 else " or ".join(names).capitalize() if names[1:] else f"Perhaps {names[0]}"
+def intensity(strong: float, texts: Texts) -> str:
+    """Say how strong an emotion sounds, from its probability of being strong."""
+    return texts(f"answer.intensity_{next(word for least, word in INTENSITIES if strong >= least)}")
 
 
-def subtitle(prediction: Prediction) -> str:
-    """Return the confidence in words, or the likeliest labels of an uncertain answer."""
-    if not prediction.uncertain:
-        sure = next(text for least, text in SURENESS if prediction.confidence >= least)
-        return f"{sure}, {percent(prediction.confidence)}"
-    for reason, text in SUBTITLES.items():
-        if reason in prediction.reasons:
-            return text(prediction)
-    *others, last = [f"{label} ({percent(prediction.probabilities[label])})" for label in prediction.top]
-    return f"{', '.join(others)} or {last}" if others else f"not sure, {percent(prediction.confidence)}"
-
-
-def doubts(prediction: Prediction, sure_from: float) -> list[tuple[str, str]]:
-    """Return problem and advice for each reason for doubt, the gravest first; `sure_from` is the model's threshold."""
-    gravest_first = sorted(prediction.reasons, key=lambda reason: reason not in TITLES)
-    return [(PROBLEMS[reason](prediction, sure_from), HELP[reason]) for reason in gravest_first]
-
-
-def faults(prediction: Prediction) -> list[tuple[str, str]]:
-    """Return what is wrong with the recording though the answer counts, and advice, for each fault."""
-    return [(QUALITY[fault], HELP[fault]) for fault in prediction.quality]
-
-
-def used_part(prediction: Prediction) -> str:
-    """Say which part of the recording was used."""
+def used_part(prediction: Prediction, texts: Texts) -> str:
+    """Say which part of the recording was judged."""
     start, end = prediction.used_s
     if end - start > prediction.duration_s - 0.1:
-        return "All of it was judged."
-    return f"Judged from {start:.1f} to {end:.1f} s; silence at both ends is grey and left out."
+        return texts("answer.used_all")
+    return texts("answer.used", start=texts.number(start), end=texts.number(end))
 
 
-# The gravest first: the first reason that applies is the title.
-TITLES = {"silent": "Silence", "too_short": "Too short to tell", "unlike_training": "Not like speech"}
+def source(name: str, texts: Texts) -> str:
+    """Return what an answer is adapted to, in words."""
+    return {"speaker": texts("answer.voice"), "source": texts("answer.source")}.get(name, name)
 
-SUBTITLES: dict[str, Callable[[Prediction], str]] = {
-    "silent": lambda p: "nothing to judge",
-    "too_short": lambda p: f"{seconds(sound_s(p))} of sound",
-    "unlike_training": lambda p: "so no emotion is named",
-}
 
-PROBLEMS: dict[str, Callable[[Prediction, float], str]] = {
-    "silent": lambda p, _: f"The recording is {seconds(p.duration_s)} long and holds no sound.",
-    "too_short": lambda p, _: f"Only {seconds(sound_s(p))} of sound; at least {MIN_USED_S} s is needed.",
-    "clipped": lambda p, _: "The recording is overdriven: its loudest parts are cut off flat.",
-    "close_call": lambda p, sure_from: (
-        f"The best fit, {p.label}, has {percent(p.confidence)}; an answer counts as sure from {percent(sure_from)} on."
-    ),
-    "unlike_training": lambda p, _: "This does not sound like the speech that the model learned from.",
-    "cut_off": lambda p, _: f"The file is damaged or incomplete: only {seconds(p.duration_s)} could be heard.",
-}
-
-HELP = {
-    "silent": "Check that the microphone is not muted, then record again.",
-    "too_short": "Say a whole sentence.",
-    "clipped": "Move back from the microphone or turn its level down.",
-    "close_call": "Try a few seconds of one person in one mood, close to the microphone.",
-    "unlike_training": "Music, noise and tones get this result. Record one voice, close to the microphone.",
-    "cut_off": "Send the whole file, or record it again.",
-    "offset": "The answer counts; try another microphone or input.",
-    "hum": "The answer counts; try another cable, or a battery in place of the power supply.",
-}
+def score(metrics: Mapping[str, Any], n_labels: int, human: float, texts: Texts) -> str:
+    """Return the score on unseen speakers beside chance and listeners, and that on unseen corpora."""
+    uar = metrics.get("folds", {}).get("uar")
+    if not uar:
+        return ""
+    known = texts(
+        "foot.score",
+        score=texts.number(100 * uar),
+        guess=texts.number(100 / n_labels),
+        human=texts.number(100 * human),
+    )
+    unseen = [100 * scores["uar"] for scores in metrics.get("left_out", {}).values()]
+    ranges = texts("foot.unseen", least=f"{min(unseen):.0f}", most=f"{max(unseen):.0f}") if unseen else ""
+    return f"{known} {ranges}".strip()
