@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from functools import partial
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
@@ -101,11 +100,13 @@ def inputs(visit: Visit, texts: Texts) -> list[Sound]:
     with st.container(horizontal=True, key="line"):
         for panel, icon in PANELS.items():
             st.button(texts(f"input.{panel}"), icon=icon, on_click=toggle_panel, args=(panel,), key=f"open-{panel}")
-    panel = st.session_state.get("panel")
-    if not panel:
+    shown = st.session_state.get("panel")
+    if not shown:
         return []
     with st.container(border=True, key="input"):
-        return list({"record": partial(recordings, visit), "add": uploads, "samples": samples}[panel](texts))
+        if shown == "record":
+            return list(recordings(visit, texts))
+        return list(uploads(texts) if shown == "add" else samples(texts))
 
 
 def toggle_panel(panel: str) -> None:

@@ -17,7 +17,7 @@ from ser.page.sources import ENOUGH, Sources, changed, speech_of
 from ser.page.texts import Texts
 from ser.page.visit import Recording, Visit
 from ser.sentences import SENTENCES
-from ser.types import ArtifactError, AudioError, Prediction, SerError
+from ser.types import AudioError, Prediction, SerError
 
 PROFILE_MB = 1
 Record = Callable[..., bytes | None]  # the recorder, by key
@@ -130,7 +130,7 @@ def show_profiles(sources: Sources, model: Recognizer, texts: Texts) -> None:
     state.profile_id = file.file_id
     try:
         sources.add_profile(model, file.getvalue(), file.name)
-    except (ArtifactError, SerError) as error:
+    except SerError as error:
         st.html(components.notice(texts("input.refused"), translate(str(error), texts)))
         return
     st.rerun()
@@ -143,5 +143,6 @@ def me_too(sources: Sources, recording: Recording, model: Recognizer, texts: Tex
     if recording.id in sources.voice:
         st.html(f'<p class="ready">{escape(texts("source.me_too_done"))}</p>')
         return
-    add = (model, recording.id, recording.analysis)
-    st.button(texts("source.me_too"), on_click=sources.add_to_voice, args=add, key="me-too")
+    if st.button(texts("source.me_too"), key="me-too"):
+        sources.add_to_voice(model, recording.id, recording.analysis)
+        st.rerun()

@@ -167,9 +167,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     # --- Doubts ---
     "doubt.why": ("Why not sure?", "Warum nicht sicher?"),
+    "doubt.range": ("{some} to {most}", "{some} bis {most}"),
     "doubt.first_two": (
-        "On voices it has never heard, the true emotion was among the first two in {some} to {most} of 10 recordings.",
-        "Bei Stimmen, die es nie gehört hat, war die wahre Emotion in {some} bis {most} von 10 Aufnahmen unter den "
+        "On voices it has never heard, the true emotion was among the first two in {share} of 10 recordings.",
+        "Bei Stimmen, die es nie gehört hat, war die wahre Emotion in {share} von 10 Aufnahmen unter den "
         "ersten beiden.",
     ),
     "doubt.silent": (

@@ -125,7 +125,8 @@ def first_two(metrics: Mapping[str, Any], texts: Texts) -> str:
     shares = [score["top_two"] for score in scores if "top_two" in score]
     if not shares:
         return ""
-    return texts("doubt.first_two", some=round(10 * min(shares)), most=round(10 * max(shares)))
+    some, most = round(10 * min(shares)), round(10 * max(shares))
+    return texts("doubt.first_two", share=str(most) if some == most else texts("doubt.range", some=some, most=most))
 
 
 def sex(probabilities: Mapping[str, float], texts: Texts) -> str:
