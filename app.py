@@ -200,7 +200,7 @@ def show_result(visit: Visit, chosen: ser.Recognizer, sources: Sources, texts: T
 def parts(visit: Visit, model: ser.Recognizer, sources: Sources, texts: Texts) -> None:
     """Show the parts that open on demand, each with one job."""
     part("source", texts, lambda: voice_and_source(visit, model, sources, texts))
-    part("model", texts, lambda: choose_model(model, texts))
+    part("model", texts, lambda: choose_model(visit, model, texts))
 
 
 def part(key: str, texts: Texts, show: Callable[[], None]) -> None:
@@ -215,13 +215,14 @@ def voice_and_source(visit: Visit, model: ser.Recognizer, sources: Sources, text
     show_sources(sources, visit, model, texts, record)
 
 
-def choose_model(model: ser.Recognizer, texts: Texts) -> None:
+def choose_model(visit: Visit, model: ser.Recognizer, texts: Texts) -> None:
     manifests = {name: read_manifest(folder) for name, folder in known().items()}
     names = list(manifests)
     chosen = st.selectbox(texts("model.choose"), names, index=names.index(model.name), key="choose-model")
     score = manifests[model.name]["metrics"].get("folds", {}).get("uar", 0.0)
     if chosen != model.name:
         st.session_state.model = chosen
+        visit.hear_again(recognizer(chosen))
         st.rerun()
     size = sum(path.stat().st_size for path in known()[model.name].glob("*.onnx")) / 1e6
     about = texts("model.about", size=texts.number(size), score=texts.number(100 * score))

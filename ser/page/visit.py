@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from ser.audio.loading import load_waveform
 from ser.inference.recognizer import Analysis, Recognizer
 from ser.types import Prediction, Timeline
 
@@ -22,7 +23,7 @@ MOST_SOUND_BYTES = 40 * 2**20  # of all of them together; five visitors who hold
 class Recording:
     """A recording of this visit: its numbers, and its sound as long as that is kept.
 
-    A short one has an `analysis`, which any recogniser of the same model answers; a long one a `timeline`. `peaks`
+    A short one has an `analysis` by `model`, which any recogniser of that model answers; a long one a `timeline`. `peaks`
     (n,), 0 to 1, is the envelope of the waveform, `sound` a file of type `mime` that every browser plays.
     """
 
@@ -31,6 +32,7 @@ class Recording:
     duration_s: float
     peaks: np.ndarray
     analysis: Analysis | None = None
+    model: str = ""
     timeline: Timeline | None = None
     sound: bytes | None = None
     mime: str = "audio/wav"
@@ -89,6 +91,13 @@ class Visit:
     def clear(self) -> None:
         """Forget everything."""
         self.__init__()  # type: ignore[misc]
+
+    def hear_again(self, recognizer: Recognizer) -> None:
+        """Analyse by another model what is short and still has its sound; the rest keeps its answers."""
+        for recording in list(self):
+            if recording.analysis is not None and recording.sound is not None and recording.model != recognizer.name:
+                waveform = load_waveform(recording.sound, recognizer.sample_rate)
+                self.replace(replace(recording, analysis=recognizer.analyse(waveform), model=recognizer.name))
 
     def answer(self, recording: Recording, recognizer: Recognizer) -> Prediction:
         """Return the answer to a short recording, computed once for each recogniser."""
