@@ -237,6 +237,19 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Aufnahmen dieser Quelle an.",
     ),
     # --- Timeline ---
+    "player.play": ("Play", "Abspielen"),
+    "player.pause": ("Pause", "Anhalten"),
+    "player.position": ("Position in the recording", "Stelle in der Aufnahme"),
+    "player.waveform": ("Loudness over time; the sound is no longer kept", "Lautstärke über die Zeit; ohne Ton"),
+    "player.earlier": ("Earlier minute", "Frühere Minute"),
+    "player.later": ("Later minute", "Spätere Minute"),
+    "player.none": ("No speech in this minute.", "Keine Sprache in dieser Minute."),
+    "player.probably": ("{label}, probably", "{label}, wahrscheinlich"),
+    "player.unsure": ("{label}, unsure", "{label}, unsicher"),
+    "player.left": ("left", "links"),
+    "player.right": ("right", "rechts"),
+    "player.mono": ("mono", "mono"),
+    "player.channel": ("channel {number}", "Kanal {number}"),
     # --- This visit ---
     # --- Why ---
     # --- Words ---
