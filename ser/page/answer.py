@@ -69,7 +69,7 @@ def show_answer(
         player(
             recording,
             texts,
-            key=f"player-{recording.id}",
+            key=recording.id,
             used_s=prediction.used_s,
             colour=colour,
             stretches=stretches,
