@@ -90,9 +90,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "input.add": ("Add files", "Dateien"),
     "input.upload": ("Drop recordings here, or choose files", "Aufnahmen hier ablegen oder Dateien auswählen"),
     "input.formats": (
-        "WAV, MP3, M4A, OGG, WebM and most other formats, up to an hour and {mb} MB. Several at once are fine.",
-        "WAV, MP3, M4A, OGG, WebM und die meisten anderen Formate, bis zu einer Stunde und {mb} MB, auch mehrere "
-        "zugleich.",
+        "WAV, MP3, M4A, WebM and most other formats, up to an hour and {mb} MB, several at once.",
+        "WAV, MP3, M4A, WebM und die meisten anderen Formate, bis zu einer Stunde und {mb} MB, auch mehrere.",
     ),
     "input.samples": ("Samples", "Beispiele"),
     "input.synthetic": (
