@@ -45,9 +45,8 @@ def _ask(page: Page, address: str) -> None:
             break
         except Error:
             page.wait_for_timeout(1000)
-    page.get_by_role("tab", name="Samples").click()
     page.get_by_role("button", name=SAMPLE).click()
-    expect(page.get_by_text("The sound")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator(".st-key-answer .bars")).to_be_visible(timeout=WAIT_MS)
     page.wait_for_timeout(3000)  # animations of the drawings
     page.evaluate("document.querySelector('[data-testid=stMain]').scrollTo(0, 0)")
     page.wait_for_timeout(500)
