@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MODELS = ("dense105", "small", "voice")
 SAMPLE = ROOT / "samples" / "sharp.flac"
 HEAVY = {"tensorflow", "tensorflow-cpu", "keras", "librosa", "numba", "scikit-learn", "pandas", "streamlit", "fastapi"}
+CODE = {".py", ".js", ".css"}
 MAX_BYTES = 30 * 10**6
 PROGRAM = """
 import ser
@@ -93,7 +94,7 @@ def run(bare, tmp_path):
 def test_wheel_holds_the_code_and_what_predicting_needs(built):
     with zipfile.ZipFile(built.wheel) as file:
         names = {name for name in file.namelist() if ".dist-info/" not in name}
-    wanted = {path.relative_to(ROOT).as_posix() for path in (ROOT / "ser").rglob("*.py")}
+    wanted = {path.relative_to(ROOT).as_posix() for path in (ROOT / "ser").rglob("*.*") if path.suffix in CODE}
     wanted |= {"ser/py.typed", "ser/artifacts/LICENSE"}
     for model in MODELS:
         files = needed(read_manifest(ARTIFACTS / model)) | {"manifest.json", "MODEL_CARD.md"}
