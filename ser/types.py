@@ -61,6 +61,8 @@ CHANNELS: tuple[Channels, ...] = ("mix", "left", "right", "each")
 
 # Called during long work with the seconds done and in all (None if unknown); an exception from it stops the work.
 Progress = Callable[[float, float | None], object]
+# Called with every decoded block: float32 arrays of shape (n_samples,), one for each channel that is heard.
+OnBlock = Callable[[list[np.ndarray]], object]
 
 
 class SerError(Exception):
@@ -301,9 +303,10 @@ class Timeline:
     """The segments of a recording in order of time; between those of a channel is no speech.
 
     `labels` are those of the model. `cut_off` is true if the file is damaged and only the part before the damage was
-    decoded, which is `duration_s` long. `text` is what was said, None without a transcript (`ser.transcript`).
-    `adapted` says what the answers are adapted to, None if nothing. `channels` are the channels that were heard apart,
-    empty in a mean of all; `track` is the sound track of a file that has several, from 1.
+    decoded, which is `duration_s` long, `stopped` if the work was stopped there. `text` is what was said, None without
+    a transcript (`ser.transcript`). `adapted` says what the answers are adapted to, None if nothing. `channels` are the
+    channels that were heard apart, empty in a mean of all; `track` is the sound track of a file that has several, from
+    1.
     """
 
     file: str | None
@@ -316,6 +319,7 @@ class Timeline:
     adapted: Adaptation | None = None
     channels: tuple[str, ...] = ()
     track: int | None = None
+    stopped: bool = False
 
     def of_channel(self, channel: str) -> Timeline:
         """Return the timeline of one of `channels`."""
@@ -351,5 +355,6 @@ class Timeline:
                 if self.channels
                 else {}
             ),
+            **({"stopped": True} if self.stopped else {}),
             **({} if self.text is None else {"text": self.text}),
         }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
@@ -18,7 +18,19 @@ import numpy as np
 from ser.audio.loading import BLOCK_S, MAX_TIMELINE_BYTES, MAX_TIMELINE_S, Source, open_recording, source_name
 from ser.audio.vad import FRAME, MARGIN_S, PAUSE_S, RATE, Span, SpeechFinder
 from ser.metrics import softmax
-from ser.types import REASONS, SELF, Adaptation, AudioError, Channels, Prediction, Progress, Segment, Timeline, Waveform
+from ser.types import (
+    REASONS,
+    SELF,
+    Adaptation,
+    AudioError,
+    Channels,
+    OnBlock,
+    Prediction,
+    Progress,
+    Segment,
+    Timeline,
+    Waveform,
+)
 
 # Half of this hop costs twice as much and gains nothing: if an unseen actor's emotion changes every 2 to 9 s without a
 # pause, 60 % of the time is labelled correctly with either.
@@ -65,11 +77,15 @@ def timeline(
     block_s: float = BLOCK_S,
     max_s: float = MAX_TIMELINE_S,
     max_bytes: int = MAX_TIMELINE_BYTES,
+    stop: Callable[[], bool] = lambda: False,
+    on_block: OnBlock = lambda block: None,
 ) -> Timeline:
     """Return the timeline of a recording of up to four hours: a path, bytes or an open binary file.
 
     `progress` is called after every block with the seconds done and in all (None if the file does not tell); an
-    exception from it stops the work within a fraction of a second. `jobs` windows are predicted at a time, by default
+    exception from it stops the work within a fraction of a second. `stop` is asked after every block as well; once it
+    is true, the timeline ends there, with `stopped`. `on_block` is given every block, at the model's rate, so that who
+    draws or plays the recording need not decode it again. `jobs` windows are predicted at a time, by default
     one a core. Segments are the same for every `block_s` and `jobs`. With `adapt="self"` the answers are adapted to the
     recording's own speech if that lasts a minute, the model can adapt, and the recogniser is not adapted already; a
     channel that is heard by itself is a source by itself.
@@ -81,7 +97,7 @@ def timeline(
     Raises `AudioError` as `ser.audio.open_recording` does. If the file is damaged after half a second of sound, the
     timeline ends there, with `cut_off`; sound without speech gives a timeline without segments.
     """
-    jobs = jobs or min(MAX_JOBS, _cores())
+    jobs, stopped = jobs or min(MAX_JOBS, _cores()), False
     opened = open_recording(source, max_s=max_s, max_bytes=max_bytes, track=track, keep_times=True)
     with opened as recording, ThreadPoolExecutor(jobs) as pool:
         adapting = adapt == "self" and recognizer.adapts and recognizer.adaptation is None
@@ -90,6 +106,9 @@ def timeline(
         for block in recording.channel_blocks(recognizer.sample_rate, block_s, progress, channels):
             for segmenter, samples in zip(segmenters, block, strict=True):
                 segmenter.push(samples)
+            on_block(block)
+            if stopped := stop():
+                break
         of_channels = [
             [replace(segment, channel=name) for segment in _ended(segmenter, clipped, recording.cut_off)]
             for name, segmenter, clipped in zip(names, segmenters, recording.clipped_channels, strict=True)
@@ -107,6 +126,7 @@ def timeline(
         adapted=_adaptation([segmenter.recognizer for segmenter in segmenters]),
         channels=tuple(filter(None, names)),
         track=recording.track if recording.n_tracks > 1 else None,
+        stopped=stopped,
     )
 
 

@@ -482,3 +482,20 @@ def test_windows_are_averaged_as_predict_averages_them(recognizer):
     ]
     expected = softmax(np.average(cells, axis=0, weights=np.diff(edges)))
     assert list(found.segments[0].probabilities.values()) == pytest.approx(list(expected), abs=1e-9)
+
+
+def test_stopped_it_ends_there(recognizer, talk, answered):
+    blocks: list[np.ndarray] = []
+    found = timeline(
+        coded(talk),
+        recognizer,
+        block_s=1.0,
+        stop=lambda: len(blocks) >= 7,
+        on_block=lambda block: blocks.append(block[0]),
+    )
+    assert found.stopped and found.to_dict()["stopped"] and not found.cut_off
+    assert 6 < found.duration_s < 8 and found.duration_s == sum(map(len, blocks)) / RATE
+    assert np.concatenate(blocks) == pytest.approx(load_waveform(coded(talk)).samples[: round(found.duration_s * RATE)])
+    assert found.segments == timeline(coded(talk[: round(found.duration_s * RATE)]), recognizer).segments
+    assert flat(found)[0] == pytest.approx(flat(answered)[0])
+    assert not answered.stopped and "stopped" not in answered.to_dict()
