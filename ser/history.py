@@ -25,14 +25,23 @@ FILE, TABLE = "history.sqlite", "ser_answers"
 EXAMPLE = "sqlite:////home/me/history.sqlite"
 LOCKED_S = 3  # to wait for another program that writes
 ELSEWHERE = f"or name another database in {VARIABLE}"
-# Advice for an error, by a word in it.
-ADVICE = {
-    "locked": "Another program is writing to it: try again in a moment",
-    "readonly": f"Make its file and folder writable, {ELSEWHERE}",
-    "full": f"Make room on its disk, {ELSEWHERE}",
-    "Permission denied": f"Make its file and folder readable, {ELSEWHERE}",
-    "unable to open": f"Make sure that its folder is there and writable, {ELSEWHERE}",
+# Cause of an error and advice, by a word in it.
+CAUSES = {
+    "locked": ("locked", "Another program is writing to it: try again in a moment"),
+    "readonly": ("read-only", f"Make its file and folder writable, {ELSEWHERE}"),
+    "full": ("full", f"Make room on its disk, {ELSEWHERE}"),
+    "Permission denied": ("unreachable", f"Make its file and folder readable, {ELSEWHERE}"),
+    "unable to open": ("unreachable", f"Make sure that its folder is there and writable, {ELSEWHERE}"),
+    "not a database": ("foreign", f"Check it, {ELSEWHERE}"),
 }
+
+
+class HistoryError(ParameterError):
+    """The history cannot be used; `cause` is "locked", "read-only", "full", "unreachable", "foreign" or "other"."""
+
+    def __init__(self, message: str, cause: str = "other") -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -77,7 +86,7 @@ class History:
     """Keep predictions in one database, which is created with the first.
 
     `url` is SQLAlchemy's; by default `SER_DATABASE_URL`, else a SQLite file in the user's data folder. Every method
-    raises `ParameterError` if the database is locked, full, read-only, out of reach or another program's.
+    raises `HistoryError` if the database is locked, full, read-only, out of reach or another program's.
     """
 
     def __init__(self, url: str | None = None) -> None:
@@ -131,6 +140,11 @@ class History:
             session.commit()
         return len(wanted)
 
+    def count(self) -> int:
+        """Return the number of entries."""
+        with self._guarded(), Session(self._engine) as session:
+            return session.query(Entry).count() if self._exists() else 0
+
     def clear(self) -> int:
         """Delete every entry; return their number."""
         with self._guarded(), Session(self._engine) as session:
@@ -182,7 +196,7 @@ class History:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:
                 message = f"The folder {folder} cannot be made: {error.strerror}. Make it, {ELSEWHERE}."
-                raise ParameterError(message) from error
+                raise HistoryError(message, "unreachable") from error
         with self._engine.begin() as connection:
             connection.execute(CreateTable(_Base.metadata.tables[TABLE], if_not_exists=True))
 
@@ -199,14 +213,16 @@ class History:
             # Also a folder without rights, an answer that is not JSON, a number that is too large.
             raise self._unusable(error) from error
 
-    def _unusable(self, error: Exception) -> ParameterError:
+    def _unusable(self, error: Exception) -> HistoryError:
         cause = getattr(error, "orig", None) or getattr(error, "strerror", None) or error
         reason = str(cause).splitlines()[0].rstrip(".")
-        advice = next((advice for word, advice in ADVICE.items() if word in reason), f"Check it, {ELSEWHERE}")
-        return ParameterError(f"The history {self._name} cannot be used: {reason}. {advice}.")
+        known = (known for word, known in CAUSES.items() if word in reason)
+        cause, advice = next(known, ("other", f"Check it, {ELSEWHERE}"))
+        return HistoryError(f"The history {self._name} cannot be used: {reason}. {advice}.", cause)
 
-    def _foreign(self, reason: str) -> ParameterError:
-        return ParameterError(f"{self._name} is no history of this program: {reason}. Name another in {VARIABLE}.")
+    def _foreign(self, reason: str) -> HistoryError:
+        message = f"{self._name} is no history of this program: {reason}. Name another in {VARIABLE}."
+        return HistoryError(message, "foreign")
 
 
 def _default() -> Path:

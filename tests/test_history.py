@@ -111,7 +111,7 @@ def test_the_newest_first(path):
     history = History()
     history.keep({**ANSWER, "file": f"{number}.wav"} for number in range(5))
     assert [kept.answer["file"] for kept in history.newest(2)] == ["4.wav", "3.wav"]
-    assert len(history.newest()) == 5
+    assert len(history.newest()) == history.count() == 5
 
 
 def test_ids_are_never_used_twice(path):
@@ -142,7 +142,7 @@ def test_an_unknown_number_deletes_nothing(path):
 
 def test_reading_creates_no_file(path):
     history = History()
-    assert history.newest() == [] and history.clear() == 0
+    assert history.newest() == [] and history.count() == history.clear() == 0
     with pytest.raises(ParameterError, match="No prediction 1"):
         history.delete([1])
     assert not path.exists()
