@@ -313,6 +313,80 @@ TEXTS: dict[str, tuple[str, str]] = {
     "player.mono": ("mono", "mono"),
     "player.channel": ("channel {number}", "Kanal {number}"),
     # --- This visit ---
+    "visit.strip": ("Recordings of this visit", "Aufnahmen dieses Besuchs"),
+    "visit.mostly": ("Mostly {label}", "Meist {label}"),
+    "visit.comparison": ("Two recordings compared", "Zwei Aufnahmen im Vergleich"),
+    "visit.compared": ("Recording {number}", "Aufnahme {number}"),
+    "visit.difference": (
+        "The largest difference: {label}, {first} and {second}.",
+        "Der größte Unterschied: {label}, {first} und {second}.",
+    ),
+    "visit.same": ("Both sound nearly the same.", "Beide klingen fast gleich."),
+    "visit.one_nameless": (
+        "No emotion is named for at least one of them, so its bars say little.",
+        "Für mindestens eine wird keine Emotion genannt; ihre Balken sagen wenig.",
+    ),
+    "visit.shares": (
+        "For a long recording, the bars are shares of its speech.",
+        "Bei einer langen Aufnahme sind die Balken Anteile ihrer Sprechzeit.",
+    ),
+    "visit.course": ("This visit over time", "Dieser Besuch im Verlauf"),
+    "visit.table": ("All recordings of this visit", "Alle Aufnahmen dieses Besuchs"),
+    "visit.column.answer": ("Answer", "Antwort"),
+    "visit.column.recording": ("Recording", "Aufnahme"),
+    "visit.column.note": ("Note", "Notiz"),
+    "visit.column.actions": ("Show or delete", "Zeigen oder löschen"),
+    "visit.note": ("Note", "Notiz"),
+    "visit.show": ("Show", "Zeigen"),
+    "visit.delete": ("Delete", "Löschen"),
+    "visit.sure": ("Really?", "Wirklich?"),
+    "visit.csv": ("All as CSV", "Alle als CSV"),
+    "visit.clear": ("Clear this visit", "Besuch löschen"),
+    "visit.clear.sure": (
+        "Forget all recordings of this visit ({count}), with their notes?",
+        "Alle Aufnahmen dieses Besuchs ({count}) mit ihren Notizen vergessen?",
+    ),
+    "visit.clear.yes": ("Forget them", "Vergessen"),
+    "visit.keep": ("Keep on this computer", "Auf diesem Computer behalten"),
+    "visit.keep.how": (
+        "Writes answers and file names, no sound, to the history of the command line.",
+        "Schreibt Antworten und Dateinamen, keinen Ton, in den Verlauf der Kommandozeile.",
+    ),
+    "visit.keep.on": ("{count} of {all} answers of this visit are kept.", "{count} von {all} Antworten sind behalten."),
+    "visit.keep.missing": (
+        "Keeping needs an extra that is not installed: {command}.",
+        "Dafür fehlt ein Zusatzpaket: {command}.",
+    ),
+    "visit.keep.locked": (
+        "Not kept: another program is writing to the history. Switch it on again in a moment.",
+        "Nicht behalten: Ein anderes Programm schreibt gerade in den Verlauf. Schalten Sie gleich noch einmal ein.",
+    ),
+    "visit.keep.read-only": (
+        "Not kept: the history cannot be written, its file or folder is read-only.",
+        "Nicht behalten: Der Verlauf ist nicht beschreibbar, seine Datei oder sein Ordner ist schreibgeschützt.",
+    ),
+    "visit.keep.full": ("Not kept: the disk is full.", "Nicht behalten: Der Datenträger ist voll."),
+    "visit.keep.unreachable": (
+        "Not kept: the folder of the history is missing or closed to this program.",
+        "Nicht behalten: Der Ordner des Verlaufs fehlt oder ist für dieses Programm gesperrt.",
+    ),
+    "visit.keep.foreign": (
+        "Not kept: the file in the place of the history belongs to another program. It was left alone.",
+        "Nicht behalten: An der Stelle des Verlaufs liegt die Datei eines anderen Programms. Sie blieb unberührt.",
+    ),
+    "visit.keep.other": (
+        "Not kept: the history cannot be used. On the command line, ser history list says why.",
+        "Nicht behalten: Der Verlauf ist nicht verwendbar. ser history list auf der Kommandozeile sagt, warum.",
+    ),
+    "visit.kept": ("What is kept", "Was behalten ist"),
+    "visit.kept.none": ("Nothing is kept on this computer.", "Auf diesem Computer ist nichts behalten."),
+    "visit.kept.newest": ("The newest {most} of {count}.", "Die neuesten {most} von {count}."),
+    "visit.kept.delete": ("Delete all", "Alle löschen"),
+    "visit.kept.sure": (
+        "Delete everything that is kept on this computer ({count}), also by the command line?",
+        "Alles löschen, was auf diesem Computer behalten ist ({count}), auch von der Kommandozeile?",
+    ),
+    "visit.kept.yes": ("Delete it", "Löschen"),
     # --- Why ---
     # --- Words ---
     # --- Mood map ---

@@ -7,19 +7,21 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from ser.audio.loading import load_waveform
 from ser.inference.recognizer import Analysis, Recognizer
-from ser.types import Prediction, Timeline
+from ser.types import SILENT, Prediction, Timeline
 
 Kind = Literal["file", "microphone", "sample", "live"]
 MOST_SOUNDS = 10  # recordings whose sound is kept
 MOST_SOUND_BYTES = 40 * 2**20  # of all of them together; five visitors who hold ten minutes each stay far below
+MOST_NOTE = 200  # characters
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recording:
     """A recording of this visit: its numbers, and its sound as long as that is kept.
 
@@ -42,12 +44,19 @@ class Recording:
 
 
 class Visit:
-    """The recordings of a visit in order, which of them is shown, and their answers."""
+    """The recordings of a visit in order, which of them is shown, and their answers.
+
+    `uploads` are the ids of the files that were taken from Streamlit's widgets, which go on holding them after a
+    recording is deleted. `kept` are the ids of the recordings whose answers are in the history.
+    """
 
     def __init__(self) -> None:
         self.shown: str | None = None  # the id of a recording
+        self.uploads: set[str] = set()
+        self.kept: set[str] = set()
         self._recordings: dict[str, Recording] = {}
-        self._answers: dict[tuple[str, int], Prediction] = {}  # by recording and recogniser
+        # Weak, since the number of an object (its id) is used again once it is gone.
+        self._answers: WeakKeyDictionary[Recognizer, dict[str, Prediction]] = WeakKeyDictionary()
 
     def __len__(self) -> int:
         return len(self._recordings)
@@ -58,13 +67,18 @@ class Visit:
     def __getitem__(self, id: str) -> Recording:
         return self._recordings[id]
 
-    def __contains__(self, id: str) -> bool:
+    def __contains__(self, id: object) -> bool:
         return id in self._recordings
 
     @property
     def current(self) -> Recording | None:
         """The recording that is shown, None if there is none."""
         return self._recordings.get(self.shown or "")
+
+    @property
+    def is_lost_on_reload(self) -> bool:
+        """Whether a reload loses what cannot be had again with a click: samples can, and what the history keeps."""
+        return any(self._is_lost(recording) for recording in self)
 
     def add(self, recording: Recording) -> None:
         """Add a recording and show it; the oldest sounds are dropped beyond the limits."""
@@ -75,22 +89,37 @@ class Visit:
     def replace(self, recording: Recording) -> None:
         """Put a changed recording in the place of the one with its id."""
         self._recordings[recording.id] = recording
-        self._answers = {key: answer for key, answer in self._answers.items() if key[0] != recording.id}
+        self._forget_answers(recording.id)
+        self._drop_sounds()
+
+    def show(self, id: str) -> None:
+        """Show a recording of this visit; any other id, as of one that was deleted meanwhile, changes nothing."""
+        if id in self:
+            self.shown = id
 
     def note(self, id: str, note: str) -> None:
-        """Keep a visitor's note on a recording."""
-        self._recordings[id] = replace(self._recordings[id], note=note)
+        """Keep a visitor's note on a recording of this visit, in one line."""
+        if id in self:
+            self._recordings[id] = replace(self._recordings[id], note=" ".join(note.split())[:MOST_NOTE])
 
     def delete(self, id: str) -> None:
-        """Forget a recording; if it was shown, the newest is."""
-        self.replace(self._recordings[id])
+        """Forget a recording, if it is one of this visit; if it was shown, its neighbour is."""
+        if id not in self:
+            return
+        ids = list(self._recordings)
+        at = ids.index(id)
         del self._recordings[id]
+        self._forget_answers(id)
+        self.kept.discard(id)
         if self.shown == id:
-            self.shown = next(reversed(self._recordings), None)
+            self.shown = next(iter([*ids[at + 1 :], *reversed(ids[:at])]), None)
 
     def clear(self) -> None:
-        """Forget everything."""
-        self.__init__()  # type: ignore[misc]
+        """Forget everything but which uploads were taken: the widgets still hold them."""
+        self._recordings.clear()
+        self._answers.clear()
+        self.kept.clear()
+        self.shown = None
 
     def hear_again(self, recognizer: Recognizer) -> None:
         """Analyse by another model what is short and still has its sound; the rest keeps its answers."""
@@ -103,15 +132,54 @@ class Visit:
         """Return the answer to a short recording, computed once for each recogniser."""
         if recording.analysis is None:
             raise ValueError(f"{recording.name} has a timeline in place of an answer.")
-        key = recording.id, id(recognizer)
-        if key not in self._answers:
-            self._answers[key] = recognizer.answer(recording.analysis)
-        return self._answers[key]
+        answers = self._answers.setdefault(recognizer, {})
+        if recording.id not in answers:
+            answers[recording.id] = recognizer.answer(recording.analysis)
+        return answers[recording.id]
+
+    def summary(self, recording: Recording, recognizer: Recognizer) -> Prediction:
+        """Return the answer to a short recording; for a long one its shares of the speech in the same form."""
+        return self.answer(recording, recognizer) if recording.timeline is None else of_timeline(recording)
+
+    def _is_lost(self, recording: Recording) -> bool:
+        return recording.id not in self.kept and (recording.kind != "sample" or bool(recording.note))
+
+    def _forget_answers(self, id: str) -> None:
+        for answers in self._answers.values():
+            answers.pop(id, None)
 
     def _drop_sounds(self) -> None:
+        """Drop sounds beyond the limits, the oldest first; that of the newest recording stays."""
         n_sounds, n_bytes = 0, 0
         for recording in reversed(list(self)):
-            n_sounds, n_bytes = n_sounds + 1, n_bytes + len(recording.sound or b"")
-            newest = recording.id == next(reversed(self._recordings))
-            if recording.sound and not newest and (n_sounds > MOST_SOUNDS or n_bytes > MOST_SOUND_BYTES):
+            if recording.sound is None:
+                continue
+            n_sounds, n_bytes = n_sounds + 1, n_bytes + len(recording.sound)
+            if n_sounds > 1 and (n_sounds > MOST_SOUNDS or n_bytes > MOST_SOUND_BYTES):
                 self._recordings[recording.id] = replace(recording, sound=None)
+
+
+def of_timeline(recording: Recording) -> Prediction:
+    """Return a long recording in the form of an answer: the most frequent label, with shares of the speech.
+
+    It is a close call if less than half of the speech has a sure label, and silent without speech.
+    """
+    timeline = recording.timeline
+    if timeline is None:
+        raise ValueError(f"{recording.name} has no timeline.")
+    speech_s = timeline.speech_s
+    sure_s = sum(segment.duration_s for segment in timeline.segments if not segment.uncertain)
+    shares = timeline.share if speech_s else dict.fromkeys(timeline.labels, 1 / len(timeline.labels))
+    present = {SILENT: not speech_s, "close_call": speech_s > 0 and sure_s < speech_s / 2, "cut_off": timeline.cut_off}
+    return Prediction(
+        label=max(shares, key=shares.__getitem__),
+        probabilities=shares,
+        reasons=tuple(reason for reason, found in present.items() if found),
+        duration_s=timeline.duration_s,
+        model=timeline.model,
+        used_s=(timeline.segments[0].start_s, timeline.segments[-1].end_s) if speech_s else (0.0, 0.0),
+        sound_s=speech_s,
+        file=recording.name,
+        adapted=timeline.adapted,
+        track=timeline.track,
+    )
