@@ -2,44 +2,42 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Iterator
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import streamlit as st
 from audio_recorder_streamlit import audio_recorder
+from streamlit.delta_generator import DeltaGenerator
 
 import ser
 from ser.inference.artifact import known, read_manifest
 from ser.inference.memory import tune_malloc
 from ser.metrics import HUMAN
-from ser.page import components, wording
+from ser.page import compare, components, intake, keep, strip, wording
 from ser.page.answer import restricted, show_answer, show_example
-from ser.page.intake import listen
 from ser.page.messages import translate
 from ser.page.my_voice import me_too, show_sources
 from ser.page.recorder import record
 from ser.page.sources import Sources
 from ser.page.texts import LANGUAGES, Texts, language_of
 from ser.page.visit import Kind, Visit
-from ser.types import LABEL_SETS, AudioError, SerError
+from ser.types import LABEL_SETS, SerError
 
 HERE = Path(__file__).parent
 SAMPLES = {path.stem: path for path in sorted((HERE / "samples").glob("*.flac"))}
 MAX_MB = 120
-LOCAL = re.compile(r"(.+\.)?localhost|127\.[0-9.]+|::1")
 PANELS = {"record": ":material/mic:", "add": ":material/upload_file:", "samples": ":material/graphic_eq:"}
 
 
 class Sound(NamedTuple):
-    """A recording that is new on the page."""
+    """A named file that is new on the page."""
 
-    name: str
+    file: io.BytesIO
     kind: Kind
-    data: bytes
 
 
 @st.cache_resource(show_spinner=False)
@@ -60,15 +58,19 @@ def main() -> None:
     except SerError as error:
         st.html(components.notice(texts("top.no_model"), translate(str(error), texts)))
         return
-    sounds = inputs(visit, texts)
+    line = st.container(horizontal=True, key="line")
+    sounds = inputs(visit, line, texts)
     working = st.empty()
     if sounds:
         with working:
             hear(model, visit, sounds, texts)
     chosen = sources.chosen(model)
+    keep.keep_new(visit, chosen)
+    with line:
+        strip.show(visit, chosen, texts)
     with st.container(key="result"):
         show_result(visit, chosen, sources, texts)
-    parts(visit, model, sources, texts)
+    parts(visit, model, chosen, sources, texts)
     footer(model, texts)
 
 
@@ -87,7 +89,7 @@ def header(texts: Texts, *, is_small: bool) -> None:
 # --- Input ---
 
 
-def inputs(visit: Visit, texts: Texts) -> list[Sound]:
+def inputs(visit: Visit, line: DeltaGenerator, texts: Texts) -> list[Sound]:
     """Show the inputs, as one card before the first answer and as one line after it; return what is new."""
     if not len(visit):
         with st.container(border=True, key="input"):
@@ -97,7 +99,7 @@ def inputs(visit: Visit, texts: Texts) -> list[Sound]:
             with right:
                 uploaded = list(uploads(texts))
             return [*recorded, *uploaded, *samples(texts)]
-    with st.container(horizontal=True, key="line"):
+    with line:
         for panel, icon in PANELS.items():
             st.button(texts(f"input.{panel}"), icon=icon, on_click=toggle_panel, args=(panel,), key=f"open-{panel}")
     shown = st.session_state.get("panel")
@@ -116,30 +118,26 @@ def toggle_panel(panel: str) -> None:
 def recordings(visit: Visit, texts: Texts) -> Iterator[Sound]:
     name = texts("input.recording", number=sum(each.kind == "microphone" for each in visit) + 1)
     if data := record(texts):
-        yield Sound(name, "microphone", data)
+        yield Sound(intake.named(data, name), "microphone")
     with st.expander(texts("input.others"), on_change="rerun", key="others", type="compact") as others:
         if others.open:
-            yield from other_recorders(name, texts)
+            yield from other_recorders(visit, name, texts)
 
 
-def other_recorders(name: str, texts: Texts) -> Iterator[Sound]:
+def other_recorders(visit: Visit, name: str, texts: Texts) -> Iterator[Sound]:
     """Show the two recorders that work in other ways, for browsers in which the first does not."""
-    seen = st.session_state.setdefault("recorded", set())
     st.html(f'<p class="how">{texts("input.others_pause")}</p>')
     paused = audio_recorder(text="", pause_threshold=1.5, icon_size="2x", key="pause")
     stopped = st.audio_input(texts("input.others_stop"), sample_rate=16000, key="stop")
-    for data in (paused, stopped and stopped.getvalue()):
-        if data and hash(data) not in seen:
-            seen.add(hash(data))
-            yield Sound(name, "microphone", data)
+    files = [intake.named(data, name) for data in (paused, stopped and stopped.getvalue()) if data]
+    yield from (Sound(file, "microphone") for file in files if intake.upload_id(file) not in visit.uploads)
 
 
 def uploads(texts: Texts) -> Iterator[Sound]:
     key = f"upload-{st.session_state.setdefault('uploads', 0)}"  # a new one after each upload, which keeps no file
     files = st.file_uploader(texts("input.upload"), accept_multiple_files=True, max_upload_size=MAX_MB, key=key)
     st.html(f'<p class="how">{texts("input.formats", mb=MAX_MB)}</p>')
-    for file in files:
-        yield Sound(file.name, "file", file.getvalue())
+    yield from (Sound(file, "file") for file in files)
 
 
 def samples(texts: Texts) -> Iterator[Sound]:
@@ -147,7 +145,8 @@ def samples(texts: Texts) -> Iterator[Sound]:
     with st.container(horizontal=True, key="samples"):
         for stem, path in SAMPLES.items():
             if st.button(texts(f"sample.{stem}"), key=stem):
-                yield Sound(path.name, "sample", path.read_bytes())
+                st.session_state.panel = None
+                yield Sound(intake.named(path.read_bytes(), path.name), "sample")
 
 
 def hear(model: ser.Recognizer, visit: Visit, sounds: list[Sound], texts: Texts) -> None:
@@ -158,10 +157,8 @@ def hear(model: ser.Recognizer, visit: Visit, sounds: list[Sound], texts: Texts)
     for done, sound in enumerate(sounds):
         if bar:
             bar.progress(done / len(sounds), texts("input.progress", done=done, all=len(sounds)))
-        try:
-            visit.add(listen(model, sound.data, sound.name, sound.kind))
-        except AudioError as error:
-            state.refused.append(translate(str(error), texts))
+        taken = intake.take(visit, model, [sound.file], sound.kind)
+        state.refused += [translate(str(failure.error), texts) for failure in taken.failures]
     state.uploads, state.panel = state.get("uploads", 0) + 1, None
     st.rerun()
 
@@ -197,8 +194,10 @@ def show_result(visit: Visit, chosen: ser.Recognizer, sources: Sources, texts: T
 # --- On demand ---
 
 
-def parts(visit: Visit, model: ser.Recognizer, sources: Sources, texts: Texts) -> None:
+def parts(visit: Visit, model: ser.Recognizer, chosen: ser.Recognizer, sources: Sources, texts: Texts) -> None:
     """Show the parts that open on demand, each with one job."""
+    if len(visit):
+        part("visit", texts, lambda: this_visit(visit, chosen, texts))
     part("source", texts, lambda: voice_and_source(visit, model, sources, texts))
     part("model", texts, lambda: choose_model(visit, model, texts))
 
@@ -207,6 +206,12 @@ def part(key: str, texts: Texts, show: Callable[[], None]) -> None:
     with st.expander(texts(f"{key}.title"), on_change="rerun", key=f"part-{key}") as panel:
         if panel.open:
             show()
+
+
+def this_visit(visit: Visit, chosen: ser.Recognizer, texts: Texts) -> None:
+    compare.show(visit, chosen, texts)
+    if keep.is_offered():
+        keep.show(visit, texts)
 
 
 def voice_and_source(visit: Visit, model: ser.Recognizer, sources: Sources, texts: Texts) -> None:
@@ -264,11 +269,6 @@ def footer(model: ser.Recognizer, texts: Texts) -> None:
         key="language",
         label_visibility="collapsed",
     )
-
-
-def is_local() -> bool:
-    """Return whether the page is served by the visitor's own computer."""
-    return bool(LOCAL.fullmatch(urlsplit(st.context.url or "").hostname or ""))
 
 
 if __name__ == "__main__":

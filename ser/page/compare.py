@@ -12,9 +12,10 @@ from typing import Any
 import streamlit as st
 
 from ser.inference.recognizer import Recognizer
-from ser.page.strip import HERE, Face, clock, css, detail, nameless, share, show_styles, title
+from ser.page.strip import HERE, Face, clock, css, detail, share, show_styles, title
 from ser.page.texts import Texts
 from ser.page.visit import Recording, Visit
+from ser.page.wording import is_unnamed
 from ser.tables import columns, flat
 from ser.types import COLOURS, EMOJI, Prediction
 
@@ -109,7 +110,7 @@ def _row(label: str, pair: list[tuple[Recording, Prediction]], texts: Texts) -> 
     cells = []
     for number, (_, prediction) in enumerate(pair, 1):
         value = prediction.probabilities.get(label, 0.0)
-        muted = " muted" if nameless(prediction) else ""
+        muted = " muted" if is_unnamed(prediction) else ""
         cells.append(
             f'<td role="cell"><span class="number" aria-hidden="true">{number}</span><i class="bar{muted}" '
             f'style="--at:{value:.3f};--a:{COLOURS[label]}"></i><b>{texts.percent(value)}</b></td>'
@@ -121,7 +122,7 @@ def _row(label: str, pair: list[tuple[Recording, Prediction]], texts: Texts) -> 
 def _difference(pair: list[tuple[Recording, Prediction]], texts: Texts) -> str:
     """Say which emotion differs most; nothing is said of a recording in which none is named."""
     first, second = (prediction.probabilities for _, prediction in pair)
-    if any(nameless(prediction) for _, prediction in pair):
+    if any(is_unnamed(prediction) for _, prediction in pair):
         return texts("visit.one_nameless")
     label = max(first, key=lambda label: abs(first[label] - second.get(label, 0.0)))
     one, other = first[label], second.get(label, 0.0)
@@ -152,7 +153,7 @@ def _column(recording: Recording, prediction: Prediction, texts: Texts) -> str:
     """Return a column of the plot, its emotions from the bottom up; a question mark if none is named."""
     words = escape(f"{recording.name}: {title(recording, prediction, texts)} {share(prediction, texts)}".strip())
     time = clock(recording.time)
-    if nameless(prediction):
+    if is_unnamed(prediction):
         stack = '<span class="stack none" aria-hidden="true">?</span>'
     else:
         parts = [

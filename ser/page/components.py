@@ -85,7 +85,7 @@ def bars(prediction: Prediction, texts: Texts) -> str:
     """Return each emotion's probability as a bar from 0 to 100 %, the most likely on top; unlikely ones are folded."""
     rows = ranked(prediction)
     n_open = max(FEWEST_BARS, sum(share >= FOLDED_BELOW for _, share in rows))
-    n_named = len(wording.headline(prediction, texts).labels)
+    n_named = len(wording.named(prediction))
     html = [_bar(label, share, index < n_named, texts) for index, (label, share) in enumerate(rows)]
     if n_open > len(rows) - 2:  # a line for one row saves nothing
         n_open = len(rows)

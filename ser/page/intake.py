@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import soundfile as sf
 
+from ser.audio.envelope import envelope
 from ser.audio.loading import MAX_TIMELINE_S, load_waveform, open_recording
 from ser.inference.recognizer import Recognizer
 from ser.page.visit import Kind, Recording, Visit
@@ -77,8 +77,9 @@ def listen(recognizer: Recognizer, data: bytes | io.BytesIO, name: str, kind: Ki
     """Return the recording of a short file, analysed; raises `AudioError` if it cannot be heard."""
     waveform = load_waveform(named(data, name), recognizer.sample_rate)
     analysis = replace(recognizer.analyse(waveform), file=name)
-    peaks = envelope(waveform.samples)
-    return Recording(name, kind, waveform.duration_s, peaks, analysis=analysis, sound=wav_of(waveform))
+    peaks = envelope(waveform.samples, N_PEAKS)
+    sound, duration_s = wav_of(waveform), waveform.duration_s
+    return Recording(name, kind, duration_s, peaks, analysis=analysis, model=recognizer.name, sound=sound)
 
 
 def is_long(data: bytes | io.BytesIO, name: str) -> bool:
@@ -105,13 +106,6 @@ def named(data: bytes | io.BytesIO, name: str) -> io.BytesIO:
     file = io.BytesIO(data if isinstance(data, bytes) else data.getvalue())
     file.name = name
     return file
-
-
-def envelope(samples: np.ndarray, n_peaks: int = N_PEAKS) -> np.ndarray:
-    """Return the largest magnitude of each of up to `n_peaks` equal parts, over that of all: (n,) from 0 to 1."""
-    parts = np.linspace(0, len(samples), min(n_peaks, len(samples)), endpoint=False).astype(int)
-    peaks = np.maximum.reduceat(np.abs(samples), parts)
-    return (peaks / max(peaks.max(), 1e-9)).astype(np.float32)
 
 
 def wav_of(waveform: Waveform) -> bytes:

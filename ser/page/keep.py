@@ -13,9 +13,10 @@ import streamlit as st
 
 from ser.extras import advice, needs
 from ser.inference.recognizer import Recognizer
-from ser.page.strip import NAMELESS, Face, show_styles, visitor_zone
+from ser.page.strip import Face, show_styles, visitor_zone
 from ser.page.texts import Texts
 from ser.page.visit import Visit
+from ser.page.wording import UNNAMED
 from ser.types import EMOJI, ParameterError
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def kept_list(entries: list[Entry], texts: Texts, more: str = "") -> str:
     zone = visitor_zone()
     items = []
     for entry in entries:
-        reason = next((reason for reason in NAMELESS if reason in entry.answer["reasons"]), None)
+        reason = next((reason for reason in UNNAMED if reason in entry.answer["reasons"]), None)
         face = Face.none() if reason or entry.label not in EMOJI else Face.of_label(entry.label)
         label = texts(f"answer.{reason}") if reason else _label(entry.label, texts)
         share = "" if reason else f", {texts.percent(entry.confidence)}"

@@ -14,12 +14,11 @@ import streamlit as st
 from ser.inference.recognizer import Recognizer
 from ser.page.texts import Texts
 from ser.page.visit import Recording, Visit
+from ser.page.wording import headline, is_unnamed, named
 from ser.types import COLOURS, EMOJI, Prediction
 
 HERE = Path(__file__).parent
 UNNAMED = "#8A8F98"
-# Reasons for which no emotion is named, the gravest first; each is a title.
-NAMELESS = ("silent", "too_short", "unlike_training")
 HTML = """<div class="strip"><button class="edge" tabindex="-1" aria-hidden="true">‹</button>
 <div role="toolbar" class="chips"></div><button class="edge" tabindex="-1" aria-hidden="true">›</button></div>"""
 
@@ -36,10 +35,10 @@ class Face:
 
     @classmethod
     def of(cls, prediction: Prediction) -> Face:
-        if nameless(prediction):
+        labels = named(prediction)
+        if not labels:
             return cls.none()
-        first, second = (*prediction.top, None)[:2] if prediction.uncertain else (prediction.label, prediction.label)
-        return cls(EMOJI[prediction.label], (COLOURS[first or prediction.label], COLOURS.get(second or "", UNNAMED)))
+        return cls(EMOJI[labels[0]], (COLOURS[labels[0]], COLOURS[labels[:2][-1]]))
 
     @classmethod
     def of_label(cls, label: str) -> Face:
@@ -54,41 +53,24 @@ class Face:
         return f'<span class="sign" style="--a:{first};--b:{second}" aria-hidden="true">{self.sign}</span>'
 
 
-def nameless(prediction: Prediction) -> str | None:
-    """Return the gravest reason for which no emotion is named, None if one is."""
-    return next((reason for reason in NAMELESS if reason in prediction.reasons), None)
-
-
 def title(recording: Recording, prediction: Prediction, texts: Texts) -> str:
     """Return an answer in a few words: "Sad", "Probably sad", "Sad or calm", "Hard to say", "Mostly sad", "Silence"."""
-    label = texts.emotion(prediction.label)
-    if reason := nameless(prediction):
-        return texts(f"answer.{reason}")
-    if recording.timeline is not None:
-        return texts("visit.mostly", label=label)
-    if not prediction.uncertain:
-        return _capital(label)
-    first, *others = map(texts.emotion, prediction.top)
-    if not others:
-        return texts("answer.probably", label=first)
-    return texts("answer.hard") if others[1:] else _capital(texts("answer.two", first=first, second=others[0]))
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    if recording.timeline is not None and not is_unnamed(prediction):
+        return texts("visit.mostly", label=texts.emotion(prediction.label))
+    return headline(prediction, texts).title
 
 
 def share(prediction: Prediction, texts: Texts) -> str:
     """Return the probability of the label, or its share of the speech; empty if no emotion is named."""
-    return "" if nameless(prediction) else texts.percent(prediction.confidence)
+    return "" if is_unnamed(prediction) else texts.percent(prediction.confidence)
 
 
 def detail(recording: Recording, prediction: Prediction, texts: Texts) -> str:
     """Return what stands beside a title: the share, or for "Hard to say" the labels that are likely together."""
-    hard = recording.timeline is None and prediction.uncertain and len(prediction.top) > 2
-    if nameless(prediction) or not hard:
-        return share(prediction, texts)
-    return texts.either(map(texts.emotion, prediction.top))
+    head = headline(prediction, texts)
+    if recording.timeline is None and head.certainty == "hard":
+        return head.subtitle
+    return share(prediction, texts)
 
 
 def visitor_zone() -> tzinfo | None:

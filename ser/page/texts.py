@@ -313,6 +313,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "player.mono": ("mono", "mono"),
     "player.channel": ("channel {number}", "Kanal {number}"),
     # --- This visit ---
+    "visit.title": ("This visit: compare, note, keep", "Dieser Besuch: vergleichen, notieren, behalten"),
     "visit.strip": ("Recordings of this visit", "Aufnahmen dieses Besuchs"),
     "visit.mostly": ("Mostly {label}", "Meist {label}"),
     "visit.comparison": ("Two recordings compared", "Zwei Aufnahmen im Vergleich"),

@@ -25,8 +25,8 @@ MOST_NOTE = 200  # characters
 class Recording:
     """A recording of this visit: its numbers, and its sound as long as that is kept.
 
-    A short one has an `analysis` by `model`, which any recogniser of that model answers; a long one a `timeline`. `peaks`
-    (n,), 0 to 1, is the envelope of the waveform, `sound` a file of type `mime` that every browser plays.
+    A short one has an `analysis` by `model`, which any recogniser of that model answers; a long one a `timeline`.
+    `peaks` (n,), 0 to 1, is the envelope of the waveform, `sound` a file of type `mime` that every browser plays.
     """
 
     name: str

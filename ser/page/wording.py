@@ -14,6 +14,7 @@ Certainty = Literal["sure", "probably", "two", "hard", "none"]
 # Calibrated probabilities mean what the words say: "probably" is right more often than not, clearly.
 PROBABLY_FROM = 0.6  # of the first label
 TWO_FROM = 0.6  # of the first two together
+LEANING_FROM = 0.05  # by which the first of two labels leads
 NAMED_MOST = 3  # labels that "hard to say" names
 SURENESS = ((0.9, "answer.very"), (0.75, "answer.fairly"), (0.0, "answer.not_very"))
 SEX_NAMED = 0.6  # probability from which on a voice is said to sound female or male
@@ -56,6 +57,12 @@ def certainty(prediction: Prediction) -> Certainty:
     return "two" if first + second >= TWO_FROM else "hard"
 
 
+def named(prediction: Prediction) -> tuple[str, ...]:
+    """Return the labels that the headline names, the most likely first: up to three, none without an emotion."""
+    count = {"none": 0, "sure": 1, "probably": 1, "two": 2, "hard": NAMED_MOST}[certainty(prediction)]
+    return tuple(label for label, _ in ranked(prediction)[:count])
+
+
 def headline(prediction: Prediction, texts: Texts) -> Headline:
     """Return the headline of an answer."""
     certain = certainty(prediction)
@@ -69,29 +76,20 @@ def headline(prediction: Prediction, texts: Texts) -> Headline:
         return Headline(certain, texts("answer.none"), texts(f"answer.{reason}"), subtitle, ())
     labels, shares = zip(*ranked(prediction)[:NAMED_MOST], strict=True)
     names, share = [texts.emotion(label) for label in labels], texts.percent(shares[0])
-    title, subtitle, n_named = {
-        "sure": (names[0], texts("answer.sure", share=share), 1),
-        "probably": (texts("answer.probably", label=names[0]), texts("answer.share", share=share), 1),
-        "two": (
-            texts("answer.two", first=names[0], second=names[1]),
-            texts("answer.leaning", label=names[0]) if shares[0] > shares[1] + 0.05 else "",
-            2,
-        ),
-        "hard": (texts("answer.hard"), texts.either(names), NAMED_MOST),
+    leaning = texts("answer.leaning", label=names[0]) if shares[0] > shares[1] + LEANING_FROM else ""
+    title, subtitle = {
+        "sure": (names[0], texts("answer.sure", share=share)),
+        "probably": (texts("answer.probably", label=names[0]), texts("answer.share", share=share)),
+        "two": (texts("answer.two", first=names[0], second=names[1]), leaning),
+        "hard": (texts("answer.hard"), texts.either(names)),
     }[certain]
     eyebrow = texts("answer.undecided" if certain == "hard" else "answer.sounds")
-    return Headline(certain, eyebrow, capitalised(title), subtitle, labels[:n_named])
+    return Headline(certain, eyebrow, capitalised(title), subtitle, named(prediction))
 
 
 def capitalised(text: str) -> str:
     """Return a text with a capital first letter; the rest stays."""
     return text[:1].upper() + text[1:]
-
-
-def chip(prediction: Prediction, texts: Texts) -> str:
-    """Return the answer in a word or two, for lists."""
-    head = headline(prediction, texts)
-    return head.title if head.certainty != "hard" else capitalised(head.subtitle)
 
 
 def sound_s(prediction: Prediction) -> float:

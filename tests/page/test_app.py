@@ -89,7 +89,8 @@ def open_part(page: AppTest, name: str) -> AppTest:
 def shown(page: AppTest) -> Prediction:
     """Return the answer that is shown."""
     visit = page.session_state["visit"]
-    model = ser.load(page.session_state["model"] if "model" in page.session_state else None)
+    name = page.session_state["model"] if "model" in page.session_state else None  # noqa: SIM401 (it has no `get`)
+    model = ser.load(name)
     return visit.answer(visit.current, page.session_state["sources"].chosen(model))
 
 
