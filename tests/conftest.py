@@ -21,6 +21,7 @@ import numpy as np
 LONGEST = (
     "repository/test_notebook",
     "page/test_browser",
+    "page/test_recorder",
     "service/test_server",
     "training/test_train",
     "batch/test_run",

@@ -11,7 +11,7 @@ const GIVE_UP_S = 10; // of digital zeros, after which the recording ends
 const STEP = RATE / 4; // samples between live answers
 const MOST_SENT = 30 * RATE; // samples in one live message
 const RIBBON_S = 30; // of live answers shown
-const RESEND_MS = 4000; // without an acknowledgement; longer for large messages
+const RESEND_MS = 6000; // without an acknowledgement; longer for large messages
 const SLOW_UPLOAD = 20; // bytes per ms
 
 // --- Sound: pure functions ---
@@ -336,7 +336,7 @@ class Recorder {
 
   finish(news) {
     clearTimeout(this.resend);
-    if (this.problem === "offline") this.problem = null;
+    if (this.problem === "late") this.problem = null;
     this.length = 0;
     this.setState("idle", news);
   }
@@ -392,7 +392,7 @@ class Recorder {
   waitFor(bytes, again) {
     clearTimeout(this.resend);
     this.resend = setTimeout(() => {
-      this.setProblem("offline");
+      this.setProblem("late");
       again();
     }, RESEND_MS + bytes / SLOW_UPLOAD);
   }
@@ -403,7 +403,7 @@ class Recorder {
     clearTimeout(this.resend);
     this.isWaiting = false;
     this.got = Math.min(got, this.length);
-    if (this.problem === "offline") this.setProblem(null);
+    if (this.problem === "late") this.setProblem(null);
     if (answer.label) this.live.show(answer);
     this.root.dataset.liveT = (got / RATE).toFixed(2);
     const arrival = this.arrivals.find(([samples]) => samples >= got);
@@ -488,7 +488,7 @@ class LiveView {
     this.shownT = 0;
     if (this.texts) this.headline.textContent = this.texts.waiting;
     for (const cell of this.ribbon.children) cell.className = cell.style = "";
-    for (const row of this.bars.children) this.fill(row, 0, false);
+    for (const row of this.bars.children) this.fill(row, null, false);
   }
 
   show({ t_s, label, kind, probabilities }) {
@@ -500,7 +500,7 @@ class LiveView {
     const words = { sure: name, unsure: this.texts.unsure.replace("{emotion}", name) };
     this.headline.textContent = kind === "none" ? this.texts.none : `${emoji} ${words[kind]}`;
     for (const row of this.bars.children) {
-      const share = kind === "none" ? 0 : probabilities[row.dataset.label];
+      const share = kind === "none" ? null : probabilities[row.dataset.label];
       this.fill(row, share, kind !== "none" && row.dataset.label === label);
     }
   }
@@ -513,9 +513,9 @@ class LiveView {
   }
 
   fill(row, share, isFirst) {
-    row.style.setProperty("--p", share);
+    row.style.setProperty("--p", share ?? 0);
     row.classList.toggle("first", isFirst);
-    row.querySelector(".share").textContent = `${Math.round(100 * share)}\u00a0%`;
+    row.querySelector(".share").textContent = share === null ? "" : `${Math.round(100 * share)}\u00a0%`;
   }
 }
 

@@ -162,10 +162,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "recorder.lost_help": ("What was recorded until then is used.", "Was bis dahin aufgenommen wurde, zählt."),
     "recorder.limit": ("Two minutes are the limit", "Zwei Minuten sind die Grenze"),
     "recorder.limit_help": ("The recording was ended there.", "Die Aufnahme wurde dort beendet."),
-    "recorder.offline": ("No connection to the page", "Keine Verbindung zur Seite"),
-    "recorder.offline_help": (
-        "What you said is kept here and sent as soon as the connection is back.",
-        "Was Sie gesagt haben, bleibt hier und wird gesendet, sobald die Verbindung wieder da ist.",
+    "recorder.late": ("The page does not answer yet", "Die Seite antwortet noch nicht"),
+    "recorder.late_help": (
+        "What you said is kept here and sent again until it does.",
+        "Was Sie gesagt haben, bleibt hier und wird wieder gesendet, bis sie antwortet.",
     ),
     "recorder.waiting": ("Nothing heard yet", "Noch nichts gehört"),
     "recorder.none": ("No speech", "Keine Sprache"),
