@@ -1,9 +1,11 @@
-"""Memory allocator settings for programs that answer many recordings."""
+"""Settings of memory and its collection for programs that answer many recordings."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
+from functools import cache
 
 # Numbers of glibc's malloc.h, and bytes that hold the largest array of an answer and all of them together.
 M_TRIM_THRESHOLD, KEPT = -1, 32 << 20
@@ -18,3 +20,13 @@ def tune_malloc() -> None:
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(M_TRIM_THRESHOLD, KEPT)
         libc.mallopt(M_MMAP_THRESHOLD, LARGEST)
+
+
+@cache
+def freeze_loaded() -> None:
+    """Leave what is loaded by now out of garbage collection, once: Streamlit collects after every run of a page.
+
+    That takes 0.2 s with its modules and a model, during which nothing is sent to the browser. For programs, too.
+    """
+    gc.collect()
+    gc.freeze()

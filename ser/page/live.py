@@ -10,6 +10,7 @@ import streamlit as st
 
 from ser.audio.pcm import SAMPLE_BYTES
 from ser.inference.live import Stream, StreamRecognizer
+from ser.inference.memory import freeze_loaded
 from ser.inference.recognizer import Recognizer
 from ser.page.recorder import ID_LETTERS, MOST_BYTES, RATE, decoded, mount
 from ser.page.texts import Texts
@@ -128,6 +129,7 @@ def live(texts: Texts, recognizer: Recognizer, *, key: str = "live") -> bytes | 
     """
     sessions: Sessions = st.session_state.setdefault(f"{key}-sessions", Sessions(recognizer))
     sessions.recognizer = recognizer
+    freeze_loaded()
     run_live(texts, sessions, key)
     if sessions.session is None or sessions.session.wav is None:
         return None

@@ -167,7 +167,7 @@ class Microphone {
     this.stream = stream;
     if (this.isClosed) return this.close();
     for (const track of stream.getAudioTracks()) track.onended = () => this.isClosed || this.onLost();
-    await this.context.resume();
+    this.context.resume(); // without waiting: it may never run, which then counts as no sound
     const convert = resampler(this.context.sampleRate, RATE);
     const pass = (block) => this.isClosed || this.onBlock(convert(block));
     this.source = this.context.createMediaStreamSource(stream);
@@ -262,16 +262,16 @@ class Recorder {
     this.arrivals = []; // [samples, ms]: when sound came in
     this.isPause = pauseDetector();
     this.live?.clear();
+    for (const other of recorders.values()) if (other !== this && other.state === "recording") other.stop();
     this.setState("asking");
-    const microphone = (this.microphone = new Microphone((block) => this.hear(block), () => this.lose()));
+    const { id } = this;
     try {
-      await microphone.open();
+      this.microphone = new Microphone((block) => this.hear(block), () => this.lose());
+      await this.microphone.open();
     } catch (error) {
-      microphone.close();
-      if (this.microphone === microphone) this.fail(reasonOf(error));
-      return;
+      if (this.id === id && this.state === "asking") this.fail(reasonOf(error)); // else it was cancelled
     }
-    if (microphone.isClosed) return;
+    if (this.id !== id || this.state !== "asking" || !this.microphone) return;
     this.startedAt = performance.now();
     this.setState("recording");
     this.timer = setInterval(() => this.tick(), 100);
@@ -317,7 +317,7 @@ class Recorder {
   /** Keep what was recorded before the device was lost. */
   lose() {
     if (this.state === "recording" && this.length) this.stop("lost");
-    else this.fail("missing");
+    else if (this.state !== "idle") this.fail("missing");
   }
 
   discard() {

@@ -87,7 +87,7 @@ def record(texts: Texts, *, key: str = "record", compact: bool = False) -> bytes
 
 def receive(key: str, inbox: str) -> None:
     """Keep what the component `key` has sent, before the script runs."""
-    st.session_state[inbox].take(st.session_state[key].get("recording"))
+    st.session_state.setdefault(inbox, Inbox()).take(st.session_state[key].get("recording"))
 
 
 def mount(texts: Texts, key: str, data: dict[str, Any], **callbacks: Callable[[], None]) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import gc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +12,11 @@ import soundfile as sf
 
 import ser
 from ser.audio.pcm import wav_header
+from ser.inference.memory import freeze_loaded
 from ser.page.live import Sessions, answer_data
 from ser.page.recorder import RATE
 
+ROOT = Path(__file__).resolve().parents[2]
 STEP = RATE // 4
 
 pytestmark = pytest.mark.slow
@@ -25,7 +29,7 @@ def recognizer():
 
 @pytest.fixture(scope="module")
 def spoken() -> np.ndarray:
-    return sf.read("samples/sharp.flac", dtype="int16")[0][: 2 * RATE]
+    return sf.read(ROOT / "samples" / "sharp.flac", dtype="int16")[0][: 2 * RATE]
 
 
 @pytest.fixture
@@ -124,3 +128,12 @@ def test_no_more_than_two_minutes_are_kept(sessions):
         pcm = base64.b64encode(minute.tobytes()).decode()
         sessions.take({"id": "a", "n": 1, "from": start, "pcm": pcm})
     assert sessions.answer()["got"] == 120 * RATE
+
+
+def test_what_is_loaded_is_not_collected_after_every_run():
+    freeze_loaded.cache_clear()
+    try:
+        freeze_loaded()
+        assert gc.get_freeze_count() > 10_000
+    finally:
+        gc.unfreeze()
