@@ -1,4 +1,4 @@
-"""The envelope of a waveform, as a player draws it: the largest level of equal stretches, 0 to 1."""
+"""The envelope of a waveform, as a player draws it: the level of equal stretches, 0 to 1."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ CELL_S = 0.05  # the finest that a long recording is drawn with
 
 def envelope(samples: np.ndarray, n: int = N_PEAKS) -> np.ndarray:
     """Return the peaks of at most `n` equal stretches of samples (n_samples,), over the largest: float32, 0 to 1."""
-    return _scaled(_pooled(np.abs(samples), n))
+    if not len(samples):
+        return np.zeros(1, np.float32)
+    return _scaled(np.maximum.reduceat(np.abs(samples), _edges(len(samples), n)))
 
 
 class Envelope:
@@ -29,18 +31,22 @@ class Envelope:
         self._peaks.append(samples[:n_whole].reshape(-1, self._cell).max(axis=1, initial=0))
 
     def peaks(self, n: int) -> np.ndarray:
-        """Return the peaks of at most `n` equal stretches, over the largest."""
+        """Return the mean peak of 50 ms in each of at most `n` equal stretches, over the largest.
+
+        The largest peak itself is as high in nearly every stretch of a long recording.
+        """
         last = self._rest.max(initial=0, keepdims=True) if len(self._rest) else self._rest
-        return _scaled(_pooled(np.concatenate([*self._peaks, last]), n))
+        peaks = np.concatenate([*self._peaks, last])
+        if not len(peaks):
+            return np.zeros(1, np.float32)
+        edges = _edges(len(peaks), n)
+        return _scaled(np.add.reduceat(peaks, edges) / np.diff(edges, append=len(peaks)))
 
 
-def _pooled(levels: np.ndarray, n: int) -> np.ndarray:
-    """Return the maximum of each of at most `n` stretches."""
-    if not len(levels):
-        return np.zeros(1, np.float32)
-    edges = np.linspace(0, len(levels), min(n, len(levels)), endpoint=False).astype(int)
-    return np.maximum.reduceat(levels, edges).astype(np.float32)
+def _edges(length: int, n: int) -> np.ndarray:
+    """Return the starts of at most `n` equal stretches."""
+    return np.linspace(0, length, min(n, length), endpoint=False).astype(int)
 
 
 def _scaled(peaks: np.ndarray) -> np.ndarray:
-    return peaks / max(float(peaks.max()), 1e-9)
+    return (peaks / max(float(peaks.max()), 1e-9)).astype(np.float32)

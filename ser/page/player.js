@@ -263,7 +263,8 @@ class Player {
     const lines = { in: "", out: "" };
     for (let bar = 0; bar < n; bar++) {
       const part = peaks.slice(Math.floor((bar * peaks.length) / n), Math.ceil(((bar + 1) * peaks.length) / n));
-      const half = Math.max(1, ((WAVE / 2 - 2) * Math.max(0, ...part)) / 100);
+      const level = part.reduce((sum, peak) => sum + peak, 0) / part.length / 100;
+      const half = Math.max(1, (WAVE / 2 - 2) * level);
       const middle_s = ((bar + 0.5) / n) * duration;
       const where = !used || (middle_s >= used[0] && middle_s <= used[1]) ? "in" : "out";
       const x = ((bar + 0.5) * step).toFixed(1);
@@ -307,6 +308,10 @@ class Player {
       });
       return ribbon;
     }));
+    const { hatched, grey, legend } = this.parts;
+    legend.hidden = !segments.length;
+    hatched.textContent = this.data.words.hatched;
+    grey.textContent = this.data.words.grey;
     labels.replaceChildren(...channels.map(({ label }) => element("span", "", label)));
   }
 

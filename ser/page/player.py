@@ -37,7 +37,13 @@ HTML = """
       <i class="player-head" aria-hidden="true"></i>
     </div>
     <div class="player-labels" data-part="labels"></div>
-    <p class="player-time" data-part="time"></p>
+    <p class="player-foot">
+      <span data-part="time"></span>
+      <span class="player-legend" data-part="legend" hidden>
+        <span><i class="unsure"></i><span data-part="hatched"></span></span>
+        <span><i></i><span data-part="grey"></span></span>
+      </span>
+    </p>
   </div>
   <div class="player-list" data-part="list" hidden>
     <div class="player-pages">
@@ -114,7 +120,7 @@ def player(
         )
 
 
-WORDS = ("play", "pause", "position", "waveform", "earlier", "later", "none")
+WORDS = ("play", "pause", "position", "waveform", "earlier", "later", "none", "hatched", "grey")
 
 
 def _segment(segment: Segment, texts: Texts) -> dict[str, Any]:

@@ -23,7 +23,7 @@ FLAGS = [
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
 ]
-WAIT_MS = 60_000  # on cores that other tests share
+WAIT_MS = 120_000  # on cores that other tests share
 
 
 @contextmanager

@@ -119,7 +119,7 @@ def test_plays_and_seeks(page):
     track.press("Space")
     until(page, "!paused && at > 0.1", "short")
     assert button.get_attribute("aria-label") == "Pause"
-    assert player.locator(".player-time").inner_text() == track.get_attribute("aria-valuetext")
+    assert player.locator(".player-foot [data-part=time]").inner_text() == track.get_attribute("aria-valuetext")
     button.click()
     until(page, "paused", "short")
     page.mouse.move(box["x"] + 5, box["y"] + 20)
@@ -146,7 +146,7 @@ def test_drives_a_replaced_sound_from_its_start(page):
     player = player_of(page, "replaced")
     player.get_by_role("slider").press("ArrowRight")
     page.get_by_role("button", name="Other sound").click()
-    expect(player.locator(".player-time")).to_have_text("0:00 / 1:38")
+    expect(player.locator(".player-foot [data-part=time]")).to_have_text("0:00 / 1:38")
     player.locator(".player-toggle").click()
     until(page, "!paused && at > 0.1", "replaced")
 
