@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from html import escape
 from pathlib import Path
-from typing import NamedTuple
 
 import streamlit as st
 from audio_recorder_streamlit import audio_recorder
 from streamlit.delta_generator import DeltaGenerator
 
 import ser
-from ser.inference.artifact import known, read_manifest
-from ser.inference.memory import tune_malloc
+from ser.inference.memory import freeze_loaded, tune_malloc
 from ser.metrics import HUMAN
 from ser.page import compare, components, intake, keep, strip, wording
 from ser.page.answer import restricted, show_answer, show_example
+from ser.page.hearing import Sound, hear, hear_long, listen_again
+from ser.page.live import live
 from ser.page.messages import translate
+from ser.page.model_choice import choose_model
 from ser.page.my_voice import me_too, show_sources
 from ser.page.recorder import record
 from ser.page.sources import Sources
 from ser.page.texts import LANGUAGES, Texts, language_of
-from ser.page.visit import Kind, Visit
-from ser.types import LABEL_SETS, SerError
+from ser.page.timeline import show_timeline
+from ser.page.visit import Visit
+from ser.types import SerError
 
 HERE = Path(__file__).parent
 SAMPLES = {path.stem: path for path in sorted((HERE / "samples").glob("*.flac"))}
@@ -33,17 +34,12 @@ MAX_MB = 120
 PANELS = {"record": ":material/mic:", "add": ":material/upload_file:", "samples": ":material/graphic_eq:"}
 
 
-class Sound(NamedTuple):
-    """A named file that is new on the page."""
-
-    file: io.BytesIO
-    kind: Kind
-
-
 @st.cache_resource(show_spinner=False)
 def recognizer(name: str | None) -> ser.Recognizer:
     tune_malloc()
-    return ser.load(name)
+    model = ser.load(name)
+    freeze_loaded()
+    return model
 
 
 def main() -> None:
@@ -68,6 +64,7 @@ def main() -> None:
     keep.keep_new(visit, chosen)
     with line:
         strip.show(visit, chosen, texts)
+    hear_long(visit, chosen, texts)
     with st.container(key="result"):
         show_result(visit, chosen, sources, texts)
     parts(visit, model, chosen, sources, texts)
@@ -149,20 +146,6 @@ def samples(texts: Texts) -> Iterator[Sound]:
                 yield Sound(intake.named(path.read_bytes(), path.name), "sample")
 
 
-def hear(model: ser.Recognizer, visit: Visit, sounds: list[Sound], texts: Texts) -> None:
-    """Add new recordings to the visit; one that cannot be heard leaves the others."""
-    state = st.session_state
-    state.refused = []
-    bar = st.progress(0.0) if len(sounds) > 1 else None
-    for done, sound in enumerate(sounds):
-        if bar:
-            bar.progress(done / len(sounds), texts("input.progress", done=done, all=len(sounds)))
-        taken = intake.take(visit, model, [sound.file], sound.kind)
-        state.refused += [translate(str(failure.error), texts) for failure in taken.failures]
-    state.uploads, state.panel = state.get("uploads", 0) + 1, None
-    st.rerun()
-
-
 # --- Answer ---
 
 
@@ -186,6 +169,10 @@ def show_result(visit: Visit, chosen: ser.Recognizer, sources: Sources, texts: T
     if recording is None:
         show_example(texts)
         return
+    if recording.timeline is not None:
+        with st.container(border=True, key="answer"):
+            show_timeline(recording, chosen, texts, listen_again=partial(listen_again, recording, chosen))
+        return
     prediction = visit.answer(recording, chosen)
     labels = st.session_state.get("labels", "eight")
     show_answer(recording, restricted(prediction, labels, chosen.sure_from), chosen, texts)
@@ -199,7 +186,8 @@ def parts(visit: Visit, model: ser.Recognizer, chosen: ser.Recognizer, sources: 
     if len(visit):
         part("visit", texts, lambda: this_visit(visit, chosen, texts))
     part("source", texts, lambda: voice_and_source(visit, model, sources, texts))
-    part("model", texts, lambda: choose_model(visit, model, texts))
+    part("live", texts, lambda: show_live(visit, chosen, texts))
+    part("model", texts, lambda: choose_model(visit, model, recognizer, texts))
 
 
 def part(key: str, texts: Texts, show: Callable[[], None]) -> None:
@@ -214,40 +202,16 @@ def this_visit(visit: Visit, chosen: ser.Recognizer, texts: Texts) -> None:
         keep.show(visit, texts)
 
 
+def show_live(visit: Visit, chosen: ser.Recognizer, texts: Texts) -> None:
+    number = sum(each.kind == "live" for each in visit) + 1
+    if wav := live(texts, chosen):
+        hear(chosen, visit, [Sound(intake.named(wav, texts("live.session", number=number)), "live")], texts)
+
+
 def voice_and_source(visit: Visit, model: ser.Recognizer, sources: Sources, texts: Texts) -> None:
     if visit.current:
         me_too(sources, visit.current, model, texts)
     show_sources(sources, visit, model, texts, record)
-
-
-def choose_model(visit: Visit, model: ser.Recognizer, texts: Texts) -> None:
-    manifests = {name: read_manifest(folder) for name, folder in known().items()}
-    names = list(manifests)
-    chosen = st.selectbox(texts("model.choose"), names, index=names.index(model.name), key="choose-model")
-    score = manifests[model.name]["metrics"].get("folds", {}).get("uar", 0.0)
-    if chosen != model.name:
-        st.session_state.model = chosen
-        visit.hear_again(recognizer(chosen))
-        st.rerun()
-    size = sum(path.stat().st_size for path in known()[model.name].glob("*.onnx")) / 1e6
-    about = texts("model.about", size=texts.number(size), score=texts.number(100 * score))
-    st.html(f'<p class="how">{about}</p>')
-    labels = st.session_state.get("labels", "eight")
-    picked = st.selectbox(
-        texts("model.labels"),
-        list(LABEL_SETS),
-        index=list(LABEL_SETS).index(labels),
-        format_func=lambda name: texts(f"model.labels.{name}"),
-        key="choose-labels",
-    )
-    if picked != labels:
-        st.session_state.labels = picked
-        st.rerun()
-    card = model.artifact.path("MODEL_CARD.md")
-    if card.is_file():
-        text = re.sub(r"(?m)^!\[.*?\]\(.*?\)\s*$", "", card.read_text(encoding="utf-8"))  # pictures are not served
-        with st.expander(texts("model.card"), type="compact"):
-            st.markdown(re.sub(r"(?m)^#", "##", text))
 
 
 # --- Foot ---

@@ -500,6 +500,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "model.card": ("Model card", "Modellkarte (englisch)"),
     # --- Take along ---
     # --- Live ---
+    "live.title": ("Live", "Live"),
+    "live.session": ("Live {number}", "Live {number}"),
     # --- Foot ---
     "foot.is": ("What this is.", "Was das ist."),
     "foot.is.text": (

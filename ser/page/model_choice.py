@@ -1,0 +1,46 @@
+"""The choice of a model and of the set of emotions that it answers with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html import escape
+
+import streamlit as st
+
+from ser.inference.artifact import known, read_manifest
+from ser.inference.recognizer import Recognizer
+from ser.page.texts import Texts
+from ser.page.visit import Visit
+from ser.types import LABEL_SETS
+
+
+def choose_model(visit: Visit, model: Recognizer, load: Callable[[str], Recognizer], texts: Texts) -> None:
+    """Show the models with size and score, the sets of emotions, and the model's card; a choice runs the page again."""
+    manifests = {name: read_manifest(folder) for name, folder in known().items()}
+    names = list(manifests)
+    chosen = st.selectbox(texts("model.choose"), names, index=names.index(model.name), key="choose-model")
+    score = manifests[model.name]["metrics"].get("folds", {}).get("uar", 0.0)
+    if chosen != model.name:
+        st.session_state.model = chosen
+        visit.hear_again(load(chosen))
+        st.rerun()
+    size = sum(path.stat().st_size for path in known()[model.name].glob("*.onnx")) / 1e6
+    about = texts("model.about", size=texts.number(size), score=texts.number(100 * score))
+    st.html(f'<p class="how">{escape(about)}</p>')
+    labels = st.session_state.get("labels", "eight")
+    picked = st.selectbox(
+        texts("model.labels"),
+        list(LABEL_SETS),
+        index=list(LABEL_SETS).index(labels),
+        format_func=lambda name: texts(f"model.labels.{name}"),
+        key="choose-labels",
+    )
+    if picked != labels:
+        st.session_state.labels = picked
+        st.rerun()
+    card = model.artifact.path("MODEL_CARD.md")
+    if card.is_file():
+        text = re.sub(r"(?m)^!\[.*?\]\(.*?\)\s*$", "", card.read_text(encoding="utf-8"))  # pictures are not served
+        with st.expander(texts("model.card"), type="compact"):
+            st.markdown(re.sub(r"(?m)^#", "##", text))
