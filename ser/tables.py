@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 FIRST = ("file", "label", "confidence")
 ADAPTED = ("adapted_source", "adapted_clips")
 HEADS = ("sex_male", "sex_female", "intensity")
-LAST = ("uncertain", "reasons", "quality", "top", *HEADS, "duration_s", "model", *ADAPTED, "channel", "track", "error")
+MOOD = ("valence", "arousal")
+ADDED = ("error", *MOOD)  # at the end, so that earlier columns keep their places
+LAST = ("uncertain", "reasons", "quality", "top", *HEADS, "duration_s", "model", *ADAPTED, "channel", "track", *ADDED)
 SEGMENT_FIRST = ("file", "start_s", "end_s", "label", "confidence")
-SEGMENT_LAST = ("uncertain", "reasons", "top", "model", *ADAPTED, "channel")
+SEGMENT_LAST = ("uncertain", "reasons", "top", "model", *ADAPTED, "channel", *MOOD)
 TEXT = {"file", "channel", "label", "reasons", "quality", "top", "model", "adapted_source", "error", "text"}
 NESTED = {"probabilities", "reasons", "quality", "top", "sex", "adapted"}
 ENDING = ".parquet"

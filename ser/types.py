@@ -17,6 +17,20 @@ EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "s
 EMOJI = dict(zip(EMOTIONS, "😐😌😄😢😠😨🤢😲", strict=True))
 SHADES = ("#8A8F98", "#11A579", "#F2B701", "#3969AC", "#CF1C54", "#7F3C8D", "#7A9A01", "#E68310")
 COLOURS = dict(zip(EMOTIONS, SHADES, strict=True))
+# Where an emotion lies on the circumplex of affect: valence (-1 unpleasant, 1 pleasant) and arousal (-1 low, 1 high).
+# Mean ratings of Russell and Mehrabian (1977), "Evidence for a three-factor theory of emotions"; `calm`, which they did
+# not ask for, is read off figure 4 of Russell (1980), "A circumplex model of affect", whose other points agree with
+# them; `neutral` is the middle of the scales. docs/models.md says how far this holds for voices.
+PLACES = {
+    "neutral": (0.0, 0.0),
+    "calm": (0.56, -0.31),
+    "happy": (0.81, 0.51),
+    "sad": (-0.63, -0.27),
+    "angry": (-0.51, 0.59),
+    "fearful": (-0.64, 0.60),
+    "disgust": (-0.60, 0.35),
+    "surprised": (0.40, 0.67),
+}
 # Subsets of the vocabulary that a model can be scored on; those of published systems.
 LABEL_SETS = {
     "eight": EMOTIONS,
@@ -179,6 +193,21 @@ def top_labels(probabilities: Mapping[str, float]) -> tuple[str, ...]:
     return tuple(label for label, reached in zip(falling, before, strict=False) if reached < TOP_SHARE)
 
 
+class Mood(NamedTuple):
+    """A point on the circumplex of affect, both numbers from -1 to 1; derived from the emotions, not measured."""
+
+    valence: float
+    arousal: float
+
+
+def mood(probabilities: Mapping[str, float]) -> Mood:
+    """Return the expected place of the emotions: the mean of `PLACES`, weighted by the probabilities."""
+    valence, arousal = (
+        sum(probability * PLACES[label][axis] for label, probability in probabilities.items()) for axis in (0, 1)
+    )
+    return Mood(valence, arousal)
+
+
 class _Labelled:
     label: str
     probabilities: dict[str, float]
@@ -198,7 +227,13 @@ class _Labelled:
         """The labels that together reach 80 % of the probability, in falling order, at most three; none if silent."""
         return () if SILENT in self.reasons else top_labels(self.probabilities)
 
+    @property
+    def mood(self) -> Mood | None:
+        """Valence and arousal, derived from the probabilities; None if silent."""
+        return None if SILENT in self.reasons else mood(self.probabilities)
+
     def _to_dict(self) -> dict[str, Any]:
+        valence, arousal = self.mood or (None, None)
         return {
             "label": self.label,
             "confidence": rounded(self.confidence),
@@ -206,6 +241,8 @@ class _Labelled:
             "uncertain": self.uncertain,
             "reasons": list(self.reasons),
             "top": list(self.top),
+            "valence": rounded(valence),
+            "arousal": rounded(arousal),
         }
 
 

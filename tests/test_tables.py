@@ -17,7 +17,8 @@ SAMPLES = sorted((ARTIFACTS.parent / "samples").glob("*.flac"))
 SHARP = ARTIFACTS.parent / "samples" / "sharp.flac"
 ADAPTED = ["adapted_source", "adapted_clips"]
 HEADS = ["sex_male", "sex_female", "intensity"]
-LAST = ["uncertain", "reasons", "quality", "top", *HEADS, "duration_s", "model", *ADAPTED, "channel", "track", "error"]
+END = ["error", "valence", "arousal"]
+LAST = ["uncertain", "reasons", "quality", "top", *HEADS, "duration_s", "model", *ADAPTED, "channel", "track", *END]
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,7 @@ def test_predictions_as_a_table(voice, broken):
     assert {"male": first.sex_male, "female": first.sex_female} == pytest.approx(prediction.sex, rel=1e-8)
     assert (first.uncertain, first.reasons) == (prediction.uncertain, " ".join(prediction.reasons))
     assert first.intensity == pytest.approx(prediction.intensity, rel=1e-8)
+    assert (first.valence, first.arousal) == pytest.approx(prediction.mood, rel=1e-8)
     assert (first.duration_s, first.model) == (prediction.duration_s, "voice")
     assert table.iloc[1].dropna().to_dict() == {"file": str(broken), "error": str(results[1].error)}
 
@@ -72,7 +74,7 @@ def test_timelines_as_a_table(small):
     timelines = [small.timeline(path) for path in SAMPLES]
     table = ser.to_pandas(timelines)
     first_columns = ["file", "start_s", "end_s", "label", "confidence"]
-    assert list(table.columns) == [*first_columns, *EMOTIONS, *LAST[:2], "top", "model", *ADAPTED, "channel"]
+    assert list(table.columns) == [*first_columns, *EMOTIONS, *LAST[:2], "top", "model", *ADAPTED, "channel", *END[1:]]
     segments = [(timeline.file, *part.to_dict().values()) for timeline in timelines for part in timeline.segments]
     assert len(segments) >= len(SAMPLES) - 1  # one of them is music
     rows = table[["file", "start_s", "end_s", "label", "confidence", "uncertain"]].itertuples(index=False, name=None)

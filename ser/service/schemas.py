@@ -20,6 +20,7 @@ Channel = Annotated[
     str | None, Field(description="The channel: left, right, mono or a number; null for the mean of all.")
 ]
 Track = Annotated[int | None, Field(description="The sound track, of a file with several, from 1; else null.")]
+Mood = Annotated[float | None, Field(ge=-1, le=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 FileName = Annotated[str | None, Field(description="File name as sent, without folders.")]
 
@@ -101,6 +102,12 @@ class _Labelled(_Schema):
     top: list[Emotion] = Field(
         description="The emotions that together reach 80 % of the probability, at most three, the most probable first."
     )
+
+    valence: Mood = Field(
+        description="How pleasant the emotion is: the mean place of the emotions on the circumplex of affect, weighted "
+        "by their probabilities; null if silent."
+    )
+    arousal: Mood = Field(description="How excited the emotion is, derived in the same way; null if silent.")
 
 
 class Answer(_Labelled, json_schema_extra=_example(answer_dict(PREDICTION))):

@@ -39,7 +39,7 @@ def _csv(timeline: Timeline) -> str:
     """Write one row a segment; `reasons` are separated by spaces."""
     text = io.StringIO()
     fields = ["file", "start_s", "end_s", "label", "confidence", *timeline.labels]
-    fields += ["uncertain", "reasons", "model", "channel"]
+    fields += ["uncertain", "reasons", "model", "channel", "valence", "arousal"]
     fields += [] if timeline.text is None else ["text"]
     table = csv.DictWriter(text, fields, extrasaction="ignore", lineterminator="\n")
     table.writeheader()

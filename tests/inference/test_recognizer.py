@@ -37,6 +37,8 @@ KEYS = [
     "uncertain",
     "reasons",
     "top",
+    "valence",
+    "arousal",
     "sex",
     "intensity",
     "duration_s",

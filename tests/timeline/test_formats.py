@@ -41,7 +41,8 @@ def test_json_is_the_form_of_all_interfaces():
     read = json.loads(write(LONG, "json"))
     assert read == LONG.to_dict()
     assert list(read) == ["file", "duration_s", "segments", "share", "model", "cut_off", "adapted", "track"]
-    keys = ["start_s", "end_s", "label", "confidence", "probabilities", "uncertain", "reasons", "top", "channel"]
+    keys = ["start_s", "end_s", "label", "confidence", "probabilities", "uncertain", "reasons", "top"]
+    keys += ["valence", "arousal", "channel"]
     assert all(list(found) == keys for found in read["segments"])
     assert [found["reasons"] for found in read["segments"]] == [[], ["close_call"], ["clipped", "close_call"]]
     assert read["segments"][1]["probabilities"]["sad"] == 0.666666667
