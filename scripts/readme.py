@@ -40,6 +40,7 @@ def figures() -> dict[str, str]:
         "sure": sure_line(manifest),
         "others": others(scores["left_out"]),
         "answers": answers(scores),
+        "mood": mood(report("mood")),
         "lines": robustness_table(report("robustness")),
         "speed": speed(report("predict_benchmark")),
         "hour": hour(report("timeline_benchmark")),
@@ -102,6 +103,17 @@ def answers(scores: dict[str, Any]) -> str:
     """Return the scores of sex and intensity, and the gain of calibration."""
     parts = sections({key: scores[key] for key in ("sex", "intensity", "calibrated") if key in scores})
     return re.sub(r"^## .*\n\n", "", parts, flags=re.MULTILINE).strip()
+
+
+def mood(measured: dict[str, Any]) -> str:
+    """Return how well valence and arousal follow the acted emotion, by `experiments/mood.py`."""
+    followed = " and ".join(f"r = {r:.2f} in {name}" for name, r in measured["correlation"].items())
+    sides = " and ".join(percent(share) for share in measured["same_sign"].values())
+    return (
+        f"On {measured['clips']} clips of unseen actors of RAVDESS, the answer's place and that of the acted emotion "
+        f"correlate by {followed}; {sides} of the clips of other emotions than neutral lie on its side of zero "
+        "(`python experiments/mood.py --data data --every 4 --write`, [report](reports/mood.md))."
+    )
 
 
 def speed(measured: dict[str, Any]) -> str:
