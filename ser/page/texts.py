@@ -425,6 +425,39 @@ TEXTS: dict[str, tuple[str, str]] = {
     # --- Why ---
     # --- Words ---
     # --- Mood map ---
+    "mood.title": ("Mood map", "Stimmungskarte"),
+    "mood.label": ("Place on the mood map", "Ort auf der Stimmungskarte"),
+    "mood.derived": (
+        "Derived from the emotions, not measured apart: the mean of their places in the literature.",
+        "Aus den Emotionen abgeleitet, nicht eigens gemessen: das Mittel ihrer Orte in der Literatur.",
+    ),
+    "mood.none": (
+        "No emotion is named here, so there is no place on the map.",
+        "Hier wird keine Emotion genannt, daher gibt es keinen Ort auf der Karte.",
+    ),
+    "mood.numbers": ("Valence {valence}, arousal {arousal}", "Valenz {valence}, Erregung {arousal}"),
+    "mood.axis.pleasant": ("pleasant", "angenehm"),
+    "mood.axis.unpleasant": ("unpleasant", "unangenehm"),
+    "mood.axis.high": ("high energy", "viel Energie"),
+    "mood.axis.low": ("low energy", "wenig Energie"),
+    "mood.valence.very.high": ("pleasant", "angenehm"),
+    "mood.valence.rather.high": ("rather pleasant", "eher angenehm"),
+    "mood.valence.neither": ("neither pleasant nor unpleasant", "weder angenehm noch unangenehm"),
+    "mood.valence.rather.low": ("rather unpleasant", "eher unangenehm"),
+    "mood.valence.very.low": ("unpleasant", "unangenehm"),
+    "mood.arousal.very.high": ("high energy", "viel Energie"),
+    "mood.arousal.rather.high": ("rather high energy", "eher viel Energie"),
+    "mood.arousal.neither": ("medium energy", "mittlere Energie"),
+    "mood.arousal.rather.low": ("rather low energy", "eher wenig Energie"),
+    "mood.arousal.very.low": ("low energy", "wenig Energie"),
+    "mood.overall": ("on the whole {where}", "im Ganzen {where}"),
+    "mood.path": (
+        "The hollow dot is the start ({first}), the large one the end ({last}).",
+        "Der hohle Punkt ist der Anfang ({first}), der große das Ende ({last}).",
+    ),
+    "channel.left": ("left", "links"),
+    "channel.right": ("right", "rechts"),
+    "mood.channels": ("Solid line: {first}; dashed: {others}.", "Durchgezogen: {first}; gestrichelt: {others}."),
     # --- My voice and this source ---
     "source.title": ("My voice and this source", "Meine Stimme und diese Quelle"),
     "source.about": (
