@@ -424,6 +424,20 @@ TEXTS: dict[str, tuple[str, str]] = {
     "visit.kept.yes": ("Delete it", "Löschen"),
     # --- Why ---
     # --- Words ---
+    "words.title": ("Words", "Worte"),
+    "words.off": (
+        "Off: whoever starts this page switches it on by naming the folder of a local Whisper model in {variable}.",
+        "Aus: Wer diese Seite startet, schaltet es ein, indem {variable} den Ordner eines lokalen Whisper-Modells nennt.",
+    ),
+    "words.show": ("Show the words", "Worte anzeigen"),
+    "words.working": ("Transcribing …", "Wird transkribiert …"),
+    "words.said": ("A local model heard:", "Ein lokales Modell hat gehört:"),
+    "words.rows": (
+        "A local model heard this; each row of the timeline has its words.",
+        "Ein lokales Modell hat das gehört; jede Zeile des Verlaufs hat ihre Worte.",
+    ),
+    "words.none": ("No words were recognised.", "Es wurden keine Worte erkannt."),
+    "words.failed": ("The words could not be recognised", "Die Worte waren nicht zu erkennen"),
     # --- Mood map ---
     "mood.title": ("Mood map", "Stimmungskarte"),
     "mood.label": ("Place on the mood map", "Ort auf der Stimmungskarte"),
@@ -532,6 +546,27 @@ TEXTS: dict[str, tuple[str, str]] = {
     "model.labels.four": ("Four: happy, sad, angry, fearful", "Vier: fröhlich, traurig, wütend, ängstlich"),
     "model.card": ("Model card", "Modellkarte (englisch)"),
     # --- Take along ---
+    "along.title": ("Take along", "Mitnehmen"),
+    "along.report": ("Report", "Bericht"),
+    "along.csv": ("CSV", "CSV"),
+    "along.json": ("JSON", "JSON"),
+    "along.srt": ("Subtitles (SRT)", "Untertitel (SRT)"),
+    "along.vtt": ("Subtitles (VTT)", "Untertitel (VTT)"),
+    "along.textgrid": ("Praat (TextGrid)", "Praat (TextGrid)"),
+    "along.audacity": ("Audacity labels", "Audacity-Marken"),
+    "along.sound": ("The sound", "Der Ton"),
+    "along.python": ("The same answer in Python:", "Dieselbe Antwort in Python:"),
+    "along.curl": ("And from the service, started by “ser serve”:", "Und vom Dienst, gestartet mit „ser serve“:"),
+    "along.adapted": (
+        "This answer is adapted. Download the profile under “My voice and this source” and save it as {file}; the "
+        "service takes it with SER_PROFILE={file}.",
+        "Diese Antwort ist angepasst. Laden Sie das Profil unter „Meine Stimme und diese Quelle“ herunter und "
+        "speichern Sie es als {file}; der Dienst nimmt es mit SER_PROFILE={file}.",
+    ),
+    "along.no_sample": (
+        "There is no sample “{name}”. There are: {known}.",
+        "Es gibt kein Beispiel „{name}“. Es gibt: {known}.",
+    ),
     "report.title": ("How {name} sounds", "Wie {name} klingt"),
     "report.date": ("{year}-{month}-{day}, {time}", "{day}.{month}.{year}, {time} Uhr"),
     "report.speech": ("{length}, {speech} of speech", "{length}, davon {speech} Sprache"),

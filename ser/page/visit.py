@@ -39,6 +39,7 @@ class Recording:
     sound: bytes | None = None
     mime: str = "audio/wav"
     note: str = ""
+    text: str | None = None  # what is said in a short one, None if it was not transcribed
     time: datetime = field(default_factory=lambda: datetime.now().astimezone())
     id: str = field(default_factory=lambda: uuid4().hex[:8])
 
