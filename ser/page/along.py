@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -73,7 +74,7 @@ def downloads(
         writer = WRITERS[format]
         make: Callable[[], str | bytes] = partial(write, timeline, format) if timeline else str
         if isinstance(named, Prediction) and format in ("csv", "json"):
-            make = partial({"csv": _csv, "json": _json}[format], named)
+            make = partial({"csv": _csv, "json": _json}[format], _row(recording, named))
         elif timeline is None:  # no emotion is named
             continue
         label = texts(f"along.{format}")
@@ -117,15 +118,21 @@ def _bytes(text: str) -> bytes:
     return encodable(text).encode()
 
 
-def _json(prediction: Prediction) -> str:
-    return json.dumps(prediction.to_dict(), indent=1) + "\n"
+def _row(recording: Recording, prediction: Prediction) -> dict[str, Any]:
+    """Return the JSON form of an answer, with the text if it was transcribed."""
+    return {**prediction.to_dict(), **({} if recording.text is None else {"text": recording.text})}
 
 
-def _csv(prediction: Prediction) -> str:
+def _json(row: dict[str, Any]) -> str:
+    return json.dumps(row, indent=1) + "\n"
+
+
+def _csv(row: dict[str, Any]) -> str:
     text = io.StringIO()
-    table = csv.DictWriter(text, columns(prediction.probabilities), extrasaction="ignore", lineterminator="\n")
+    names = [*columns(row["probabilities"]), *(["text"] if "text" in row else [])]
+    table = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
     table.writeheader()
-    table.writerow(flat(prediction.to_dict()))
+    table.writerow(flat(row))
     return text.getvalue()
 
 

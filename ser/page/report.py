@@ -137,11 +137,12 @@ def _of_answer(recording: Recording, answer: Prediction, sure_from: float, texts
         (start_s, end_s, COLOURS[answer.label] if head.labels else UNNAMED),
     ]
     sound = _section(texts("report.sound"), _drawing(recording, answer.duration_s, fills, (), texts))
+    words = _section(texts("words.title"), f"<p>{escape(recording.text)}</p>") if recording.text else ""
     if not head.labels:
-        return [top, doubts, sound]
+        return [top, doubts, sound, words]
     emotions = _bars(wording.ranked(answer), texts) + _voice(answer, texts)
     mood = _section(texts("mood.title"), mood_html(answer, texts))
-    return [top, doubts, sound, _section(texts("answer.emotions"), emotions), mood]
+    return [top, doubts, sound, words, _section(texts("answer.emotions"), emotions), mood]
 
 
 def _of_timeline(recording: Recording, answer: Timeline, texts: Texts) -> list[str]:

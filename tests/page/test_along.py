@@ -95,6 +95,12 @@ def test_files_of_an_answer(recording, answer, recognizer):
     )
 
 
+def test_words_are_in_the_files(recording, answer, recognizer):
+    files = contents(replace(recording, text="so <be> it"), answer, recognizer)
+    assert json.loads(files["json"][1])["text"] == "so <be> it" and "so &lt;be&gt; it" in files["html"][1]
+    assert next(csv.DictReader(io.StringIO(files["csv"][1])))["text"] == "so <be> it"
+
+
 def test_files_of_a_timeline(recording, talk, recognizer):
     files = contents(recording, talk, recognizer, GERMAN)
     assert json.loads(files["json"][1]) == {**talk.to_dict(), "file": "even.flac"}
