@@ -427,7 +427,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "words.title": ("Words", "Worte"),
     "words.off": (
         "Off: whoever starts this page switches it on by naming the folder of a local Whisper model in {variable}.",
-        "Aus: Wer diese Seite startet, schaltet es ein, indem {variable} den Ordner eines lokalen Whisper-Modells nennt.",
+        "Aus: Wer diese Seite startet, schaltet es ein: {variable} nennt den Ordner eines lokalen Whisper-Modells.",
     ),
     "words.show": ("Show the words", "Worte anzeigen"),
     "words.working": ("Transcribing …", "Wird transkribiert …"),

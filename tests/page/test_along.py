@@ -19,7 +19,8 @@ from tiny_whisper import build
 
 import ser
 from ser.api import create_app
-from ser.page.along import (
+from ser.page.intake import listen
+from ser.page.parts.along import (
     as_timeline,
     curl_line,
     downloads,
@@ -28,8 +29,7 @@ from ser.page.along import (
     python_lines,
     sample_of,
 )
-from ser.page.intake import listen
-from ser.page.spoken import hear_words, words_of
+from ser.page.parts.spoken import hear_words, words_of
 from ser.page.texts import Texts
 from ser.page.visit import Recording, Visit
 from ser.transcript.engines import Whisper
@@ -219,9 +219,9 @@ def test_a_link_names_a_sample():
 def page(language: str = "en") -> None:
     import streamlit as st
 
-    from ser.page.along import take_along
-    from ser.page.mood import mood_map
-    from ser.page.spoken import show_words
+    from ser.page.parts.along import take_along
+    from ser.page.parts.mood import mood_map
+    from ser.page.parts.spoken import show_words
     from ser.page.texts import Texts
 
     texts, state = Texts(language), st.session_state

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ser.page.mood import HALF_X, HALF_Y, MAX_POINTS, SCALE_X, SCALE_Y, in_words, minutes, mood_html, path
+from ser.page.parts.mood import HALF_X, HALF_Y, MAX_POINTS, SCALE_X, SCALE_Y, in_words, minutes, mood_html, path
 from ser.page.texts import Texts
 from ser.types import EMOTIONS, Mood, Prediction, Segment, Timeline, mood
 

@@ -14,7 +14,7 @@ from playwright.sync_api import sync_playwright
 import ser
 from ser.inference.artifact import find
 from ser.inference.manifest import read_manifest
-from ser.page.report import report
+from ser.page.parts.report import report
 from ser.page.texts import Texts
 from ser.page.visit import Recording
 from ser.types import EMOTIONS, SELF, Adaptation, Prediction, Segment, Timeline, Word

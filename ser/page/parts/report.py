@@ -11,7 +11,7 @@ import numpy as np
 import ser
 from ser.metrics import HUMAN
 from ser.page import wording
-from ser.page.mood import channel_name, minutes, mood_html
+from ser.page.parts.mood import channel_name, minutes, mood_html
 from ser.page.texts import Texts
 from ser.page.visit import Recording
 from ser.types import COLOURS, EMOJI, SELF, Adaptation, Prediction, Segment, Timeline

@@ -18,7 +18,7 @@ import streamlit as st
 
 from ser.files import encodable
 from ser.inference.recognizer import SPEAKER, Recognizer
-from ser.page.report import report
+from ser.page.parts.report import report
 from ser.page.texts import Texts
 from ser.page.visit import Recording
 from ser.page.wording import is_unnamed
