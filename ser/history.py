@@ -25,14 +25,22 @@ FILE, TABLE = "history.sqlite", "ser_answers"
 EXAMPLE = "sqlite:////home/me/history.sqlite"
 LOCKED_S = 3  # to wait for another program that writes
 ELSEWHERE = f"or name another database in {VARIABLE}"
-# Cause of an error and advice, by a word in it.
+# Advice for an error, by a word in it.
+ADVICE = {
+    "locked": "Another program is writing to it: try again in a moment",
+    "readonly": f"Make its file and folder writable, {ELSEWHERE}",
+    "full": f"Make room on its disk, {ELSEWHERE}",
+    "Permission denied": f"Make its file and folder readable, {ELSEWHERE}",
+    "unable to open": f"Make sure that its folder is there and writable, {ELSEWHERE}",
+}
+# Cause of an error in one word, likewise.
 CAUSES = {
-    "locked": ("locked", "Another program is writing to it: try again in a moment"),
-    "readonly": ("read-only", f"Make its file and folder writable, {ELSEWHERE}"),
-    "full": ("full", f"Make room on its disk, {ELSEWHERE}"),
-    "Permission denied": ("unreachable", f"Make its file and folder readable, {ELSEWHERE}"),
-    "unable to open": ("unreachable", f"Make sure that its folder is there and writable, {ELSEWHERE}"),
-    "not a database": ("foreign", f"Check it, {ELSEWHERE}"),
+    "locked": "locked",
+    "readonly": "read-only",
+    "full": "full",
+    "Permission denied": "unreachable",
+    "unable to open": "unreachable",
+    "not a database": "foreign",
 }
 
 
@@ -216,13 +224,14 @@ class History:
     def _unusable(self, error: Exception) -> HistoryError:
         cause = getattr(error, "orig", None) or getattr(error, "strerror", None) or error
         reason = str(cause).splitlines()[0].rstrip(".")
-        known = (known for word, known in CAUSES.items() if word in reason)
-        cause, advice = next(known, ("other", f"Check it, {ELSEWHERE}"))
+        advice = next((advice for word, advice in ADVICE.items() if word in reason), f"Check it, {ELSEWHERE}")
+        cause = next((cause for word, cause in CAUSES.items() if word in reason), "other")
         return HistoryError(f"The history {self._name} cannot be used: {reason}. {advice}.", cause)
 
     def _foreign(self, reason: str) -> HistoryError:
-        message = f"{self._name} is no history of this program: {reason}. Name another in {VARIABLE}."
-        return HistoryError(message, "foreign")
+        return HistoryError(
+            f"{self._name} is no history of this program: {reason}. Name another in {VARIABLE}.", "foreign"
+        )
 
 
 def _default() -> Path:

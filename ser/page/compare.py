@@ -5,19 +5,18 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import asdict
-from functools import cache
 from html import escape
 from typing import Any
 
 import streamlit as st
 
 from ser.inference.recognizer import Recognizer
-from ser.page.strip import HERE, Face, clock, css, detail, share, show_styles, title
+from ser.page import wording
+from ser.page.strip import CSS, HERE, Face, clock, detail, share, show_styles, title
 from ser.page.texts import Texts
 from ser.page.visit import Recording, Visit
-from ser.page.wording import is_unnamed
 from ser.tables import columns, flat
-from ser.types import COLOURS, EMOJI, Prediction
+from ser.types import COLOURS, EMOJI, EMOTIONS, Prediction
 
 FEWEST_COMPARED, FEWEST_LISTED = 2, 3  # recordings
 SAME = 0.05  # difference of two probabilities up to which they count as nearly the same
@@ -25,6 +24,10 @@ TIMES = ("time", "kind")  # columns of the CSV file before those of every table
 TABLE = """<table class="visit-table" role="table"><thead role="rowgroup"><tr role="row"></tr></thead>
 <tbody role="rowgroup"></tbody></table>"""
 LEAST_DRAWN, LEAST_EMOJI = 0.005, 0.14  # of a column of the plot: the least part, and the least that holds its emoji
+
+_table = st.components.v2.component(
+    "ser_visit_table", html=TABLE, css=CSS, js=(HERE / "table.js").read_text(encoding="utf-8")
+)
 
 
 def show(visit: Visit, recognizer: Recognizer, texts: Texts) -> None:
@@ -98,7 +101,7 @@ def comparison(visit: Visit, first: Recording, second: Recording, recognizer: Re
 def _head(recording: Recording, prediction: Prediction, number: int, texts: Texts) -> str:
     face, words = Face.of(prediction).html(), escape(title(recording, prediction, texts))
     small = f"<small>{escape(recording.name)}</small><small>{_about(recording, texts)}</small>"
-    mark = f'<span class="number" aria-hidden="true">{number}</span>'
+    mark = f'<span class="visit-number" aria-hidden="true">{number}</span>'
     return f"<div>{mark}{face}<span><b>{words}</b>{small}</span></div>"
 
 
@@ -110,9 +113,9 @@ def _row(label: str, pair: list[tuple[Recording, Prediction]], texts: Texts) -> 
     cells = []
     for number, (_, prediction) in enumerate(pair, 1):
         value = prediction.probabilities.get(label, 0.0)
-        muted = " muted" if is_unnamed(prediction) else ""
+        muted = " muted" if wording.is_unnamed(prediction) else ""
         cells.append(
-            f'<td role="cell"><span class="number" aria-hidden="true">{number}</span><i class="bar{muted}" '
+            f'<td role="cell"><span class="visit-number" aria-hidden="true">{number}</span><i class="visit-bar{muted}" '
             f'style="--at:{value:.3f};--a:{COLOURS[label]}"></i><b>{texts.percent(value)}</b></td>'
         )
     name = f'<span aria-hidden="true">{EMOJI[label]}</span> {texts.emotion(label)}'
@@ -122,7 +125,7 @@ def _row(label: str, pair: list[tuple[Recording, Prediction]], texts: Texts) -> 
 def _difference(pair: list[tuple[Recording, Prediction]], texts: Texts) -> str:
     """Say which emotion differs most; nothing is said of a recording in which none is named."""
     first, second = (prediction.probabilities for _, prediction in pair)
-    if any(is_unnamed(prediction) for _, prediction in pair):
+    if any(wording.is_unnamed(prediction) for _, prediction in pair):
         return texts("visit.one_nameless")
     label = max(first, key=lambda label: abs(first[label] - second.get(label, 0.0)))
     one, other = first[label], second.get(label, 0.0)
@@ -153,22 +156,16 @@ def _column(recording: Recording, prediction: Prediction, texts: Texts) -> str:
     """Return a column of the plot, its emotions from the bottom up; a question mark if none is named."""
     words = escape(f"{recording.name}: {title(recording, prediction, texts)} {share(prediction, texts)}".strip())
     time = clock(recording.time)
-    if is_unnamed(prediction):
-        stack = '<span class="stack none" aria-hidden="true">?</span>'
+    if wording.is_unnamed(prediction):
+        stack = '<span class="visit-stack none" aria-hidden="true">?</span>'
     else:
         parts = [
             f'<i style="--at:{value:.4f};--a:{COLOURS[label]}">{EMOJI[label] if value >= LEAST_EMOJI else ""}</i>'
             for label, value in prediction.probabilities.items()
             if value >= LEAST_DRAWN
         ]
-        stack = f'<span class="stack" aria-hidden="true">{"".join(parts)}</span>'
-    return f'<li title="{words}"><span class="unseen">{words}</span>{stack}<time>{time}</time></li>'
-
-
-@cache
-def _table() -> Any:
-    script = (HERE / "table.js").read_text(encoding="utf-8")
-    return st.components.v2.component("ser_visit_table", html=TABLE, css=css(), js=script)
+        stack = f'<span class="visit-stack" aria-hidden="true">{"".join(parts)}</span>'
+    return f'<li title="{words}"><span class="visit-unseen">{words}</span>{stack}<time>{time}</time></li>'
 
 
 def table_rows(visit: Visit, recognizer: Recognizer, texts: Texts) -> list[dict[str, Any]]:
@@ -176,9 +173,9 @@ def table_rows(visit: Visit, recognizer: Recognizer, texts: Texts) -> list[dict[
     rows = []
     for recording in visit:
         prediction = visit.summary(recording, recognizer)
-        answer = {"title": title(recording, prediction, texts), "share": detail(recording, prediction, texts)}
+        words = {"title": title(recording, prediction, texts), "share": detail(recording, prediction, texts)}
         file = {"name": recording.name, "about": _about(recording, texts), "note": recording.note}
-        row = {"id": recording.id, **asdict(Face.of(prediction)), **answer, **file}
+        row = {"id": recording.id, **asdict(Face.of(prediction)), **words, **file}
         rows.append({**row, "shown": recording.id == visit.shown})
     return rows
 
@@ -186,30 +183,37 @@ def table_rows(visit: Visit, recognizer: Recognizer, texts: Texts) -> list[dict[
 def show_table(visit: Visit, recognizer: Recognizer, texts: Texts) -> None:
     """Show a row for each recording, with its note, and buttons to show and to delete it."""
 
-    def sent(trigger: str) -> Any:
-        return st.session_state["visit-table"].get(trigger)
+    def sent(name: str) -> Any:
+        return st.session_state["visit-table"].get(name)
 
     def note() -> None:
-        noted = sent("noted") or {}
-        visit.note(str(noted.get("id")), str(noted.get("note", "")))
+        for id, text in dict(sent("notes") or {}).items():
+            visit.note(id, str(text))
+
+    def delete() -> None:
+        for id in list(sent("deleted") or []):
+            visit.delete(str(id))
 
     names = ("table", "note", "show", "delete", "sure")
     words: dict[str, Any] = {name: texts(f"visit.{name}") for name in names}
     words["columns"] = [texts(f"visit.column.{name}") for name in ("answer", "recording", "note", "actions")]
-    _table()(
+    _table(
         key="visit-table",
         data={"texts": words, "rows": table_rows(visit, recognizer, texts)},
         on_shown_change=lambda: visit.show(str(sent("shown"))),
-        on_deleted_change=lambda: visit.delete(str(sent("deleted"))),
-        on_noted_change=note,
+        on_deleted_change=delete,
+        on_notes_change=note,
     )
 
 
 def show_download(visit: Visit, recognizer: Recognizer, texts: Texts) -> None:
-    """Show the button that downloads the visit as CSV, which is made when it is clicked."""
+    """Show the button that downloads the visit as CSV.
+
+    It is made in every run, in a few milliseconds: one that is made by a click on demand is lost if a run is under way.
+    """
     st.download_button(
         texts("visit.csv"),
-        lambda: to_csv(visit, recognizer),
+        to_csv(visit, recognizer),
         "visit.csv",
         "text/csv",
         key="visit-csv",
@@ -222,14 +226,16 @@ def to_csv(visit: Visit, recognizer: Recognizer) -> bytes:
 
     `kind` is "timeline" for a long recording, whose probabilities are shares of the speech, else that of the recording.
     """
+    answers = [visit.summary(recording, recognizer) for recording in visit]
+    present = {label for prediction in answers for label in prediction.probabilities}
     file = io.StringIO()
-    names = [*TIMES, *columns(recognizer.labels), "note"]
+    names = [*TIMES, *columns(label for label in EMOTIONS if label in present), "note"]
     writer = csv.DictWriter(file, names, extrasaction="ignore")
     writer.writeheader()
-    for recording in visit:
-        row = flat({**visit.summary(recording, recognizer).to_dict(), "note": recording.note})
+    for recording, prediction in zip(visit, answers, strict=True):
         kind = recording.kind if recording.timeline is None else "timeline"
-        writer.writerow({"time": recording.time.isoformat(timespec="seconds"), "kind": kind, **row})
+        time = recording.time.isoformat(timespec="seconds")
+        writer.writerow({"time": time, "kind": kind, **flat({**prediction.to_dict(), "note": recording.note})})
     return file.getvalue().encode("utf-8-sig")  # the mark tells Excel that it is UTF-8
 
 

@@ -18,7 +18,6 @@ from ser.types import AudioError, Failure, Waveform
 
 SHORT_S = 12.0  # up to here one answer, beyond it a timeline
 MAX_UPLOAD_BYTES = 120 * 2**20
-N_PEAKS = 200
 
 
 @dataclass
@@ -77,9 +76,8 @@ def listen(recognizer: Recognizer, data: bytes | io.BytesIO, name: str, kind: Ki
     """Return the recording of a short file, analysed; raises `AudioError` if it cannot be heard."""
     waveform = load_waveform(named(data, name), recognizer.sample_rate)
     analysis = replace(recognizer.analyse(waveform), file=name)
-    peaks = envelope(waveform.samples, N_PEAKS)
-    sound, duration_s = wav_of(waveform), waveform.duration_s
-    return Recording(name, kind, duration_s, peaks, analysis=analysis, model=recognizer.name, sound=sound)
+    peaks, sound = envelope(waveform.samples), wav_of(waveform)
+    return Recording(name, kind, waveform.duration_s, peaks, analysis=analysis, model=recognizer.name, sound=sound)
 
 
 def is_long(data: bytes | io.BytesIO, name: str) -> bool:

@@ -74,7 +74,7 @@ function create(id) {
   button.className = 'chip';
   button.dataset.id = id;
   button.append(document.createElement('span'), document.createElement('span'));
-  button.firstChild.className = 'sign';
+  button.firstChild.className = 'visit-sign';
   return button;
 }
 

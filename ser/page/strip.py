@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import datetime, tzinfo
-from functools import cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,15 +11,20 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from ser.inference.recognizer import Recognizer
+from ser.page import wording
+from ser.page.components import UNNAMED
 from ser.page.texts import Texts
 from ser.page.visit import Recording, Visit
-from ser.page.wording import headline, is_unnamed, named
 from ser.types import COLOURS, EMOJI, Prediction
 
 HERE = Path(__file__).parent
-UNNAMED = "#8A8F98"
+CSS = (HERE / "visit.css").read_text(encoding="utf-8")
 HTML = """<div class="strip"><button class="edge" tabindex="-1" aria-hidden="true">‹</button>
 <div role="toolbar" class="chips"></div><button class="edge" tabindex="-1" aria-hidden="true">›</button></div>"""
+
+_component = st.components.v2.component(
+    "ser_strip", html=HTML, css=CSS, js=(HERE / "strip.js").read_text(encoding="utf-8")
+)
 
 
 # --- An answer in short ---
@@ -28,17 +32,19 @@ HTML = """<div class="strip"><button class="edge" tabindex="-1" aria-hidden="tru
 
 @dataclass(frozen=True)
 class Face:
-    """The sign of an answer: an emoji in a ring, of two colours if it is unsure; a question mark without emotion."""
+    """The sign of an answer: an emoji in a ring, of two colours for two names, grey if it is hard to say."""
 
     sign: str
     colours: tuple[str, str]
 
     @classmethod
     def of(cls, prediction: Prediction) -> Face:
-        labels = named(prediction)
-        if not labels:
+        certain = wording.certainty(prediction)
+        if certain == "none":
             return cls.none()
-        return cls(EMOJI[labels[0]], (COLOURS[labels[0]], COLOURS[labels[:2][-1]]))
+        (first, _), (second, _) = wording.ranked(prediction)[:2]
+        colours = COLOURS[first], COLOURS[second] if certain == "two" else COLOURS[first]
+        return cls(EMOJI[first], (UNNAMED, UNNAMED) if certain == "hard" else colours)
 
     @classmethod
     def of_label(cls, label: str) -> Face:
@@ -50,27 +56,26 @@ class Face:
 
     def html(self) -> str:
         first, second = self.colours
-        return f'<span class="sign" style="--a:{first};--b:{second}" aria-hidden="true">{self.sign}</span>'
+        return f'<span class="visit-sign" style="--a:{first};--b:{second}" aria-hidden="true">{self.sign}</span>'
 
 
 def title(recording: Recording, prediction: Prediction, texts: Texts) -> str:
-    """Return an answer in a few words: "Sad", "Probably sad", "Sad or calm", "Hard to say", "Mostly sad", "Silence"."""
-    if recording.timeline is not None and not is_unnamed(prediction):
+    """Return an answer in a few words, as its headline; for a long recording "Mostly sad"."""
+    if recording.timeline is not None and not wording.is_unnamed(prediction):
         return texts("visit.mostly", label=texts.emotion(prediction.label))
-    return headline(prediction, texts).title
+    return wording.headline(prediction, texts).title
+
+
+def detail(recording: Recording, prediction: Prediction, texts: Texts) -> str:
+    """Return what stands beside a title: the share of the first label, or the labels that are hard to tell apart."""
+    if recording.timeline is None and wording.certainty(prediction) == "hard":
+        return wording.headline(prediction, texts).subtitle
+    return share(prediction, texts)
 
 
 def share(prediction: Prediction, texts: Texts) -> str:
     """Return the probability of the label, or its share of the speech; empty if no emotion is named."""
-    return "" if is_unnamed(prediction) else texts.percent(prediction.confidence)
-
-
-def detail(recording: Recording, prediction: Prediction, texts: Texts) -> str:
-    """Return what stands beside a title: the share, or for "Hard to say" the labels that are likely together."""
-    head = headline(prediction, texts)
-    if recording.timeline is None and head.certainty == "hard":
-        return head.subtitle
-    return share(prediction, texts)
+    return "" if wording.is_unnamed(prediction) else texts.percent(prediction.confidence)
 
 
 def visitor_zone() -> tzinfo | None:
@@ -86,15 +91,9 @@ def clock(time: datetime) -> str:
     return f"{time.astimezone(visitor_zone()):%H:%M}"
 
 
-@cache
-def css() -> str:
-    """Return the styles of this visit's parts."""
-    return (HERE / "visit.css").read_text(encoding="utf-8")
-
-
 def show_styles() -> None:
     """Load the styles of what is HTML; they take no place on the page."""
-    st.html(f"<style>{css()}</style>")
+    st.html(f"<style>{CSS}</style>")
 
 
 # --- The strip ---
@@ -113,12 +112,6 @@ def chips(visit: Visit, recognizer: Recognizer, texts: Texts) -> list[dict[str, 
     return rows
 
 
-@cache
-def _component() -> Any:
-    script = (HERE / "strip.js").read_text(encoding="utf-8")
-    return st.components.v2.component("ser_strip", html=HTML, css=css(), js=script)
-
-
 def show(visit: Visit, recognizer: Recognizer, texts: Texts) -> None:
     """Show the strip, 48 pixels high; a click on a chip sets `visit.shown`. Nothing without recordings."""
     if not len(visit):
@@ -132,4 +125,4 @@ def show(visit: Visit, recognizer: Recognizer, texts: Texts) -> None:
         "chips": chips(visit, recognizer, texts),
         "ask": visit.is_lost_on_reload,
     }
-    _component()(key="strip", data=data, on_chosen_change=choose)
+    _component(key="strip", data=data, on_chosen_change=choose)

@@ -58,6 +58,7 @@ class Visit:
         self._recordings: dict[str, Recording] = {}
         # Weak, since the number of an object (its id) is used again once it is gone.
         self._answers: WeakKeyDictionary[Recognizer, dict[str, Prediction]] = WeakKeyDictionary()
+        self._last: dict[str, Prediction] = {}  # answer of each recording
 
     def __len__(self) -> int:
         return len(self._recordings)
@@ -119,6 +120,7 @@ class Visit:
         """Forget everything but which uploads were taken: the widgets still hold them."""
         self._recordings.clear()
         self._answers.clear()
+        self._last.clear()
         self.kept.clear()
         self.shown = None
 
@@ -127,15 +129,22 @@ class Visit:
         for recording in list(self):
             if recording.analysis is not None and recording.sound is not None and recording.model != recognizer.name:
                 waveform = load_waveform(recording.sound, recognizer.sample_rate)
-                self.replace(replace(recording, analysis=recognizer.analyse(waveform), model=recognizer.name))
+                analysis = replace(recognizer.analyse(waveform), file=recording.name)
+                self.replace(replace(recording, analysis=analysis, model=recognizer.name))
 
     def answer(self, recording: Recording, recognizer: Recognizer) -> Prediction:
-        """Return the answer to a short recording, computed once for each recogniser."""
+        """Return the answer to a short recording, computed once for each recogniser.
+
+        One that another model has analysed, and whose sound is gone, keeps the answer that it had last.
+        """
         if recording.analysis is None:
             raise ValueError(f"{recording.name} has a timeline in place of an answer.")
+        if recording.model not in ("", recognizer.name) and recording.id in self._last:
+            return self._last[recording.id]
         answers = self._answers.setdefault(recognizer, {})
         if recording.id not in answers:
             answers[recording.id] = recognizer.answer(recording.analysis)
+        self._last[recording.id] = answers[recording.id]
         return answers[recording.id]
 
     def summary(self, recording: Recording, recognizer: Recognizer) -> Prediction:
@@ -146,7 +155,7 @@ class Visit:
         return recording.id not in self.kept and (recording.kind != "sample" or bool(recording.note))
 
     def _forget_answers(self, id: str) -> None:
-        for answers in self._answers.values():
+        for answers in (*self._answers.values(), self._last):
             answers.pop(id, None)
 
     def _drop_sounds(self) -> None:

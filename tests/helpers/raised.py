@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-ERRORS = {"SerError", "AudioError", "ParameterError", "ArtifactError"}
+ERRORS = {"SerError", "AudioError", "ParameterError", "ArtifactError", "HistoryError"}
 TEXT, NUMBER = "7", "1,234.5"  # stand in for values; the first for names as well
 MOST = 40  # examples of one text
 Scope = ast.FunctionDef | None

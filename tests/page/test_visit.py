@@ -8,6 +8,7 @@ import os
 import sqlite3
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,13 @@ import ser
 from ser.history import History
 from ser.inference.adaptation import SourceMeans
 from ser.page import compare, intake, keep, strip
+from ser.page.components import UNNAMED
 from ser.page.intake import SHORT_S, Intake, is_long, listen, take
 from ser.page.keep import Keeper, is_local
 from ser.page.texts import Texts
 from ser.page.visit import MOST_NOTE, MOST_SOUND_BYTES, MOST_SOUNDS, Recording, Visit
-from ser.page.wording import headline
 from ser.tables import columns
-from ser.types import EMOTIONS, AudioError, Segment, Timeline
+from ser.types import COLOURS, EMOTIONS, AudioError, Prediction, Segment, Timeline
 
 ROOT = Path(__file__).resolve().parents[2]
 EVEN, MUSIC = ROOT / "samples" / "even.flac", ROOT / "samples" / "music.flac"
@@ -53,7 +54,13 @@ def visit(even) -> Visit:
 
 
 def copied(recording: Recording, name: str, **changes) -> Recording:
-    fields = {"peaks": recording.peaks, "analysis": recording.analysis, "sound": recording.sound, **changes}
+    fields = {
+        "model": recording.model,
+        "peaks": recording.peaks,
+        "analysis": recording.analysis,
+        "sound": recording.sound,
+        **changes,
+    }
     return Recording(name, fields.pop("kind", "file"), recording.duration_s, **fields)
 
 
@@ -103,6 +110,19 @@ def test_answers_of_a_recogniser_that_is_gone_are_never_those_of_another(even, m
         assert visit.answer(even, adapted).adapted.clips == clips
         del adapted
     assert len(visit._answers) == 0
+
+
+def test_another_model_answers_what_still_has_its_sound(even, model):
+    visit, small = Visit(), ser.load("small")
+    old, new = copied(even, "old.wav"), copied(even, "new.wav")
+    visit.add(old)
+    visit.add(new)
+    before = visit.answer(old, model)
+    visit.replace(replace(old, sound=None))
+    assert visit.answer(visit[old.id], model) == before
+    visit.hear_again(small)
+    assert visit.answer(visit[old.id], small).model == "voice"
+    assert visit.answer(visit[new.id], small).model == "small" and visit[new.id].analysis.file == "new.wav"
 
 
 def test_a_deleted_recording_is_followed_by_its_neighbour(visit):
@@ -202,7 +222,7 @@ def test_a_short_file_becomes_a_recording(even, model):
     samples, rate = sf.read(io.BytesIO(even.sound))
     assert (rate, sf.info(io.BytesIO(even.sound)).subtype) == (RATE, "PCM_16")
     assert len(samples) / rate == pytest.approx(even.duration_s, abs=1e-3)
-    assert even.peaks.shape == (200,) and even.peaks.max() == 1 and even.peaks.min() >= 0
+    assert even.peaks.shape == (240,) and even.peaks.max() == 1 and even.peaks.min() >= 0
     assert (even.kind, even.mime, even.time.utcoffset() is not None) == ("file", "audio/wav", True)
 
 
@@ -212,9 +232,11 @@ def io_named(path: Path) -> io.BytesIO:
     return file
 
 
-@pytest.mark.parametrize(("seconds", "expected"), [(11.9, False), (12.0, False), (12.2, True), (40.0, True)])
-@pytest.mark.parametrize("ending", ["wav", "webm"])
-def test_length_by_header_or_decoding(seconds, expected, ending, rng):
+@pytest.mark.parametrize(
+    ("seconds", "ending", "expected"),
+    [(12.0, "wav", False), (12.1, "wav", True), (11.9, "webm", False), (12.2, "webm", True)],
+)
+def test_length_by_header_or_decoding(seconds, ending, expected, rng):
     """WebM of a browser's recorder has no length in its header."""
     samples = 0.1 * rng.standard_normal(round(seconds * RATE))
     data = wav(samples, "x.wav").getvalue() if ending == "wav" else webm_without_length(samples)
@@ -293,18 +315,36 @@ def test_a_recording_of_the_microphone_is_told_apart_by_its_bytes(model):
 # --- Words and HTML ---
 
 
-def test_titles(visit, model, even):
-    music = listen(model, MUSIC.read_bytes(), "music.flac", "sample")
-    said = [strip.title(r, visit.summary(r, model), ENGLISH) for r in (even, music, long_recording())]
-    assert said == [headline(visit.answer(even, model), ENGLISH).title, "Not like speech", "Mostly sad"]
-    assert strip.title(music, visit.answer(music, model), GERMAN) == "Klingt nicht nach Sprache"
-    answer = visit.answer(even, model)
-    sure = type(answer)("sad", dict.fromkeys(EMOTIONS, 0.0) | {"sad": 1.0}, (), 1.0, "voice")
-    assert strip.title(even, sure, ENGLISH) == "Sad" and strip.share(sure, ENGLISH) == "100\N{NO-BREAK SPACE}%"
-    two = type(answer)("sad", dict.fromkeys(EMOTIONS, 0.0) | {"sad": 0.5, "calm": 0.5}, ("close_call",), 1.0, "voice")
-    assert strip.title(even, two, ENGLISH) in ("Sad or calm", "Calm or sad")
-    hard = type(answer)("sad", dict.fromkeys(EMOTIONS, 1 / 8), ("close_call",), 1.0, "voice")
-    assert strip.detail(even, hard, ENGLISH) == "neutral, calm or happy"
+def test_titles(model):
+    music, call, empty = (
+        listen(model, MUSIC.read_bytes(), "music.flac", "sample"),
+        long_recording(),
+        long_recording(0, ()),
+    )
+
+    def said(recording: Recording, texts: Texts) -> tuple[str, str]:
+        prediction = Visit().summary(recording, model)
+        return strip.title(recording, prediction, texts), strip.detail(recording, prediction, texts)
+
+    assert [said(each, ENGLISH) for each in (music, call)] == [("Not like speech", ""), ("Mostly sad", "65\xa0%")]
+    assert [said(each, GERMAN) for each in (music, empty)] == [("Klingt nicht nach Sprache", ""), ("Stille", "")]
+
+
+@pytest.mark.parametrize(
+    ("shares", "reasons", "title", "detail", "colours"),
+    [
+        ({"sad": 0.9, "calm": 0.1}, (), "Sad", "90\xa0%", ("sad", "sad")),
+        ({"sad": 0.7, "calm": 0.3}, ("close_call",), "Probably sad", "70\xa0%", ("sad", "sad")),
+        ({"sad": 0.5, "calm": 0.5}, ("close_call",), "Sad or calm", "50\xa0%", ("sad", "calm")),
+        ({"sad": 0.3, "calm": 0.29, "angry": 0.2}, ("close_call",), "Hard to say", "sad, calm or angry", None),
+    ],
+)
+def test_short_words_and_signs_of_each_certainty(even, shares, reasons, title, detail, colours):
+    probabilities = {**shares, **{label: 0.0 for label in EMOTIONS if label not in shares}}
+    prediction = Prediction("sad", probabilities, reasons, 1.0, "voice")
+    assert (strip.title(even, prediction, ENGLISH), strip.detail(even, prediction, ENGLISH)) == (title, detail)
+    ring = tuple(COLOURS[label] for label in colours) if colours else (UNNAMED, UNNAMED)
+    assert strip.Face.of(prediction) == strip.Face("😢", ring)
 
 
 def test_chips(visit, model):
@@ -328,12 +368,12 @@ def test_names_of_files_are_text(even, model):
 def test_comparison_says_the_largest_difference(visit, model):
     a, b, _, call = visit
     html = compare.comparison(visit, a, call, model, GERMAN)
-    assert html.count('class="bar"') == 2 * len(EMOTIONS)
+    assert html.count('class="visit-bar"') == 2 * len(EMOTIONS)
     assert "Der größte Unterschied: neutral, 57\xa0% und 0\xa0%." in html and "Anteile ihrer Sprechzeit" in html
     assert "Both sound nearly the same." in compare.comparison(visit, a, b, model, ENGLISH)
     visit.add(listen(model, MUSIC.read_bytes(), "music.flac", "sample"))
     nameless = compare.comparison(visit, a, visit.current, model, ENGLISH)
-    assert nameless.count("bar muted") == len(EMOTIONS) and "No emotion is named for at least one" in nameless
+    assert nameless.count("visit-bar muted") == len(EMOTIONS) and "No emotion is named for at least one" in nameless
 
 
 def test_csv_has_the_columns_of_every_table(visit, model):
