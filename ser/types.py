@@ -69,6 +69,16 @@ QUALITY = {
     "hum": "There is mains hum, as from a cable or a power supply; most of it is taken out.",
 }
 
+# Properties of a voice that an answer can rest on, as they are said above and below a neutral voice.
+PHRASES = {
+    "pitch": {"higher": "high pitch", "lower": "low pitch"},
+    "pitch_movement": {"higher": "lively melody", "lower": "flat melody"},
+    "loudness_movement": {"higher": "changing loudness", "lower": "even loudness"},
+    "tempo": {"higher": "quick, with few pauses", "lower": "slow, or with pauses"},
+    "brightness": {"higher": "bright voice", "lower": "dark voice"},
+    "voice_quality": {"higher": "clear voice", "lower": "breathy or rough voice"},
+}
+
 # Which channels of a recording are heard: their mean, one of them, or each by itself.
 Channels = Literal["mix", "left", "right", "each"]
 CHANNELS: tuple[Channels, ...] = ("mix", "left", "right", "each")

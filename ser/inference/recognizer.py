@@ -30,6 +30,7 @@ from ser.inference.artifact import (
     run_outputs,
     verify,
 )
+from ser.inference.explain import Explanation, explain
 from ser.inference.novelty import Novelty
 from ser.metrics import softmax
 from ser.timeline import timeline
@@ -356,6 +357,23 @@ class Recognizer:
         except SerError as error:
             return Failure(source_name(source), error)
 
+    def explain(
+        self,
+        source: Source | Waveform | np.ndarray,
+        *,
+        sample_rate: int | None = None,
+        channels: Literal["mix", "left", "right"] = "mix",
+        track: int | None = None,
+        baseline: Sequence[Source | Waveform] | None = None,
+    ) -> Explanation:
+        """Return what the answer to a recording rests on: see `ser.inference.explain`.
+
+        `baseline` are a few other recordings of the speaker, any mood, which the voice is compared with in place of
+        the neutral voices of the training recordings. Other arguments and errors are those of `predict`.
+        """
+        own = [self._waveforms(each, None, "mix", None)[0] for each in baseline or ()]
+        return explain(self, self._waveforms(source, sample_rate, channels, track)[0], own)
+
     def timeline(
         self,
         source: Source,
@@ -393,6 +411,17 @@ class Recognizer:
             self.artifact.manifest["adaptation"]["temperature_ratio"] if self._source else 1
         )
         return softmax(self._scores(analysis) / temperature)
+
+    def probabilities_of(self, samples: np.ndarray) -> np.ndarray:
+        """Return the probability of each label for samples at the model's rate, (n_labels,), without any doubts."""
+        waveform = Waveform(samples, self.sample_rate)
+        if self._reduce_noise:
+            waveform = reduce_noise(waveform)
+        prepared = self._prepare(waveform.samples, self.sample_rate)
+        asked = {branch.recipe for branch in self._branches} if prepared.peak >= SILENT_PEAK else set()
+        rows = {each.name: each(prepared.samples, prepared.breaks) for each in self._recipes if each.name in asked}
+        inputs = Inputs(waveform, (prepared.start, prepared.end), prepared.n_sound, rows)
+        return self.probabilities(self._analysis(inputs, None))
 
     # --- Adaptation ---
 
@@ -536,8 +565,8 @@ class Recognizer:
         return [checked_waveform(source)]
 
     def _distance(self, rows: dict[str, np.ndarray]) -> float | None:
-        """Return the distance from the training speech, None if the model stores none or for silence."""
-        if self._novelty is None or not rows:
+        """Return the distance from the training speech, None if the model stores none or its features are missing."""
+        if self._novelty is None or self._novelty[0] not in rows:
             return None
         name, novelty = self._novelty
         return float(novelty.distance(rows[name].mean(axis=0)))
