@@ -21,7 +21,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from ser.files import by_ending, unwritable, write_atomically
 from ser.tables import columns, flat
-from ser.types import EMOJI, QUALITY, REASONS, SILENT
+from ser.types import EMOJI, PHRASES, QUALITY, REASONS, SILENT
 
 Report = Literal["table", "json"]
 Format = Literal["table", "json", "csv"]
@@ -159,6 +159,8 @@ def print_prediction(row: dict[str, Any]) -> None:
         out.print(f"in doubt: {in_words(row['reasons'])}", style="yellow")
     if row.get("quality"):
         out.print(f"recording: {in_words(row['quality'])}")
+    if "explanation" in row:
+        out.print(_why(row["explanation"]))
     if "text" in row:
         out.print(_text(row))
     print_reasons([*row["reasons"], *row.get("quality", ())])
@@ -187,6 +189,8 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         if "error" in row:
             out.print(Text(visible(_error(row)), style="red"))
+        if "explanation" in row:
+            out.print(Text.assemble((f"{visible(row['file'])} ", "dim"), _why(row["explanation"])))
         if "text" in row:
             out.print(Text.assemble((f"{visible(row['file'])}: ", "dim"), _text(row)))
     print_reasons({name for row in rows for key in ("reasons", "quality") for name in row.get(key, ())})
@@ -214,6 +218,20 @@ def _error(row: dict[str, Any]) -> str:
 
 def _text(row: dict[str, Any]) -> Text:
     return Text(row["text"]) if row["text"] else Text("no words were recognised", style="dim")
+
+
+def _why(explanation: dict[str, Any]) -> Text:
+    """Return what an answer rests on: a line for each property and each stretch, and what hiding it takes away."""
+    voice = "the speaker's own" if explanation["reference"] == "speaker" else "a neutral voice"
+    named = {
+        **{
+            f"{PHRASES[group['name']][group['direction']]} ({group['z']:+.1f} sd from {voice})": group["effect"]
+            for group in explanation["groups"]
+        },
+        **{f"{part['start_s']:.1f} to {part['end_s']:.1f} s": part["effect"] for part in explanation["stretches"]},
+    }
+    lines = [f"{what}, without it {-100 * effect:.0f} points" for what, effect in named.items()]
+    return Text("\n".join(f"why: {line}" for line in lines or ["nothing stands out clearly"]))
 
 
 def _cells(row: dict[str, Any], heads: list[str]) -> tuple[Any, ...]:

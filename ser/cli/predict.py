@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ser.audio.files import Listing, no_recordings, sound_files, unopened
-from ser.audio.loading import MAX_BYTES
+from ser.audio.loading import MAX_BYTES, load_channels
 from ser.audio.sources import reopenable
 from ser.cli import options
 from ser.cli.history import open_history
@@ -18,7 +19,7 @@ from ser.cli.output import REFUSED, print_rows, progress_bar, say_passed_over
 from ser.inference.recognizer import Recognizer, load
 from ser.transcript.engines import Engine
 from ser.transcript.transcript import transcribe
-from ser.types import Channels, ParameterError, SerError
+from ser.types import Channels, ParameterError, SerError, Waveform
 
 
 def predict(
@@ -38,6 +39,9 @@ def predict(
     google: options.GoogleOption = False,
     yes_send_audio: options.SendOption = False,
     keep: options.KeepOption = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also say what each answer rests on; as table and JSON. Takes a second.")
+    ] = False,
 ) -> None:
     """Say how recordings sound. A file that fails stays in the list; the exit code is then 2."""
     engine = options.speech_engine(words, speech_model, language, google, yes_send_audio)
@@ -47,12 +51,25 @@ def predict(
         recognizer = recognizer.calibrated(voice)
     if engine and channels != "mix":
         raise ParameterError("Words are transcribed from all channels together: leave out --channels or --words.")
-    rows = list(predictions(recognizer, files, engine, channels, track))
+    explained = Explained(tuple(voice or ())) if explain else None
+    rows = list(predictions(recognizer, files, engine, channels, track, explained))
     print_rows(rows, format, recognizer.labels)
     if history:
-        history.keep(_without_words(row) for row in rows if "error" not in row)
+        history.keep(_as_kept(row) for row in rows if "error" not in row)
     if any("error" in row for row in rows):
         raise typer.Exit(REFUSED)
+
+
+@dataclass(frozen=True)
+class Explained:
+    """That answers are explained, compared with recordings of the speaker if there are any."""
+
+    voice: tuple[str, ...] = ()
+
+    def row(self, recognizer: Recognizer, waveform: Waveform) -> dict[str, Any]:
+        """Return a prediction with its explanation."""
+        explanation = recognizer.explain(waveform, baseline=self.voice)
+        return {**recognizer.predict(waveform).to_dict(), "explanation": explanation.to_dict()}
 
 
 def predictions(
@@ -61,6 +78,7 @@ def predictions(
     engine: Engine | None = None,
     channels: Channels = "mix",
     track: int | None = None,
+    explained: Explained | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield a prediction, with its words if there is an `engine`, or `{"file", "error"}` for every recording.
 
@@ -80,16 +98,19 @@ def predictions(
             yield {"file": file, "error": str(error)}
             continue
         for source, name in found:
-            for row in _rows(recognizer, source, name, channels, track):
+            for row in _rows(recognizer, source, name, channels, track, explained):
                 yield row if engine is None or "error" in row else _with_words(row, source, engine)
         yield from listing.errors()
     say_passed_over(passed_over)
 
 
 def _rows(
-    recognizer: Recognizer, source: Any, name: str, channels: Channels, track: int | None
+    recognizer: Recognizer, source: Any, name: str, channels: Channels, track: int | None, explained: Explained | None
 ) -> list[dict[str, Any]]:
     try:
+        if explained is not None:
+            waveforms = load_channels(source, recognizer.sample_rate, channels=channels, track=track)
+            return [{**explained.row(recognizer, waveform), "file": name} for waveform in waveforms]
         analyses = recognizer.analyse_channels(source, channels=channels, track=track)
     except SerError as error:
         return [{"file": name, "error": str(error)}]
@@ -104,9 +125,9 @@ def _with_words(row: dict[str, Any], source: Any, engine: Engine) -> dict[str, A
         return {"file": row["file"], "error": str(error)}
 
 
-def _without_words(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a prediction without its transcript, which the history does not keep."""
-    return {key: value for key, value in row.items() if key not in ("text", "words")}
+def _as_kept(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a prediction without its transcript and explanation, which the history does not keep."""
+    return {key: value for key, value in row.items() if key not in ("text", "words", "explanation")}
 
 
 def sources(file: str, listing: Listing) -> Iterator[tuple[Any, str]]:
