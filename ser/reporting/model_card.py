@@ -140,6 +140,7 @@ def sections(metrics: dict[str, Any]) -> str:
         "left_out": ("Unseen corpora", _left_out),
         "calibrated": ("Calibration to a speaker", _calibrated),
         "robustness": ("Degraded recordings", robustness_table),
+        "explained": ("Explanations", _explained),
         "formats": ("Formats", _formats),
     }
     texts = {"Sex and intensity": _other_outputs(metrics)}
@@ -201,6 +202,32 @@ def robustness_table(report: dict[str, Any]) -> str:
             f"{100 * row['lost']:.1f}",
             _allowed(row),
             percent(row["uncertain"]),
+        )
+        for row in report["rows"]
+    ]
+    return table(head, rows)
+
+
+def _explained(report: dict[str, Any]) -> str:
+    introduction = (
+        f"`predict --explain` names something in {percent(report['explained'])} of {report['clips']} clips of "
+        f"{report['actors']} unseen actors. The table says by how\nmany points the probability of the answer changes "
+        "if that is hidden, and if as much is hidden at random. Stretches of\ntime are chosen by turning them down and "
+        "replacing them by noise; cutting them out is a check by other means."
+    )
+    return f"{introduction}\n\n{explained_table(report)}"
+
+
+def explained_table(report: dict[str, Any]) -> str:
+    """Return a report of `experiments/explain.py` as a Markdown table."""
+    head = ("hidden", "in clips", "named", "at random", "times as much", "95 % interval over actors")
+    rows = [
+        (
+            row["name"],
+            percent(row["share"]),
+            *(f"{100 * row[key]:.1f}" for key in ("named", "random")),
+            f"{row['ratio']:.1f}",
+            " to ".join(f"{value:.1f}" for value in row["interval"]),
         )
         for row in report["rows"]
     ]
