@@ -126,7 +126,7 @@ def changes(
     stretches = [(hidden.start, hidden.end) for hidden in named_stretches(asked.hidden_stretches())]
     return {
         **(stretch_changes(asked, stretches, rng) if stretches else {}),
-        **(group_changes(asked, groups, reference, rng) if groups else {}),
+        **(group_changes(asked, groups, reference) if groups else {}),
     }
 
 
@@ -158,18 +158,24 @@ def _change(asked: Asked, way: Callable[[np.ndarray, int, int], np.ndarray], bou
     return abs(asked.fall(sound))
 
 
-def group_changes(
-    asked: Asked, groups: Sequence[Group], reference: Reference, rng: np.random.Generator
-) -> dict[str, tuple[float, float]]:
+def group_changes(asked: Asked, groups: Sequence[Group], reference: Reference) -> dict[str, tuple[float, float]]:
     """Return the mean change if a named property is brought to the neutral voice.
 
-    At random: one that is not named is moved by as many standard deviations, in either direction.
+    Beside it those that are not named are changed by as many standard deviations: towards the neutral voice, as in the
+    check that named properties have passed, and away from it, which they have not.
     """
-    named = [abs(asked.fall(asked.changed(group.name, -group.z, reference))) for group in groups]
+    distances = asked.distances(reference)
+    named = float(np.mean([abs(asked.fall(asked.changed(group.name, -group.z, reference))) for group in groups]))
     others = [name for name in MEASURES if name not in {group.name for group in groups}]
-    drawn = [(name, group.z * rng.choice((-1, 1))) for group in groups for name in rng.permutation(others)[:DRAWS]]
-    moved = [abs(asked.fall(asked.changed(name, by, reference))) for name, by in drawn]
-    return {"properties of the voice": (float(np.mean(named)), float(np.mean(moved)))}
+
+    def moved(direction: int) -> float:
+        pairs = [(name, direction * np.copysign(group.z, distances[name])) for group in groups for name in others]
+        return float(np.mean([abs(asked.fall(asked.changed(name, by, reference))) for name, by in pairs]))
+
+    return {
+        "properties, others less marked": (named, moved(-1)),
+        "properties, others more marked": (named, moved(1)),
+    }
 
 
 def _summary(name: str, found: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Explanation of an answer: which properties of the voice and which stretches of time it rests on.
 
 Each is hidden and the model asked again. Named is only what passes a check: without it the probability of the answer
-falls clearly, and by at least twice as much as when as much of something else is hidden.
+falls clearly, and by more than if as much of anything else is hidden.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ser.features.preprocessing import high_pass, normalise, prepare
 from ser.features.spectral import SAMPLE_RATE
 from ser.features.voice_measures import MEASURES, VoiceMeasures, measure
 from ser.inference.hiding import attenuate, average_noise, change, replace_by_noise
-from ser.types import SILENT, Prediction, Waveform, rounded
+from ser.types import SILENT, Prediction, Waveform, check_known, rounded
 
 NEUTRAL_VOICE = Path(__file__).with_name("neutral_voice.json")  # written by experiments/neutral_voice.py
 MOST_GROUPS = 3
@@ -28,6 +28,7 @@ LEAST_EFFECT = 0.05  # of probability that hiding takes from the answer
 # Chosen on the speakers of fold 6 of RAVDESS, without whom experiments/explain.py scores the explanations.
 TIMES_OTHERS = 2.5  # the effect of a stretch over that of the others
 TIMES_OPPOSITE = 2.0  # the effect of hiding a property over that of exaggerating it as much
+TIMES_OTHER_GROUPS = 1.5  # and over the mean effect of changing each other property by as many standard deviations
 CLEAR_Z = 0.5  # standard deviations from the neutral voice; what is closer has nothing to hide
 STRETCH_S = 0.2  # at least, about a syllable
 N_STRETCHES = 9  # side by side in longer recordings; twice as many are tried, half overlapping
@@ -68,11 +69,13 @@ class Stretch(NamedTuple):
 class Explanation:
     """Why an answer has its label: at most three properties and two stretches, both in falling order of their effect.
 
+    `confidence` is the probability of the label, which the effects are taken from.
     Empty if nothing passes the check. `reference` says what voice the properties are compared with: the neutral
     voices of the training recordings, or the speaker's own.
     """
 
     label: str
+    confidence: float
     groups: tuple[Group, ...] = ()
     stretches: tuple[Stretch, ...] = ()
     reference: Compared = "training"
@@ -126,22 +129,28 @@ class Hidden(NamedTuple):
 
 
 def explain(
-    model: Model, waveform: Waveform, own: Sequence[Waveform] = (), *, neutral: dict[str, Any] | None = None
+    model: Model,
+    waveform: Waveform,
+    own: Sequence[Waveform] = (),
+    *,
+    label: str | None = None,
+    neutral: dict[str, Any] | None = None,
 ) -> Explanation:
-    """Return the explanation of a model's answer to a recording; `own` are other recordings of the speaker.
+    """Return the explanation of a model's answer to a recording, or of the probability of another `label`.
 
-    `neutral` are the statistics of neutral voices, by default those of the training recordings. It takes about fifty
-    times as long as the answer.
+    `own` are other recordings of the speaker; `neutral` are the statistics of neutral voices, by default those of the
+    training recordings. It takes about fifty times as long as the answer. Raises `ParameterError` for an unknown label.
     """
-    prediction = model.predict(waveform)
-    own_reference = speaker_reference(own, neutral or neutral_voice())
-    reference: Compared = "training" if own_reference is None else "speaker"
+    prediction, neutral = model.predict(waveform), neutral or neutral_voice()
+    label = label or prediction.label
+    check_known(label, model.labels, "label")
+    speaker = speaker_reference(own, neutral)
+    compared: Compared = "training" if speaker is None else "speaker"
     if UNEXPLAINED & set(prediction.reasons):
-        return Explanation(prediction.label, reference=reference)
-    asked = Asked(model, waveform, prediction)
-    against = own_reference or training_reference(neutral or neutral_voice(), prediction.sex)
-    groups, stretches = best_groups(asked.groups(against)), asked.stretches()
-    return Explanation(prediction.label, tuple(groups), tuple(stretches), reference)
+        return Explanation(label, prediction.probabilities[label], reference=compared)
+    asked = Asked(model, waveform, prediction, label)
+    groups = best_groups(asked.groups(speaker or training_reference(neutral, prediction.sex)))
+    return Explanation(label, asked.probability, tuple(groups), tuple(asked.stretches()), compared)
 
 
 def best_groups(groups: Sequence[Group]) -> list[Group]:
@@ -155,9 +164,9 @@ class Asked:
     `sound` is at peak 1 and without rumble, as the measures take it; the model levels it anyway.
     """
 
-    def __init__(self, model: Model, waveform: Waveform, prediction: Prediction) -> None:
+    def __init__(self, model: Model, waveform: Waveform, prediction: Prediction, label: str | None = None) -> None:
         self._model = model
-        self._label = model.labels.index(prediction.label)
+        self._label = model.labels.index(label or prediction.label)
         self.rate = waveform.sample_rate
         self.start, end = (round(second * self.rate) for second in prediction.used_s)
         clean = normalise(high_pass(waveform.samples, self.rate))
@@ -179,7 +188,7 @@ class Asked:
     def groups(self, reference: Reference) -> list[Group]:
         """Return the properties that pass the check, in the order of `MEASURES`."""
         distances = self.distances(reference)
-        return [group for name, z in distances.items() if (group := self._group(name, z, reference)) is not None]
+        return [group for name in distances if (group := self._group(name, distances, reference)) is not None]
 
     def distances(self, reference: Reference) -> dict[str, float]:
         """Return each property's distance from the reference in standard deviations; empty if too little is voiced."""
@@ -188,11 +197,19 @@ class Asked:
         distances = (self.measures.values - reference.mean) / reference.deviation
         return dict(zip(MEASURES, distances.tolist(), strict=True))
 
-    def _group(self, name: str, z: float, reference: Reference) -> Group | None:
+    def _group(self, name: str, distances: dict[str, float], reference: Reference) -> Group | None:
+        z = distances[name]
         if abs(z) < CLEAR_Z:
             return None
         effect = self.fall(self.changed(name, -z, reference))
         if effect < LEAST_EFFECT or effect < TIMES_OPPOSITE * self.fall(self.changed(name, z, reference)):
+            return None
+        others = [
+            abs(self.fall(self.changed(other, -np.copysign(z, distance), reference)))
+            for other, distance in distances.items()
+            if other != name
+        ]
+        if effect < TIMES_OTHER_GROUPS * np.mean(others):
             return None
         return Group(name, "higher" if z > 0 else "lower", z, effect)
 

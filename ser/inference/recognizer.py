@@ -364,15 +364,18 @@ class Recognizer:
         sample_rate: int | None = None,
         channels: Literal["mix", "left", "right"] = "mix",
         track: int | None = None,
-        baseline: Sequence[Source | Waveform] | None = None,
+        baseline: Iterable[Source | Waveform] = (),
+        label: str | None = None,
     ) -> Explanation:
         """Return what the answer to a recording rests on: see `ser.inference.explain`.
 
         `baseline` are a few other recordings of the speaker, any mood, which the voice is compared with in place of
-        the neutral voices of the training recordings. Other arguments and errors are those of `predict`.
+        the neutral voices of the training recordings; `label` is explained in place of the likeliest. Other arguments
+        and errors are those of `predict`.
         """
-        own = [self._waveforms(each, None, "mix", None)[0] for each in baseline or ()]
-        return explain(self, self._waveforms(source, sample_rate, channels, track)[0], own)
+        _check_several("explain's baseline", baseline)
+        own = [self._waveforms(each, None, "mix", None)[0] for each in baseline]
+        return explain(self, self._waveforms(source, sample_rate, channels, track)[0], own, label=label)
 
     def timeline(
         self,

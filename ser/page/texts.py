@@ -423,6 +423,53 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "visit.kept.yes": ("Delete it", "Löschen"),
     # --- Why ---
+    "why.title": ("Why this answer?", "Warum diese Antwort?"),
+    "why.working": ("Hiding parts of the recording one by one …", "Teile der Aufnahme werden nacheinander verdeckt …"),
+    "why.about": (
+        "Each property was made like that of a neutral voice, each short stretch hidden. These changed the answer.",
+        "Jede Eigenschaft wurde an eine neutrale Stimme angeglichen, jedes kurze Stück verdeckt. Das änderte die "
+        "Antwort.",
+    ),
+    "why.about_own": (
+        "Each property was made like that of your usual voice, each short stretch hidden. These changed the answer.",
+        "Jede Eigenschaft wurde an Ihre übliche Stimme angeglichen, jedes kurze Stück verdeckt. Das änderte die "
+        "Antwort.",
+    ),
+    "why.nothing": ("Nothing stands out clearly.", "Nichts sticht deutlich hervor."),
+    "why.nothing.about": (
+        "No single property or stretch of time changes the answer much more than any other.",
+        "Keine einzelne Eigenschaft und kein Stück ändert die Antwort viel stärker als andere.",
+    ),
+    "why.no_sound": (
+        "The sound of this recording is no longer in memory, so it cannot be asked again.",
+        "Der Ton dieser Aufnahme ist nicht mehr im Speicher und lässt sich nicht noch einmal prüfen.",
+    ),
+    "why.neutral": ("neutral voice", "neutrale Stimme"),
+    "why.own": ("your usual voice", "Ihre übliche Stimme"),
+    "why.without": (
+        "Without that, {label} has {after} in place of {before}.",
+        "Ohne das hat {label} {after} statt {before}.",
+    ),
+    "why.stretches": ("Marked in the waveform: {times}.", "In der Wellenform markiert: {times}."),
+    "why.stretch": ("{start} to {end} s", "{start} bis {end} s"),
+    "why.pitch": ("Pitch", "Tonhöhe"),
+    "why.pitch.higher": ("high", "hoch"),
+    "why.pitch.lower": ("low", "tief"),
+    "why.pitch_movement": ("Melody", "Melodie"),
+    "why.pitch_movement.higher": ("lively", "bewegt"),
+    "why.pitch_movement.lower": ("flat", "flach"),
+    "why.loudness_movement": ("Loudness", "Lautstärke"),
+    "why.loudness_movement.higher": ("changing", "wechselnd"),
+    "why.loudness_movement.lower": ("even", "gleichmäßig"),
+    "why.tempo": ("Tempo and pauses", "Tempo und Pausen"),
+    "why.tempo.higher": ("quick", "schnell"),
+    "why.tempo.lower": ("slow", "langsam"),
+    "why.brightness": ("Brightness", "Helligkeit"),
+    "why.brightness.higher": ("bright", "hell"),
+    "why.brightness.lower": ("dark", "dunkel"),
+    "why.voice_quality": ("Voice quality", "Stimmqualität"),
+    "why.voice_quality.higher": ("clear", "klar"),
+    "why.voice_quality.lower": ("breathy or rough", "behaucht oder rau"),
     # --- Words ---
     "words.title": ("Words", "Worte"),
     "words.off": (
