@@ -447,11 +447,15 @@ TEXTS: dict[str, tuple[str, str]] = {
     "why.neutral": ("neutral voice", "neutrale Stimme"),
     "why.own": ("your usual voice", "Ihre übliche Stimme"),
     "why.without": (
-        "Without that, {label} has {after} in place of {before}.",
-        "Ohne das hat {label} {after} statt {before}.",
+        "Without that, {label} would have {after} in place of {before}.",
+        "Ohne das hätte {label} {after} statt {before}.",
+    ),
+    "why.without_stretch": (
+        "Without {time}, {label} would have {after} in place of {before}.",
+        "Ohne {time} hätte {label} {after} statt {before}.",
     ),
     "why.stretches": ("Marked in the waveform: {times}.", "In der Wellenform markiert: {times}."),
-    "why.stretch": ("{start} to {end} s", "{start} bis {end} s"),
+    "why.stretch": ("{start} to {end}\N{NO-BREAK SPACE}s", "{start} bis {end}\N{NO-BREAK SPACE}s"),
     "why.pitch": ("Pitch", "Tonhöhe"),
     "why.pitch.higher": ("high", "hoch"),
     "why.pitch.lower": ("low", "tief"),

@@ -15,6 +15,8 @@ from ser.page.visit import Recording
 from ser.types import Waveform
 
 MOST_Z = 2.0  # standard deviations at the ends of a scale
+TICK = "position:absolute;left:calc(50% - 1px);top:-3px;width:2px;height:12px;background:var(--soft)"
+ENDS = "display:grid;grid-template-columns:1fr auto 1fr"
 Stretches = tuple[tuple[float, float], ...]
 # By recording, recogniser and label; None if its sound is no longer kept.
 Explanations = MutableMapping[tuple[str, int, str], Explanation | None]
@@ -55,13 +57,7 @@ def html(explanation: Explanation | None, texts: Texts) -> str:
     scales = "".join(_scale(group, explanation, texts) for group in explanation.groups)
     parts = [f'<p class="how">{escape(about)}</p>', scales]
     if explanation.stretches:
-        times = texts.all_of(
-            texts("why.stretch", start=texts.number(start_s), end=texts.number(end_s))
-            for start_s, end_s in marks(explanation)
-        )
-        line = escape(texts("why.stretches", times=times))
-        strongest = max(stretch.effect for stretch in explanation.stretches)
-        parts.append(f'<p class="how"><b>{line}</b> {_without(strongest, explanation, texts)}</p>')
+        parts.append(_stretches(explanation, texts))
     return f'<div class="why" style="display:grid;gap:24px">{"".join(parts)}</div>'
 
 
@@ -74,13 +70,28 @@ def _scale(group: Group, explanation: Explanation, texts: Texts) -> str:
     return (
         f'<div class="scale between" role="meter" aria-label="{escape(name)}" aria-valuemin="0" aria-valuemax="100" '
         f'aria-valuenow="{100 * at:.0f}" aria-valuetext="{escape(value)}" style="--at:{at:.2f}">'
-        f'<p class="reading"><span>{escape(name)}</span><b>{escape(value)}</b></p><div class="track"><i></i></div>'
-        f'<p class="ends"><span>{escape(low)}</span><span>{escape(middle)}</span><span>{escape(high)}</span></p></div>'
-        f'<p class="how" style="margin-top:-16px">{_without(group.effect, explanation, texts)}</p>'
+        f'<p class="reading"><span>{escape(name)}</span><b>{escape(value)}</b></p>'
+        f'<div class="track"><s style="{TICK}"></s><i></i></div>'
+        f'<p class="ends" style="{ENDS}"><span>{escape(low)}</span><span>{escape(middle)}</span>'
+        f'<span style="text-align:right">{escape(high)}</span></p>'
+        f'<p class="how">{escape(texts("why.without", **_shares(group.effect, explanation, texts)))}</p></div>'
     )
 
 
-def _without(effect: float, explanation: Explanation, texts: Texts) -> str:
-    before = explanation.confidence
-    shares = {"before": texts.percent(before), "after": texts.percent(max(0.0, before - effect))}
-    return escape(texts("why.without", label=texts.emotion(explanation.label), **shares))
+def _stretches(explanation: Explanation, texts: Texts) -> str:
+    """Return the stretches in order of time, and what the answer is without the strongest."""
+    start_s, end_s, effect = max(explanation.stretches, key=lambda stretch: stretch.effect)
+    line = texts("why.stretches", times=texts.all_of(_time(*mark, texts) for mark in marks(explanation)))
+    shares = _shares(effect, explanation, texts)
+    without = texts("why.without_stretch", time=_time(start_s, end_s, texts), **shares)
+    return f'<p class="how"><b>{escape(line)}</b> {escape(without)}</p>'
+
+
+def _time(start_s: float, end_s: float, texts: Texts) -> str:
+    return texts("why.stretch", start=texts.number(start_s), end=texts.number(end_s))
+
+
+def _shares(effect: float, explanation: Explanation, texts: Texts) -> dict[str, str]:
+    """Return the label, and its probability with and without what is named."""
+    before, after = (texts.percent(max(0.0, explanation.confidence - fall)) for fall in (0.0, effect))
+    return {"label": texts.emotion(explanation.label), "before": before, "after": after}
