@@ -1,7 +1,8 @@
 """Adds scores measured after training to a model's card and metrics: python -m scripts.card NAME [--formats].
 
-These are the scores on worse lines, from reports/robustness.json if that is about this model, and with --formats the
-size and time of the graphs in other formats. The folder is written beside the old one and then renamed.
+These are the scores on worse lines and of explanations, from reports/robustness.json and reports/explain.json if these
+are about this model, and with --formats the size and time of the graphs in other formats. The folder is written beside
+the old one and then renamed.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ from ser.reporting.model_card import card
 from ser.training.export import measure
 
 ROOT = Path(__file__).resolve().parent.parent
+REPORTS = {"robustness": "robustness", "explained": "explain"}  # by their key among a model's metrics
 
 
 def complete(name: str, *, formats: bool = False) -> Path:
     """Rewrite the artifact's card, metrics and manifest; every other file stays as it is."""
     folder = artifact.find(name)
     manifest = artifact.verify(folder).manifest
-    report = _report("robustness")
-    if report.get("model") == manifest["name"]:
-        manifest["metrics"]["robustness"] = report
+    for key, file in REPORTS.items():
+        report = _report(file)
+        if report.get("model") == manifest["name"]:
+            manifest["metrics"][key] = report
     if formats:
         manifest["metrics"]["formats"] = measure(name)
     return artifact.write(folder, lambda beside: _fill(folder, beside, manifest), force=True)

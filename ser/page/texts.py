@@ -473,7 +473,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "why.brightness.lower": ("dark", "dunkel"),
     "why.voice_quality": ("Voice quality", "Stimmqualität"),
     "why.voice_quality.higher": ("clear", "klar"),
-    "why.voice_quality.lower": ("breathy or rough", "behaucht oder rau"),
+    "why.voice_quality.lower": ("breathy or rough", "behaucht, rau"),
     # --- Words ---
     "words.title": ("Words", "Worte"),
     "words.off": (

@@ -36,6 +36,12 @@ def explanation_of(recording: Recording, recognizer: Recognizer, label: str, kno
     return known[key]
 
 
+def known_marks(recording: Recording, recognizer: Recognizer, label: str, known: Explanations) -> Stretches:
+    """Return the stretches of an explanation that was computed before, for the player; empty if there is none."""
+    explanation = known.get((recording.id, id(recognizer), label))
+    return () if explanation is None else marks(explanation)
+
+
 def show_why(explanation: Explanation | None, texts: Texts) -> Stretches:
     """Show what the answer rests on; return the stretches for the player, start and end in seconds."""
     st.html(html(explanation, texts))

@@ -15,7 +15,7 @@ import ser
 from ser.inference.explain import Explanation, Group, Stretch
 from ser.page.texts import Texts
 from ser.page.visit import Recording
-from ser.page.why import explanation_of, html, marks
+from ser.page.why import explanation_of, html, known_marks, marks
 from ser.types import PHRASES
 
 ENGLISH, GERMAN = Texts("en"), Texts("de")
@@ -73,7 +73,9 @@ def test_an_explanation_is_computed_once():
     sf.write(file, chords(), RATE, format="WAV")
     recording = Recording("a.wav", "file", 3.0, np.zeros(1), sound=file.getvalue())
     recognizer = ser.load("dense105")
+    assert known_marks(recording, recognizer, "sad", known) == ()
     first = explanation_of(recording, recognizer, "sad", known)
     assert first is not None and first.label == "sad"
+    assert known_marks(recording, recognizer, "sad", known) == marks(first)
     assert explanation_of(replace(recording, sound=None), recognizer, "sad", known) is first
     assert explanation_of(replace(recording, sound=None, id="other"), recognizer, "sad", known) is None

@@ -27,9 +27,12 @@ def test_the_report_of_the_model_is_taken_over(folder):
     before = verify(folder).manifest
     lines = json.loads((ARTIFACTS.parent / "reports" / "robustness.json").read_text(encoding="utf-8"))
     report(folder, "robustness", lines | {"model": "voice"})
+    explained = {"model": "voice", "explained": 0.7, "clips": 240, "actors": 20, "rows": []}
+    report(folder, "explain", explained)
     card.complete(str(folder))
     manifest = verify(folder).manifest
-    assert manifest["metrics"] == before["metrics"] | {"robustness": lines | {"model": "voice"}}
+    taken = {"robustness": lines | {"model": "voice"}, "explained": explained}
+    assert manifest["metrics"] == before["metrics"] | taken
     assert json.loads((folder / "metrics.json").read_text(encoding="utf-8")) == manifest["metrics"]
     assert "## Degraded recordings" in (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
     written = {"metrics.json", "MODEL_CARD.md"}
@@ -40,5 +43,6 @@ def test_the_report_of_the_model_is_taken_over(folder):
 def test_reports_of_another_model_are_not(folder):
     before = verify(folder).manifest
     report(folder, "robustness", {"model": "other"})
+    report(folder, "explain", {"model": "other"})
     card.complete(str(folder))
     assert verify(folder).manifest["metrics"] == before["metrics"]
