@@ -95,7 +95,7 @@ def test_wheel_holds_the_code_and_what_predicting_needs(built):
     with zipfile.ZipFile(built.wheel) as file:
         names = {name for name in file.namelist() if ".dist-info/" not in name}
     wanted = {path.relative_to(ROOT).as_posix() for path in (ROOT / "ser").rglob("*.*") if path.suffix in CODE}
-    wanted |= {"ser/py.typed", "ser/artifacts/LICENSE"}
+    wanted |= {"ser/py.typed", "ser/inference/neutral_voice.json", "ser/artifacts/LICENSE"}
     for model in MODELS:
         files = needed(read_manifest(ARTIFACTS / model)) | {"manifest.json", "MODEL_CARD.md"}
         wanted |= {f"ser/artifacts/{model}/{file}" for file in files}
