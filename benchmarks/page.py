@@ -51,7 +51,7 @@ FLAGS += ("--use-fake-ui-for-media-stream",)
 EXAMPLE = ".st-key-example .bar"
 ANSWER, FILE, BAR = ".st-key-answer", ".st-key-answer .file", ".st-key-answer .bar"
 UPLOADER, OPEN_UPLOADER = "[class*=st-key-upload] input[type=file]", ".st-key-open-add button"
-TIMELINE = ".player-row"
+TIMELINE = ".player-rows > *"
 LIVE, RECORDER = ".st-key-part-live", ".recorder[data-live-lag]"
 
 # Name in the table, keys of the figure, its limit and unit.

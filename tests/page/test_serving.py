@@ -1,4 +1,4 @@
-"""Streamlit's scripts are sent compressed, once compressed; everything else passes as it is."""
+"""Streamlit's scripts are sent compressed, once compressed; the document with styles; all else passes as it is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import streamlit
 from streamlit.web.server.starlette.starlette_static_routes import create_streamlit_static_handler
 
-from ser.page.compression import CompressedAssets
+from ser.page.serving import CompressedAssets, StyledDocument, middleware
 
 FOLDER = Path(streamlit.__file__).parent / "static"
 SCRIPT = max((FOLDER / "static" / "js").glob("index.*.js"), key=lambda path: path.stat().st_size)
@@ -89,3 +89,31 @@ def test_everything_else_passes(app, files, path, method, headers):
     requests = files.requests
     get(app, path, method, **headers)
     assert files.requests == requests + 1  # nothing is kept
+
+
+@pytest.mark.parametrize(
+    "conditions", [{}, {"if_none_match": '"x"', "if_modified_since": "Fri, 27 Nov 2099 00:00:00 GMT"}]
+)
+def test_the_document_has_the_styles_behind_all_others(files, conditions):
+    app = StyledDocument(files, ".bar { color: red }", "app/static/font.woff2")
+    status, headers, body = get(app, "/", accept="text/html", **conditions)
+    assert status == 200 and int(headers["content-length"]) == len(body) and "etag" not in headers
+    text = body.decode()
+    assert text.endswith("<style>.bar { color: red }</style></body>\n</html>\n")
+    assert text.count('href="app/static/font.woff2" as="font"') == 1
+
+
+@pytest.mark.parametrize(("path", "accept"), [("/", "*/*"), ("/favicon.png", "text/html")])
+def test_what_is_no_document_passes_without_styles(files, path, accept):
+    app = StyledDocument(files, "", "")
+    assert get(app, path, accept=accept) == get(files, path, accept=accept)
+
+
+def test_middleware_reads_the_style_sheet(files, tmp_path):
+    styles = tmp_path / "page.css"
+    styles.write_text("p { margin: 0 }")
+    app = files
+    for each in reversed(middleware(styles, "font.woff2")):
+        app = each.cls(app, *each.args, **each.kwargs)
+    assert b"<style>p { margin: 0 }</style>" in get(app, "/", accept="text/html")[2]
+    assert get(app, url(SCRIPT), accept_encoding="gzip")[1]["content-encoding"] == "gzip"

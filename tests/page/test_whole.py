@@ -1,0 +1,261 @@
+"""The whole page in Chromium, in every state: accessible, reached by keys, and made for a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from axe_playwright_python.base import AXE_SCRIPT
+from page_server import FLAGS, PHONE, ROOT, WAIT_MS, page_server
+from playwright.sync_api import expect, sync_playwright
+
+pytestmark = pytest.mark.browser
+
+RATE = 16_000  # Hz
+SAMPLES = ROOT / "samples"
+FOLD = 700  # pixels from the top, above which the first bar of an answer stands on a phone
+LEAST_TARGET = 44  # pixels
+MOST_SHIFT = {"load": 0.05, "answer": 0.01}
+MOST_TABS = 120
+# Recordings for: probably; two names; hard to say; not like speech; silence; too short; damaged.
+ANSWERED = ("probably", "even", "sharp", "music", "silent", "short", "clipped")
+EXAMPLE, BAR = ".st-key-example .bar", ".st-key-answer .bar"
+TIMELINE = ".player-rows > *"
+UPLOADER = "[class*=st-key-upload] input[type=file]"
+
+# What the keys must reach, by name: before the first answer, and after it besides the parts.
+FIRST = {"Record", "Upload", "Even", "Music", "Another recorder", "Deutsch"}
+SECOND = {"Record", "Add files", "Samples", "Play", "Spectrogram", "English"}
+
+# Serious faults that axe-core finds, one line each. What lies behind a sheet is out of reach and left out.
+AXE = """
+async () => (await axe.run(document, {resultTypes: ['violations']})).violations
+  .filter(({impact}) => ['serious', 'critical'].includes(impact))
+  .flatMap(({id, nodes}) => nodes.map(node => `${id}: ${node.target} ${node.html.slice(0, 160)}`))
+"""
+
+# Targets too small for a finger, also in the components' shadow trees.
+SMALL = """
+least => {
+  const all = root => [...root.querySelectorAll('*')].flatMap(node =>
+    [node, ...(node.shadowRoot ? all(node.shadowRoot) : [])]);
+  const kinds = 'button, summary, select, textarea, input:not([type=file]), [role=tab], [role=radio], [role=slider],'
+    + ' [role=switch], [role=option], [role=menuitem]';
+  const shown = node => node.checkVisibility({opacityProperty: true, visibilityProperty: true})
+    && !node.closest('[aria-hidden=true], [inert]');
+  const area = node => node.closest('label, [role=group]:has(> [role=combobox])') ?? node;
+  return all(document).filter(node => node.matches(kinds) && shown(node)).map(node => [node, area(node)])
+    .map(([node, target]) => [node, target.getBoundingClientRect()])
+    .filter(([node, {width, height}]) => width > 1 && Math.min(width, height) < least - .5)
+    .map(([node, {width, height}]) => `${width.toFixed()}x${height.toFixed()} ${node.outerHTML.slice(0, 160)}`);
+}
+"""
+
+# Elements that stick out of the screen to the right, if the page scrolls sideways.
+WIDE = """
+() => {
+  const main = document.querySelector('[data-testid=stMain]');
+  if (main.scrollWidth <= main.clientWidth && document.documentElement.scrollWidth <= innerWidth) return [];
+  return [...main.querySelectorAll('*')].filter(node => node.getBoundingClientRect().right > innerWidth + 1)
+    .slice(-3).map(node => `wide: ${node.outerHTML.slice(0, 160)}`);
+}
+"""
+
+SHIFTS = """
+window.shifts = [];
+new PerformanceObserver(list => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts.push(entry.value);
+}).observe({type: 'layout-shift', buffered: true});
+"""
+TAKEN = "window.shifts.splice(0).reduce((sum, value) => sum + value, 0)"
+
+# The name of the element that has the focus, and whether it looks different without.
+FOCUSED = """
+() => {
+  let node = document.activeElement;
+  while (node.shadowRoot?.activeElement) node = node.shadowRoot.activeElement;
+  if (node === document.body) return null;
+  const around = [node, node.parentElement, node.parentElement?.parentElement, node.nextElementSibling,
+    node.previousElementSibling, node.closest('label, details, section')].filter(Boolean);
+  const look = () => JSON.stringify(around.map(each => {
+    const {outline, boxShadow, border, backgroundColor, color} = getComputedStyle(each);
+    return [outline, boxShadow, border, backgroundColor, color];
+  }));
+  const focused = look();
+  node.blur();
+  const plain = look();
+  node.focus({focusVisible: true, preventScroll: true});
+  const name = node.getAttribute('aria-label') || node.labels?.[0]?.textContent || node.textContent || node.title;
+  return [name.trim().slice(0, 60), focused !== plain, node.outerHTML.slice(0, 160)];
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with page_server(ROOT / "app.py") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser(chromium, recordings):
+    fake = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+    spoken = f"--use-file-for-fake-audio-capture={recordings['spoken']}"
+    with sync_playwright() as driver:
+        launched = driver.chromium.launch(executable_path=chromium, args=[*FLAGS, *fake, spoken], timeout=WAIT_MS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory) -> dict[str, Path]:
+    """Write a recording for each state that the samples do not reach."""
+    folder = tmp_path_factory.mktemp("recordings")
+    speech, rate = sf.read(SAMPLES / "even.flac")
+    slow, _ = sf.read(SAMPLES / "slow-and-soft.flac")
+    made = {
+        "probably": np.interp(np.arange(0, len(slow) - 1, 1.5), np.arange(len(slow)), slow),
+        "short": speech[rate : rate + rate // 4],
+        "silent": np.zeros(2 * rate),
+        "clipped": np.clip(8 * speech, -1, 1),
+        "long": np.tile(np.concatenate([speech, np.zeros(rate)]), 4),
+        "spoken": np.concatenate([speech, 1e-4 * np.random.default_rng(0).standard_normal(3 * rate)]),
+    }
+    files = {name: folder / f"{name}.wav" for name in made}
+    for name, samples in made.items():
+        sf.write(files[name], samples, rate)
+    broken = folder / "broken.wav"
+    broken.write_text("no sound")
+    return {**{path.stem: path for path in SAMPLES.glob("*.flac")}, **files, "broken": broken}
+
+
+@pytest.fixture
+def opened(browser, url):
+    """Open the page as a new visitor."""
+
+    @contextmanager
+    def open_page(theme: str = "light", locale: str = "en-GB", viewport: dict[str, int] = PHONE):
+        screen = {"viewport": viewport, "color_scheme": theme, "reduced_motion": "reduce", "has_touch": True}
+        context = browser.new_context(locale=locale, **screen)
+        page = context.new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.add_init_script(SHIFTS)
+        page.goto(url)
+        page.locator(EXAMPLE).first.wait_for()
+        settle(page)
+        yield page
+        context.close()
+
+    return open_page
+
+
+def settle(page) -> None:
+    """Wait until a run of the script has ended, nothing of an earlier run is left, and what it drew stands still."""
+    page.wait_for_timeout(100)  # a click has started the run
+    page.locator("[data-test-script-state=notRunning]").wait_for()
+    expect(page.locator("[data-stale=true]")).to_have_count(0, timeout=WAIT_MS)
+    page.wait_for_timeout(200)
+
+
+def upload(page, *paths: Path) -> None:
+    if not page.locator(UPLOADER).count():
+        page.locator(".st-key-open-add button").click()
+    page.locator(UPLOADER).set_input_files(paths)
+
+
+def faults(page) -> list[str]:
+    """Return what is wrong with the page as it stands."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE_SCRIPT)
+    return page.evaluate(AXE) + page.evaluate(SMALL, LEAST_TARGET) + page.evaluate(WIDE)
+
+
+def states(page, recordings: dict[str, Path]) -> Iterator[str]:
+    """Bring the page into one state after the other; yield its name."""
+    yield "nothing yet"
+    upload(page, *(recordings[name] for name in (*ANSWERED, "broken")))
+    chips = page.locator(".chip")
+    expect(chips).to_have_count(len(ANSWERED), timeout=WAIT_MS)
+    settle(page)
+    yield "visit of many, one of which cannot be read"
+    for number, name in enumerate(ANSWERED):
+        chips.nth(number).click()
+        expect(page.locator(".st-key-answer .file")).to_contain_text(recordings[name].name, timeout=WAIT_MS)
+        settle(page)
+        yield name
+    for panel in ("record", "add", "samples"):
+        page.locator(f".st-key-open-{panel} button").click()
+        settle(page)
+        yield f"input {panel}"
+    for part in page.locator(
+        ".stExpander[class*=st-key-part-] summary, [class*=st-key-part-] .stExpander summary"
+    ).all():
+        part.click()
+        settle(page)
+    yield "parts"
+    upload(page, recordings["long"])
+    page.locator(TIMELINE).first.wait_for()
+    settle(page)
+    yield "timeline"
+
+
+@pytest.mark.parametrize(("theme", "locale"), [("light", "en-GB"), ("dark", "de-DE")])
+def test_no_state_has_a_fault(opened, recordings, theme, locale):
+    with opened(theme, locale) as page:
+        found = {state: faults(page) for state in states(page, recordings)}
+        assert page.evaluate("document.documentElement.lang") == locale[:2]
+    assert {state: each for state, each in found.items() if each} == {}
+
+
+def test_answer_on_a_phone_is_above_the_fold_and_nothing_jumps(opened, recordings):
+    with opened() as page:
+        assert page.evaluate(TAKEN) <= MOST_SHIFT["load"]
+        upload(page, recordings["even"])
+        page.locator(BAR).first.wait_for()
+        settle(page)
+        assert page.locator(BAR).first.bounding_box()["y"] < FOLD
+        assert page.evaluate(TAKEN) <= MOST_SHIFT["answer"]
+        page.locator(".st-key-open-record button").click()
+        settle(page)
+        page.evaluate(TAKEN)
+        record(page)
+        assert page.locator(BAR).first.bounding_box()["y"] < FOLD
+        assert page.evaluate(TAKEN) <= MOST_SHIFT["answer"]
+
+
+def record(page) -> None:
+    """Record until the speaker pauses, and wait for the answer."""
+    page.locator(".st-key-input .recorder button.button").click()
+    expect(page.locator(".chip")).to_have_count(2, timeout=WAIT_MS)
+    settle(page)
+
+
+def test_every_function_is_reached_by_keys(opened, recordings):
+    with opened() as page:
+        first = tabbed(page)
+        upload(page, recordings["even"])
+        page.locator(BAR).first.wait_for()
+        settle(page)
+        page.evaluate("document.activeElement.blur()")
+        second = tabbed(page)
+        part = page.locator("[class*=st-key-part-] > .stExpander summary")
+        titles = {text.split("\n")[-1].strip() for text in part.all_inner_texts()}
+    for found, wanted in ((first, FIRST), (second, {*SECOND, *titles})):
+        assert {name for name in wanted if not any(name in reached for reached, _, _ in found)} == set()
+        assert [html for _, is_visible, html in found if not is_visible] == []
+
+
+def tabbed(page) -> list[tuple[str, bool, str]]:
+    """Press Tab until the focus leaves the page; return name, visible focus and HTML of every stop."""
+    stops = []
+    for _ in range(MOST_TABS):
+        page.keyboard.press("Tab")
+        stop = page.evaluate(FOCUSED)
+        if stop is None or stop in stops:
+            break
+        stops.append(stop)
+    return stops
