@@ -259,6 +259,21 @@ def test_a_killed_run_goes_on_where_it_was(few, home, eager, monkeypatch):
     assert shipped["random"]["clips"] == len(tested) > 0
 
 
+@pytest.mark.slow
+@pytest.mark.data
+def test_only_unseen_corpora_are_added_to_rows_that_stand(few, home, eager, ser_data):
+    out, unseen = home / "out", [("emotiontts", str(Path(ser_data, "emotiontts_kr")))]
+    options = {"out": out, "progress": False, "only_unseen": True}
+    with pytest.raises(ParameterError, match="Unknown row of the leaderboard 'smoke'; known: "):
+        leaderboard.leaderboard(few, ["smoke"], **options)
+    clips = load_corpus("ravdess", few).clips
+    stands = row("smoke") | {"random": None}
+    standings.write(out, {**board(stands), **leaderboard._header(clips)})
+    (found,) = leaderboard.leaderboard(few, ["smoke"], unseen=unseen, **options)["rows"]
+    assert found["random"]["clips"] == 13 and set(found["left_out"]) == {"emotiontts"}
+    assert 0 <= found["left_out"]["emotiontts"]["uar"] <= 1 and found["folds"] == stands["folds"]
+
+
 def known_test_clips(name: str) -> list[str]:
     return artifact.verify(known()[name]).manifest["random"]["test"]
 
