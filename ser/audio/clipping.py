@@ -16,6 +16,7 @@ LEVELS = (-30, 10)  # octaves relative to full scale: from below 24 bits to soun
 WINDOW = 8  # bins: peaks of clipped sound lie within 2 dB after a coder
 SPAN = 36  # bins: they are counted against those of the 9 dB below the highest of them
 TRIED = 24  # bins: levels that are tried, to 6 dB below the loudest peak, which a pop or a coder's overshoot may be
+MOST_HELD = 2**16  # samples
 MIN_STRETCHES = 5  # near one level; a pop when a microphone opens has two or three
 PRIOR_TOPS = 8  # that are not flat, added to the measured ones: in a short word some are flat by chance
 HIGH, LOW = 0.8, 0.5  # of a stretch's peak
@@ -35,23 +36,36 @@ class ClipMeter:
     def __init__(self, sample_rate: int) -> None:
         self._step = max(1, sample_rate // LEAST_RATE)
         self._length = round(STRETCH_S * sample_rate / self._step)  # of a stretch, in samples that are measured
-        self._rest: np.ndarray | None = None
+        self._skipped = 0  # samples of the next block before the first that is measured
+        self._held: list[np.ndarray] = []  # they are measured together, which is faster
+        self._n_held = 0
         self._channels: list[_Levels] = []
 
     def add(self, frames: np.ndarray) -> None:
         """Measure the next frames, shape (n_frames, channels)."""
-        frames = frames if self._rest is None else np.concatenate((self._rest, frames))
         self._channels = self._channels or [_Levels() for _ in range(frames.shape[1])]
-        size = self._length * self._step
-        n_stretches = len(frames) // size
-        self._rest = frames[n_stretches * size :].copy()
+        held = frames[self._skipped :: self._step].copy()
+        self._skipped = (self._skipped - len(frames)) % self._step
+        self._held.append(held)
+        self._n_held += held.size
+        if self._n_held >= MOST_HELD:
+            self._measure()
+
+    def _measure(self) -> None:
+        """Measure the stretches that are held as a whole."""
+        samples = np.concatenate(self._held)
+        n_stretches = len(samples) // self._length
+        end = n_stretches * self._length
+        self._held, self._n_held = [samples[end:].copy()], samples[end:].size
         if n_stretches:
-            for samples, levels in zip(frames[: n_stretches * size : self._step].T, self._channels, strict=True):
-                levels.add(samples.reshape(n_stretches, self._length))
+            for channel, levels in zip(samples[:end].T, self._channels, strict=True):
+                levels.add(channel.reshape(n_stretches, self._length))
 
     @property
     def score(self) -> float:
         """How clipped the worst channel is, 0 to 1: near 1 for a square wave, 0 for sines and noise."""
+        if self._held:
+            self._measure()
         return max((levels.score for levels in self._channels), default=0.0)
 
     @property
@@ -72,26 +86,35 @@ class _Levels:
 
     def add(self, samples: np.ndarray) -> None:
         """Count stretches, shape (n_stretches, n_samples)."""
-        sound = np.abs(samples)
-        peaks = sound.max(axis=1)
+        rows, sound = np.arange(len(samples)), np.abs(samples)
+        peaks = sound[rows, sound.argmax(axis=1)]  # faster than the maximum of each row
         self._loudest = max(self._loudest, float(peaks.max()))
         # What lies further below the loudest than `score` looks can be left out: the loudest only rises.
-        loud = peaks > self._loudest * 2.0 ** (-(TRIED + SPAN) / BINS_PER_OCTAVE)
-        if not loud.any():
+        loud = np.flatnonzero(peaks > self._loudest * 2.0 ** (-(TRIED + SPAN) / BINS_PER_OCTAVE))
+        if not len(loud):
             return
-        sound, sign = sound[loud], np.signbit(samples[loud])
-        sound[:, :-1] *= sign[:, :-1] == sign[:, 1:]  # a top ends where the sign changes
+        sound, bits = sound.take(loud, axis=0), samples.take(loud, axis=0).ravel().view(np.int32)
+        changes = bits[:-1] ^ bits[1:]
+        changes >>= 31  # -1 if the next sample has another sign, else 0
+        sound.ravel()[:-1].view(np.int32)[:] &= np.invert(changes, out=changes)  # where a top ends
         sound[:, -1] = 0  # or the stretch
         highest = sound.argmax(axis=1)
-        peaks = sound[np.arange(len(sound)), highest]
-        n_low, first, end = _tops(sound >= LOW * peaks[:, None], highest)
-        n_high, first_high, end_high = _tops(sound >= HIGH * peaks[:, None], highest)
-        width, is_whole = end - first, (first > 0) & (end < sound.shape[1] - 1)
-        is_flat = is_whole & (width >= MIN_WIDTH) & (end_high - first_high >= FLAT * width)
+        peaks = sound[rows[: len(sound)], highest]
         octaves = np.log2(np.maximum(peaks, 2.0 ** LEVELS[0])) - LEVELS[0]
         n_bins = self._counts.shape[1]
         bins = (octaves * BINS_PER_OCTAVE).astype(int).clip(0, n_bins - 1)
-        self._counts += [np.bincount(bins, of_each, n_bins) for of_each in (None, n_low, n_high, is_whole, is_flat)]
+        self._counts[0] += np.bincount(bins, minlength=n_bins)
+        # Only the tops of louder stretches are looked at.
+        looked = np.flatnonzero(bins > self._counts[0].nonzero()[0][-1] - TRIED - WINDOW)
+        if not len(looked):
+            return
+        sound, highest, peaks, bins = (values.take(looked, axis=0) for values in (sound, highest, peaks, bins))
+        is_behind = np.arange(sound.shape[1], dtype=np.int16) >= highest.astype(np.int16)[:, None]
+        n_low, first, end = _tops(sound >= LOW * peaks[:, None], is_behind)
+        n_high, first_high, end_high = _tops(sound >= HIGH * peaks[:, None], is_behind)
+        width, is_whole = end - first, (first > 0) & (end < sound.shape[1] - 1)
+        is_flat = is_whole & (width >= MIN_WIDTH) & (end_high - first_high >= FLAT * width)
+        self._counts[1:] += [np.bincount(bins, of_each, n_bins) for of_each in (n_low, n_high, is_whole, is_flat)]
 
     @property
     def score(self) -> float:
@@ -109,17 +132,14 @@ class _Levels:
         return float(scores.max(where=n_stretches >= MIN_STRETCHES, initial=0.0))
 
 
-def _tops(is_above: np.ndarray, highest: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _tops(is_above: np.ndarray, is_behind: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return for each row the number of true values, and first and end (exclusive) of the run that holds a column.
 
-    `is_above` has the shape (n_stretches, n_samples) and is false in the last column; `highest` are the columns.
+    `is_above` has the shape (n_stretches, n_samples) and is false in the last column; `is_behind` is true from that
+    column on.
     """
-    n_stretches, n_samples = is_above.shape
-    rows = np.arange(n_stretches + 1) * n_samples
-    above = np.flatnonzero(is_above)
-    counts = np.diff(np.searchsorted(above, rows))
-    last = np.append(np.flatnonzero(above[1:] - above[:-1] != 1), len(above) - 1)  # of each run
-    lengths = np.diff(last, prepend=-1)
-    run = np.searchsorted(above[last], rows[:-1] + highest)
-    end = above[last[run]] - rows[:-1] + 1
-    return counts, end - lengths[run], end
+    n_samples = is_above.shape[1]
+    is_below = ~is_above
+    end = (is_below & is_behind).argmax(axis=1)
+    first = -(is_below > is_behind)[:, ::-1].argmax(axis=1) % n_samples  # 0 if nothing before is false
+    return is_above.sum(axis=1, dtype=np.int32), first, end

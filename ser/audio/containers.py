@@ -16,7 +16,8 @@ from typing import Any, BinaryIO, Literal, cast
 
 STREAMED_BYTES = 2**31 - 2**20  # chunk sizes from here on are placeholders of recorders that write into a pipe
 MOST_STEPS = 2**19  # headers that are read of a file; three hours of frames, and about a second
-SEARCHED = 2**20  # bytes of a file in memory at once during a search
+SEARCHED = 2**20  # bytes behind a damage in which the next frame is looked for
+PIECE = 2**16  # bytes of a file in memory at once during a search: larger pieces are returned to the system each time
 # What marks the start of a recording in the middle of a file, and what follows within the next `NEAR` bytes.
 MARKS = {
     b"fLaC\0\0\0\x22": b"",  # with the size of its STREAMINFO
@@ -60,7 +61,7 @@ def _find(file: BinaryIO, mark: bytes, near: bytes) -> Iterator[int]:
     """Yield the offsets, beyond 0, of `mark` with `near` in the bytes behind it."""
     file.seek(0)
     base, held = 0, b""
-    while block := file.read(SEARCHED):
+    while block := file.read(PIECE):
         held += block
         at = held.find(mark, 0 if base else 1)
         while 0 <= at <= len(held) - NEAR:

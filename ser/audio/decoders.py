@@ -175,7 +175,9 @@ class SndfileDecoder:
         self.slack_s = 0.1 if self._is_mpeg else 0.02  # padding; chunk sizes that count the header
         self.n_frames, self.damaged = self._file.frames, False
         self.length_s = self.n_frames / self.sample_rate if self.n_frames < UNKNOWN_FRAMES else None
-        self.close = self._file.close
+
+    def close(self) -> None:
+        self._file.close()
 
     def measured_s(self) -> float:
         # The sizes of uncompressed sound are checked by libsndfile, those of MP3 when it was chosen.
@@ -183,12 +185,15 @@ class SndfileDecoder:
         return _demuxed_s(self._source) if self.format in ("FLAC", "OGG") else length_s
 
     def chunks(self, n_frames: int) -> Iterator[np.ndarray]:
-        step = MP3_FRAME if self._is_mpeg else n_frames  # a damage loses the whole read of an MP3
+        step = n_frames
         dtype = "int16" if self._file.subtype == "PCM_16" else "float32"  # integers are read several times faster
         n_read, ended = 0, False
         while n_read < self.n_frames and not ended:
             out = np.empty((min(step, self.n_frames - n_read), self.channels), dtype)
             chunk, ended = self._read(out, n_read)
+            if self.damaged and self._is_mpeg and step != MP3_FRAME:  # which loses the whole read
+                step, self.damaged, ended, chunk = MP3_FRAME, False, False, out[:0]
+                self._start_again(n_read)
             n_read += len(chunk)
             if len(chunk):
                 yield np.multiply(chunk, np.float32(2**-15), dtype=np.float32) if dtype == "int16" else chunk
@@ -204,6 +209,14 @@ class SndfileDecoder:
                 return out[: max(0, self._file.tell() - n_read)], True
             return out[:0], True
         return chunk, len(chunk) == 0
+
+    def _start_again(self, n_read: int) -> None:
+        """Open the file anew, `n_read` frames behind its start."""
+        self._file.close()
+        self._source.seek(0)
+        self._file = _ForwardFile(_nameless(self._source))
+        for at in range(0, n_read, MP3_FRAME):
+            self._file.read(min(MP3_FRAME, n_read - at), dtype="float32")
 
     def _is_short(self, n_read: int) -> bool:
         """Return whether sound is missing: by the size of a chunk, or by the header if that may be believed."""

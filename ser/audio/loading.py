@@ -366,10 +366,9 @@ def _too_long(label: str, length: str, max_s: float) -> AudioError:
 
 
 def _require_finite(samples: np.ndarray, label: str, advice: str = "Export it again as 16-bit") -> None:
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(samples.sum()):
-            return
-    if wrong := np.count_nonzero(~np.isfinite(samples)):
+    is_finite = np.isfinite(samples)
+    if not is_finite.all():
+        wrong = np.count_nonzero(~is_finite)
         raise AudioError(f"{label}: {wrong:,} of {samples.size:,} samples are not finite (NaN or infinite). {advice}.")
 
 

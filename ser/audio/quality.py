@@ -41,16 +41,19 @@ def _hum(samples: np.ndarray, mean: float, sample_rate: int) -> float:
     if len(slow) < length or peak <= 0:
         return 0.0
     stretches = np.lib.stride_tricks.sliding_window_view(slow, length)[:: length // 2]
-    cosines, sines = np.split(stretches @ _waves(rate, length).astype(slow.dtype), 2, axis=1)
-    power = np.sort(cosines**2 + sines**2, axis=0)[int(QUIET_SHARE * (len(stretches) - 1))]
+    projected = stretches @ _waves(rate, length, slow.dtype.char)
+    half = projected.shape[1] // 2
+    power = np.sort(projected[:, :half] ** 2 + projected[:, half:] ** 2, axis=0)
+    power = power[int(QUIET_SHARE * (len(stretches) - 1))]
     below, at, above = power.reshape(3, -1)
     return float(np.sqrt(max(0.0, float((at - np.maximum(below, above)).max()))) / peak)
 
 
 @cache
-def _waves(rate: float, length: int) -> np.ndarray:
+def _waves(rate: float, length: int, dtype: str) -> np.ndarray:
     """Return windowed cosines, then sines, in columns: below, at and above each frequency of the mains."""
     hz = np.add.outer((-BESIDE_HZ, 0.0, BESIDE_HZ), MAINS_HZ).ravel()
     phase = 2 * np.pi / rate * np.outer(np.arange(length), hz)
     window = np.hanning(length + 1)[:-1]
-    return np.concatenate((np.cos(phase), np.sin(phase)), axis=1) * (2 * window / window.sum())[:, None]
+    waves = np.concatenate((np.cos(phase), np.sin(phase)), axis=1) * (2 * window / window.sum())[:, None]
+    return waves.astype(dtype)

@@ -18,6 +18,7 @@ TOP_DB = 30.0  # frames further below the loudest are silent
 LOWEST_HZ = 70.0  # of voices; what lies below is turned down
 LIMIT = 64  # fractions of that frequency are turned down alike
 STEEPNESS = 8  # of the high-pass: a Butterworth filter of order 4, forwards and backwards
+UNCHANGED_HZ = 10 * LOWEST_HZ  # from here on its gain is 1 in float32
 PADDING_S = 0.2  # of zeros, in which the filter's response to the ends dies away
 LOUD_FRAMES = 8  # the level is that of the 8th loudest frame: a pop of 30 ms is in fewer
 LEVEL = 0.2  # root mean square of that frame after normalisation; peaks of speech are then about 1
@@ -63,7 +64,7 @@ def prepare(samples: np.ndarray, sample_rate: int) -> Prepared:
     """
     clean = high_pass(samples, sample_rate)
     loud, reference = _loud_frames(clean)
-    n_sound, peak = count_sound(clean, sample_rate), float(np.abs(clean).max())
+    n_sound, peak = count_sound(clean, sample_rate), max(float(clean.max()), -float(clean.min()))
     if not len(loud) or reference <= 0:
         return Prepared(clean, 0, len(clean), peak, n_sound)
     pauses = [_silence(samples, *pause) for pause in _long_pauses(_stretches(loud, sample_rate), sample_rate)]
@@ -117,8 +118,9 @@ def high_pass(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     """Return the samples without their mean, and with frequencies below 70 Hz turned down; zero-phase, float32."""
     n = next_fast_len(len(samples) + round(PADDING_S * sample_rate), real=True)
     spectrum = rfft(samples - samples.mean(), n)
-    hz = np.arange(len(spectrum), dtype=np.float32) * np.float32(sample_rate / n)
-    spectrum /= 1 + (LOWEST_HZ / np.maximum(hz, LOWEST_HZ / LIMIT)) ** STEEPNESS
+    low = spectrum[: int(UNCHANGED_HZ * n / sample_rate) + 1]
+    hz = np.arange(len(low), dtype=np.float32) * np.float32(sample_rate / n)
+    low /= 1 + (LOWEST_HZ / np.maximum(hz, LOWEST_HZ / LIMIT)) ** STEEPNESS
     return irfft(spectrum, n, overwrite_x=True)[: len(samples)]
 
 

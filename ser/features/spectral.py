@@ -15,6 +15,7 @@ PITCHES = ("c", "c_sharp", "d", "d_sharp", "e", "f", "f_sharp", "g", "g_sharp", 
 ROLL_OFF = 0.85
 MELS_AT_ONCE = 16  # mel bands per matrix product, which covers only their own bins
 DELTA_WIDTH = 9
+SEARCH_STEP = 32  # columns of which one is looked at first
 AMIN = 1e-10  # floor of a power before its logarithm
 RANGE_DB = 80.0  # dynamic range below a spectrogram's loudest cell
 
@@ -28,7 +29,9 @@ def stft_power(samples: np.ndarray, n_fft: int = N_FFT, hop_length: int = HOP_LE
 
 def centred_frames(samples: np.ndarray, length: int, hop_length: int) -> np.ndarray:
     """Return the frames of samples zero-padded by half a frame, shape (n_samples // hop_length + 1, length)."""
-    return np.lib.stride_tricks.sliding_window_view(np.pad(samples, length // 2), length)[::hop_length]
+    zeros = np.zeros(length // 2, samples.dtype)  # np.pad is slow
+    padded = np.concatenate((zeros, samples, zeros))
+    return np.lib.stride_tricks.sliding_window_view(padded, length)[::hop_length]
 
 
 def mel_power(power: np.ndarray, n_mels: int, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
@@ -87,9 +90,25 @@ def spectral_bandwidth(magnitude: np.ndarray, centroid: np.ndarray, sample_rate:
 
 def spectral_rolloff(magnitude: np.ndarray, sample_rate: int = SAMPLE_RATE, share: float = ROLL_OFF) -> np.ndarray:
     """Return the frequency in Hz below which a share of each frame's magnitude lies, shape (n_frames,)."""
-    # Not by blocks, though faster: they round differently, and one frame in a thousand would move by a bin.
-    cumulated = np.cumsum(magnitude, axis=1)
-    return frequencies(sample_rate, magnitude.shape[1])[(cumulated >= share * cumulated[:, -1:]).argmax(axis=1)]
+    # Not by blocks, though faster: they round differently, and one frame in a thousand would move by a bin. Two frames
+    # as the parts of complex numbers round alike, and are added in the time of one.
+    n_frames, n_bins = magnitude.shape
+    half = (n_frames + 1) // 2
+    pairs = np.zeros((half, n_bins), np.result_type(magnitude, np.complex64))
+    pairs.real, pairs.imag[: n_frames - half] = magnitude[:half], magnitude[half:]
+    np.cumsum(pairs, axis=1, out=pairs)
+    bins = np.concatenate([_first_at_least(part, share * part[:, -1:]) for part in (pairs.real, pairs.imag)])
+    return frequencies(sample_rate, n_bins)[bins[:n_frames]]
+
+
+def _first_at_least(rising: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """Return the first column of each row, whose values never fall, that reaches its level (n_rows, 1)."""
+    n_columns = rising.shape[1]
+    ends = np.append(np.arange(SEARCH_STEP - 1, n_columns - 1, SEARCH_STEP), n_columns - 1)
+    block = (rising[:, ends] >= level).argmax(axis=1)
+    columns = np.minimum(SEARCH_STEP * block[:, None] + np.arange(SEARCH_STEP), n_columns - 1)
+    fine = np.take_along_axis(rising, columns, axis=1) >= level
+    return SEARCH_STEP * block + fine.argmax(axis=1)
 
 
 def spectral_flatness(power: np.ndarray) -> np.ndarray:
@@ -103,12 +122,15 @@ def zero_crossing_rate(samples: np.ndarray, threshold: float = 1e-10) -> np.ndar
 
     Samples within `threshold` of zero count as zero, which is positive.
     """
-    padded = np.pad(samples, N_FFT // 2, mode="edge")
-    negative = padded < -threshold
-    crossings = np.zeros(len(padded) + 1, np.int32)
-    np.cumsum(negative[1:] != negative[:-1], out=crossings[2:])
-    starts = np.arange(0, len(padded) - N_FFT + 1, HOP_LENGTH)
-    return (crossings[starts + N_FFT] - crossings[starts + 1]) / np.float32(N_FFT)
+    half = np.ones(N_FFT // 2, bool)
+    negative = samples < -threshold
+    negative = np.concatenate((half & negative[0], negative, half & negative[-1]))
+    n_frames, parts = (len(negative) - N_FFT) // HOP_LENGTH + 1, N_FFT // HOP_LENGTH
+    end = (n_frames + parts - 1) * HOP_LENGTH
+    changes = np.append(negative[1:] != negative[:-1], False)[:end].reshape(-1, HOP_LENGTH)
+    of_parts = changes.sum(axis=1, dtype=np.int16).astype(np.int32)
+    crossings = _sums_of(of_parts, parts)
+    return (crossings - changes[parts - 1 :, -1]) / np.float32(N_FFT)  # not that into the next frame
 
 
 def frame_power(samples: np.ndarray) -> np.ndarray:
@@ -120,7 +142,13 @@ def frame_power(samples: np.ndarray) -> np.ndarray:
     kept = squares[: len(padded) - N_FFT // 2]
     padded[N_FFT // 2 : N_FFT // 2 + len(kept)] = kept
     sums = padded.reshape(-1, HOP_LENGTH).sum(axis=1)
-    return np.lib.stride_tricks.sliding_window_view(sums, parts).sum(axis=1) / N_FFT
+    return _sums_of(sums, parts) / N_FFT
+
+
+def _sums_of(values: np.ndarray, n: int) -> np.ndarray:
+    """Return the sum of every `n` neighbours."""
+    end = len(values) - n + 1
+    return sum((values[at : end + at] for at in range(1, n)), values[:end])
 
 
 def chroma(power: np.ndarray, sample_rate: int = SAMPLE_RATE) -> np.ndarray:

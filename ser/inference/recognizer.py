@@ -80,7 +80,8 @@ class Analysis:
     """All that a model needs of a recording to answer it, adapted to any source: numbers, and no sound.
 
     `rows` maps the recipes that adapt to features, shape (n_windows, *recipe.shape), empty if the recording is silent;
-    `scores` (n_labels,) are the weighted log-probabilities of the other branches, `heads` (2,) the mean of the heads.
+    `scores` (n_labels,) are the weighted log-probabilities of the other branches, `plain` those of each that adapts,
+    before it does; `heads` (2,) are the mean of the heads.
     `doubts` are the reasons for doubt that do not depend on the answer.
     """
 
@@ -90,6 +91,7 @@ class Analysis:
     doubts: frozenset[str]
     distance: float | None
     scores: np.ndarray
+    plain: tuple[np.ndarray, ...]
     heads: np.ndarray | None
     rows: dict[str, np.ndarray]
     file: str | None = None
@@ -273,7 +275,7 @@ class Recognizer:
     def _analysis(self, inputs: Inputs, file: str | None) -> Analysis:
         waveform, (start, end) = inputs.waveform, inputs.used
         distance = self._distance(inputs.rows)
-        scores, heads = self._unadapted(inputs.rows)
+        scores, plain, heads = self._unadapted(inputs.rows)
         adapting = self._reference.means if self._reference else {}
         return Analysis(
             duration_s=waveform.duration_s,
@@ -282,6 +284,7 @@ class Recognizer:
             doubts=frozenset(name for name, present in self._doubts(inputs, distance).items() if present),
             distance=distance,
             scores=scores,
+            plain=plain,
             heads=heads,
             rows={name: rows for name, rows in inputs.rows.items() if name in adapting},
             file=file,
@@ -397,7 +400,7 @@ class Recognizer:
         return self._inputs(self._waveforms(source, sample_rate, "mix", None)[0])
 
     def _inputs(self, waveform: Waveform) -> Inputs:
-        if np.abs(waveform.samples).max() < SILENT_PEAK:
+        if max(waveform.samples.max(), -waveform.samples.min()) < SILENT_PEAK:
             return Inputs(waveform, (0, 0), 0, {})
         quality = faults(waveform.samples, waveform.sample_rate)
         if self._reduce_noise:
@@ -526,29 +529,33 @@ class Recognizer:
 
     # --- Networks ---
 
-    def _unadapted(self, rows: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the weighted log-probabilities (n_labels,) of the branches that do not adapt, and the heads (2,).
+    def _unadapted(self, rows: dict[str, np.ndarray]) -> tuple[np.ndarray, tuple[np.ndarray, ...], np.ndarray | None]:
+        """Return `scores`, `plain` and `heads` of an `Analysis`.
 
         The heads, if any, are the mean of all branches. Without rows, for silence, scores are 0 and heads None.
         """
-        scores, heads = np.zeros(len(self.labels)), np.zeros(2)
+        scores, plain, heads = np.zeros(len(self.labels)), [], np.zeros(2)
         for branch in self._branches if rows else []:
             outputs = run_outputs(branch.session, rows[branch.recipe])
-            if not self._is_adapting(branch):
-                scores += branch.weight * outputs[0].mean(axis=0)
+            weighted = branch.weight * outputs[0].mean(axis=0)
+            if self._is_adapting(branch):
+                plain.append(weighted)
+            else:
+                scores += weighted
             heads += branch.weight * (outputs[1].mean(axis=0) if len(outputs) > 1 else 0.0)
         has_heads = bool(rows) and "heads" in self.artifact.manifest
-        return scores, heads / sum(branch.weight for branch in self._branches) if has_heads else None
+        return scores, tuple(plain), heads / sum(branch.weight for branch in self._branches) if has_heads else None
 
     def _scores(self, analysis: Analysis) -> np.ndarray:
         """Return the weighted log-probabilities (n_labels,) of all branches, adapted to the source; 0 if silent."""
-        scores = analysis.scores + self._bias
+        return sum(self._adapted(analysis) if self._shift else analysis.plain, analysis.scores + self._bias)
+
+    def _adapted(self, analysis: Analysis) -> Iterator[np.ndarray]:
+        """Yield the weighted log-probabilities (n_labels,) of each branch that adapts, adapted to the source."""
         for branch in self._branches:
             if branch.recipe in analysis.rows:
-                rows = analysis.rows[branch.recipe]
-                rows = rows - self._shift[branch.recipe] if self._shift else rows
-                scores = scores + branch.weight * run_outputs(branch.session, rows)[0].mean(axis=0)
-        return scores
+                rows = analysis.rows[branch.recipe] - self._shift[branch.recipe]
+                yield branch.weight * run_outputs(branch.session, rows)[0].mean(axis=0)
 
     def _is_adapting(self, branch: _Branch) -> bool:
         return self._reference is not None and branch.recipe in self._reference.means
