@@ -2,6 +2,9 @@
 
 The threshold is fitted on every second speaker of each corpus, the figures are of the others. `--write` keeps them in
 `reports/clipping.json`. Run: python experiments/clipping.py --data FOLDER [--every 3] [--clips 8] [--write]
+
+`--ceilings` measures another thing alone: whether the peaks of what is called clipped crowd at full scale times the
+gains that were applied after it was recorded, as only those of clipped sound do in files of many devices.
 """
 
 from __future__ import annotations
@@ -35,18 +38,28 @@ ALLOWED = 0.015  # of a corpus' recordings, when the threshold is fitted; 0.02 i
 DEPTHS_DB = (6, 9, 12, 18)  # by which the peak lies over the level that it is cut at
 KNEE = 0.8  # of that level, above which the softened kind is bent
 PEAK = 0.9  # of full scale, after clipping
+CEILINGS = {"1": 1.0, "-3 dB": 0.5**0.5, "-6 dB": 0.5}  # full scale of a recorder, after a gain
+OVERSHOOT = 1.01  # of a coder, by which peaks lie above the level that they were cut at
+BESIDE = 0.05  # of a level, up to which peaks count as lying there
+LEAST_PEAK = 0.6  # of the loudest; lower ones are not looked at
 BLOCK = 2**16
 RATE = 16_000  # Hz
 
 
 def score(data: bytes) -> float:
     """Return the meter's score of a file."""
+    return measured(data)[0]
+
+
+def measured(data: bytes) -> tuple[float, np.ndarray]:
+    """Return the meter's score of a file and the samples of its first channel."""
     decoder = open_decoder(io.BytesIO(data), "clip")
-    meter = ClipMeter(decoder.sample_rate)
+    meter, blocks = ClipMeter(decoder.sample_rate), []
     for frames in decoder.chunks(BLOCK):
         meter.add(frames)
+        blocks.append(frames[:, 0])
     decoder.close()
-    return meter.score
+    return meter.score, np.concatenate(blocks)
 
 
 def clipped(samples: np.ndarray, depth_db: float, soft: bool) -> np.ndarray:
@@ -167,6 +180,46 @@ def _by_change(hits: dict[tuple[int, str, str], list[bool]], depth: int) -> dict
     return {change: found for (d, _, change), found in hits.items() if d == depth}
 
 
+# --- Levels that peaks crowd at ---
+
+
+def crowded_level(samples: np.ndarray) -> float:
+    """Return the level that most peaks between two changes of the sign lie near."""
+    changes = np.flatnonzero(np.signbit(samples[1:]) != np.signbit(samples[:-1])) + 1
+    peaks = np.sort(np.maximum.reduceat(np.abs(samples), [0, *changes]))
+    peaks = peaks[peaks > LEAST_PEAK * peaks[-5:].mean()]
+    ends = np.searchsorted(peaks, (1 + BESIDE) * peaks, "right")
+    first = int((ends - np.arange(len(peaks))).argmax())
+    return float(np.median(peaks[first : ends[first]]))
+
+
+def measure_ceilings(data: Path) -> dict[str, Any]:
+    """Return, of what is called clipped and of all else, how many recordings have their peaks at each ceiling."""
+    held_out = halves(load_corpus(OVERDRIVEN, data / OVERDRIVEN).clips)[1]
+    levels: dict[bool, list[float]] = {True: [], False: []}
+    for clip in held_out:
+        found, samples = measured(Path(clip.path).read_bytes())
+        levels[found > CLIPPED_SCORE].append(crowded_level(samples))
+    return {
+        name: {"recordings": len(levels[called]), **_at_ceilings(np.array(levels[called]))}
+        for name, called in (("called clipped", True), ("others", False))
+    }
+
+
+def _at_ceilings(levels: np.ndarray) -> dict[str, float]:
+    near = {name: np.abs(levels / (OVERSHOOT * level) - 1) <= BESIDE for name, level in CEILINGS.items()}
+    return {name: float(each.mean()) for name, each in (near | {"any": np.any(list(near.values()), axis=0)}).items()}
+
+
+def ceilings_table(ceilings: dict[str, Any]) -> str:
+    """Return shares of recordings as text."""
+    lines = [f"Of {OVERDRIVEN}, peaks crowd within {BESIDE:.0%} of full scale after a gain:"]
+    for name, found in ceilings.items():
+        shares = ", ".join(f"{key} {found[key]:.1%}" for key in (*CEILINGS, "any"))
+        lines.append(f"  {name} ({found['recordings']}): {shares}")
+    return "\n".join(lines)
+
+
 def table(report: dict[str, Any]) -> str:
     """The report as text."""
     lines = [f"threshold {report['threshold']}, fitted on half of the speakers {report['fitted']:.4f}"]
@@ -185,9 +238,16 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="take each n-th recording for false alarms")
     parser.add_argument("--clips", type=int, default=8, help="of each corpus, that are clipped and coded")
     parser.add_argument("--write", action="store_true", help="keep the figures in reports/clipping.json")
+    parser.add_argument("--ceilings", action="store_true", help="measure where peaks crowd, and keep the other figures")
     options = parser.parse_args()
-    report = measure(options.data, options.every, options.clips)
-    print(table(report))
+    report = json.loads(REPORT.read_text(encoding="utf-8")) if REPORT.exists() else {}
+    if options.ceilings:
+        report["ceilings"] = measure_ceilings(options.data)
+        print(ceilings_table(report["ceilings"]))
+    else:
+        kept = {name: report[name] for name in ("ceilings",) if name in report}
+        report = measure(options.data, options.every, options.clips) | kept
+        print(table(report))
     if options.write:
         REPORT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
