@@ -2,7 +2,6 @@
 // Mounted by ser/page/recorder.py, which hands over all texts; ser/page/live.py sends the live answers.
 
 export const RATE = 16000; // Hz
-const LIMIT_S = 120; // what `predict` accepts
 const BLOCK = 1024; // samples of the microphone between two messages of the worklet
 const PAUSE_S = 1.5; // without speech, after which a recording ends
 const SPEECH_S = 0.3; // of speech, before which it does not
@@ -258,7 +257,7 @@ class Recorder {
     if (!canRecord()) return this.fail("insecure");
     this.id = Math.random().toString(36).slice(2);
     Object.assign(this, { length: 0, got: 0, sent: 0, isEnded: false, problem: null, level: 0 });
-    this.pcm ??= new Int16Array(LIMIT_S * RATE);
+    this.pcm ??= new Int16Array(this.data.limit_s * RATE);
     this.arrivals = []; // [samples, ms]: when sound came in
     this.isPause = pauseDetector();
     this.live?.clear();

@@ -16,7 +16,8 @@ from ser.audio.pcm import HEADER_BYTES, SAMPLE_BYTES, wav_header
 from ser.page.texts import TEXTS, Texts
 
 RATE = 16_000  # Hz, as recorder.js sends it
-MOST_BYTES = round(MAX_PREDICT_S * RATE) * SAMPLE_BYTES  # of PCM
+LIMIT_S = MAX_PREDICT_S  # at which a recording ends by itself
+MOST_BYTES = round(LIMIT_S * RATE) * SAMPLE_BYTES  # of PCM
 ID_LETTERS = 40  # the longest id of a recording that is taken
 HERE = Path(__file__).parent
 # The live view is filled in by the script, and hidden unless it is used.
@@ -94,7 +95,7 @@ def mount(texts: Texts, key: str, data: dict[str, Any], **callbacks: Callable[[]
     """Show the component with its texts and `data`; return its result. `callbacks` are those of its events."""
     spoken = {name.partition(".")[2]: texts(name) for name in TEXTS if name.startswith("recorder.")}
     events = {f"on_{event}_change": callback for event, callback in callbacks.items()}
-    data = {"name": key, "lang": texts.language, "texts": spoken, **data}
+    data = {"name": key, "lang": texts.language, "texts": spoken, "limit_s": LIMIT_S, **data}
     return RECORDER(key=key, data=data, **events)  # type: ignore[arg-type]
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 from playwright.sync_api import Page, expect, sync_playwright
+from scipy.signal import correlate
 
 import ser
 from ser.audio.pcm import wav_header
@@ -37,16 +38,17 @@ import json
 from pathlib import Path
 import streamlit as st
 import ser
+from ser.page import recorder
 from ser.page.live import live, live_answers
-from ser.page.recorder import record
 from ser.page.texts import Texts
 
 folder, query = Path({folder!r}), st.query_params
 texts = Texts(query.get("lang", "en"))
+recorder.LIMIT_S = float(query.get("limit", 120))
 if "live" in query:
     wav = live(texts, st.cache_resource(ser.load)("small"))
 else:
-    wav = record(texts, compact="compact" in query)
+    wav = recorder.record(texts, compact="compact" in query)
 if wav:
     st.session_state.count = st.session_state.get("count", 0) + 1
     (folder / "sound.wav").write_bytes(wav)
@@ -175,10 +177,9 @@ def test_a_recording_that_ends_at_a_pause_is_what_was_said(visit, folder, spoken
 
 def likeness_of(sound: np.ndarray, spoken: np.ndarray) -> tuple[float, float]:
     """Return the correlation of a recording with what was played, and where in that it begins, in seconds."""
-    both = np.correlate(spoken, sound[: RATE + RATE // 2], mode="valid")
-    at = int(np.argmax(both))
-    pair = spoken[at : at + RATE + RATE // 2], sound[: RATE + RATE // 2]
-    return float(np.corrcoef(*pair)[0, 1]), at / RATE
+    start = sound[: RATE + RATE // 2]
+    at = int(np.argmax(correlate(spoken, start, mode="valid")))
+    return float(np.corrcoef(spoken[at : at + len(start)], start)[0, 1]), at / RATE
 
 
 @pytest.mark.browser
@@ -224,6 +225,15 @@ def test_what_was_said_before_the_microphone_is_lost_is_kept(visit):
     page.evaluate("stream.getTracks()[0].dispatchEvent(new Event('ended'))")
     page.locator("#got").wait_for()
     problem(page, "lost")
+
+
+@pytest.mark.browser
+def test_a_recording_ends_at_the_limit(visit, folder):
+    page = visit("limit=0.5")
+    page.locator(".button").click()
+    page.locator("#got").wait_for()
+    problem(page, "limit")
+    assert sf.info(folder / "sound.wav").frames == RATE / 2
 
 
 # --- Live ---
