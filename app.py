@@ -21,12 +21,16 @@ from ser.page.live import live
 from ser.page.messages import translate
 from ser.page.model_choice import choose_model
 from ser.page.my_voice import me_too, show_sources
+from ser.page.parts.along import sample_of, take_along
+from ser.page.parts.mood import mood_map
+from ser.page.parts.spoken import show_words
 from ser.page.recorder import record
 from ser.page.sources import Sources
 from ser.page.texts import LANGUAGES, Texts, language_of
 from ser.page.timeline import show_timeline
-from ser.page.visit import Visit
-from ser.types import SerError
+from ser.page.visit import Recording, Visit
+from ser.page.why import Explanations, explanation_of, known_marks, show_why
+from ser.types import ParameterError, Prediction, SerError
 
 HERE = Path(__file__).parent
 SAMPLES = {path.stem: path for path in sorted((HERE / "samples").glob("*.flac"))}
@@ -55,7 +59,7 @@ def main() -> None:
         st.html(components.notice(texts("top.no_model"), translate(str(error), texts)))
         return
     line = st.container(horizontal=True, key="line")
-    sounds = inputs(visit, line, texts)
+    sounds = [*linked(texts), *inputs(visit, line, texts)]
     working = st.empty()
     if sounds:
         with working:
@@ -106,6 +110,18 @@ def inputs(visit: Visit, line: DeltaGenerator, texts: Texts) -> list[Sound]:
         if shown == "record":
             return list(recordings(visit, texts))
         return list(uploads(texts) if shown == "add" else samples(texts))
+
+
+def linked(texts: Texts) -> Iterator[Sound]:
+    """Yield the sample that the page's address names, once a visit."""
+    if st.session_state.setdefault("linked", False):
+        return
+    st.session_state.linked = True
+    try:
+        if path := sample_of(st.query_params, SAMPLES, texts):
+            yield Sound(intake.named(path.read_bytes(), path.name), "sample")
+    except ParameterError as error:
+        st.session_state.refused = [str(error)]
 
 
 def toggle_panel(panel: str) -> None:
@@ -173,9 +189,21 @@ def show_result(visit: Visit, chosen: ser.Recognizer, sources: Sources, texts: T
         with st.container(border=True, key="answer"):
             show_timeline(recording, chosen, texts, listen_again=partial(listen_again, recording, chosen))
         return
-    prediction = visit.answer(recording, chosen)
-    labels = st.session_state.get("labels", "eight")
-    show_answer(recording, restricted(prediction, labels, chosen.sure_from), chosen, texts)
+    prediction = prediction_of(recording, visit, chosen)
+    stretches = known_marks(recording, chosen, prediction.label, explanations())
+    show_answer(recording, prediction, chosen, texts, stretches)
+
+
+def prediction_of(recording: Recording, visit: Visit, chosen: ser.Recognizer) -> Prediction:
+    """Return the answer to a short recording, by the model that analysed it, among the labels that were chosen."""
+    by = chosen if recording.model == chosen.name else recognizer(recording.model)
+    return restricted(visit.answer(recording, by), st.session_state.get("labels", "eight"), by.sure_from)
+
+
+def explanations() -> Explanations:
+    """Return what was explained on this visit."""
+    known: Explanations = st.session_state.setdefault("explanations", {})
+    return known
 
 
 # --- On demand ---
@@ -183,8 +211,14 @@ def show_result(visit: Visit, chosen: ser.Recognizer, sources: Sources, texts: T
 
 def parts(visit: Visit, model: ser.Recognizer, chosen: ser.Recognizer, sources: Sources, texts: Texts) -> None:
     """Show the parts that open on demand, each with one job."""
-    if len(visit):
+    if recording := visit.current:
+        answer = recording.timeline or prediction_of(recording, visit, chosen)
+        if isinstance(answer, Prediction):
+            part("why", texts, lambda: explain(recording, answer, chosen, texts))
+        part("words", texts, lambda: show_words(visit, recording, texts))
+        part("mood", texts, lambda: mood_map(answer, texts))
         part("visit", texts, lambda: this_visit(visit, chosen, texts))
+        part("along", texts, lambda: take_along(recording, answer, chosen, texts))
     part("source", texts, lambda: voice_and_source(visit, model, sources, texts))
     part("live", texts, lambda: show_live(visit, chosen, texts))
     part("model", texts, lambda: choose_model(visit, model, recognizer, texts))
@@ -194,6 +228,15 @@ def part(key: str, texts: Texts, show: Callable[[], None]) -> None:
     with st.expander(texts(f"{key}.title"), on_change="rerun", key=f"part-{key}") as panel:
         if panel.open:
             show()
+
+
+def explain(recording: Recording, prediction: Prediction, chosen: ser.Recognizer, texts: Texts) -> None:
+    known = explanations()
+    is_new = not known_marks(recording, chosen, prediction.label, known)
+    with st.spinner(texts("why.working")):
+        explanation = explanation_of(recording, chosen, prediction.label, known)
+    if show_why(explanation, texts) and is_new:
+        st.rerun()  # the stretches are marked in the waveform above
 
 
 def this_visit(visit: Visit, chosen: ser.Recognizer, texts: Texts) -> None:
