@@ -2,117 +2,45 @@
 
 from __future__ import annotations
 
-import os
+import json
 import re
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import av
 import numpy as np
+import parselmouth
 import pytest
 import soundfile as sf
+from page_server import DESKTOP, FLAGS, PHONE, ROOT, WAIT_MS, page_server
 from playwright.sync_api import expect, sync_playwright
+from webm import webm
 
 import ser
 from ser.page import wording
+from ser.page.sources import ENOUGH
+from ser.page.texts import Texts
 
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).resolve().parents[2]
+EN = Texts("en")
 VOICE = ROOT / "samples" / "even.flac"
 SPOKEN = sorted(path for path in VOICE.parent.glob("*.flac") if path.stem != "music")
-PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-device-for-media-stream",
-]
-MAX_RSS = 400e6
-WAIT_MS = 90_000  # on cores that other tests share
-# Not a number until the browser has read the file's header.
-DURATION = """audio => audio.readyState ? audio.duration
-    : new Promise(resolve => audio.onloadedmetadata = () => resolve(audio.duration))"""
-
-# Text with a contrast below WCAG's 4.5 to 1.
-LOW_CONTRAST = """
-() => {
-  const ink = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
-  const rgba = colour => {
-    ink.clearRect(0, 0, 1, 1); ink.fillStyle = colour; ink.fillRect(0, 0, 1, 1);
-    return [...ink.getImageData(0, 0, 1, 1).data];
-  };
-  const light = colour => colour.slice(0, 3).map(v => v / 255)
-    .map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
-  const behind = node => {
-    for (; node; node = node.parentElement) {
-      const colour = rgba(getComputedStyle(node).backgroundColor);
-      if (colour[3] === 255) return colour;
-    }
-    return [255, 255, 255, 255];
-  };
-  const shown = [...document.querySelectorAll(
-    'h1, h2, h3, .top p, .how, .how b, .sure, .eyebrow, .file, .doubts b, .doubts span, .notice p, .notice b, footer p,'
-    + ' footer b, .version, .scale span, .scale b, .ready, .stCheckbox p, summary p,'
-    + ' [role=tab], .stButton p, .stFileUploader label p, .js-plotly-plot text')]
-    .filter(node => node.checkVisibility() && node.textContent.trim() && !node.closest('.st-key-example'));
-  const ratio = node => {
-    const style = getComputedStyle(node);
-    const pair = [light(rgba(node instanceof SVGElement ? style.fill : style.color)), light(behind(node))];
-    return (Math.max(...pair) + .05) / (Math.min(...pair) + .05);
-  };
-  return shown.filter(node => ratio(node) < 4.5).map(node => `${node.textContent.trim()}: ${ratio(node).toFixed(1)}`);
-}
-"""
-
-# Elements without a name for screen readers.
-UNNAMED = """
-() => [...document.querySelectorAll('button, input, iframe, img, audio, .js-plotly-plot')]
-  .filter(node => node.checkVisibility() && !node.closest('[aria-hidden=true]'))
-  .filter(node => node.tagName !== 'AUDIO' && !(node.getAttribute('aria-label') || node.title || node.alt
-    || node.textContent.trim() || node.labels?.length || node.closest('[aria-label]')))
-  .map(node => node.outerHTML.slice(0, 160))
-"""
+FAKE = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+UPLOADER = "[class*=st-key-upload-] input[type=file]"
+BARS = ".st-key-answer .bar"
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[subprocess.Popen]:
-    """Run `streamlit run app.py` on a free port, stored as `.url`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"]
-    command += ["--server.address=127.0.0.1", f"--server.port={port}", "--server.fileWatcherType=none"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        process.url = f"http://localhost:{port}"
-        wait_until_healthy(process)
-        yield process
-        process.terminate()
-
-
-def wait_until_healthy(process: subprocess.Popen) -> None:
-    for _ in range(WAIT_MS // 100):
-        assert process.poll() is None, "streamlit ended"
-        try:
-            with urllib.request.urlopen(f"{process.url}/_stcore/health", timeout=1):
-                return
-        except OSError:
-            time.sleep(0.1)
-    pytest.fail(f"streamlit did not answer within {WAIT_MS} ms")
+def url() -> Iterator[str]:
+    with page_server(ROOT / "app.py") as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
-def spoken(tmp_path_factory) -> Path:
+def microphone(tmp_path_factory) -> Path:
     """Write the microphone's input: a sentence, then a pause, with faint noise; Chromium loops it."""
     samples, rate = sf.read(VOICE)
     samples = np.concatenate([samples, np.zeros(3 * rate)])
@@ -122,237 +50,190 @@ def spoken(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def launch(chromium):
-    """Start Chromium with additional flags; all are closed at the end."""
+def browser(chromium, microphone):
     with sync_playwright() as driver:
-        yield lambda *flags: driver.chromium.launch(executable_path=chromium, args=[*FLAGS, *flags], timeout=WAIT_MS)
-
-
-@pytest.fixture(scope="module")
-def browser(launch, spoken):
-    return launch("--use-fake-ui-for-media-stream", f"--use-file-for-fake-audio-capture={spoken}")
+        flags = [*FLAGS, *FAKE, f"--use-file-for-fake-audio-capture={microphone}"]
+        yield driver.chromium.launch(executable_path=chromium, args=flags, timeout=WAIT_MS)
 
 
 @pytest.fixture
-def visit(browser, server):
-    """Open the page; it is closed after the test."""
-    contexts = []
+def opened(browser, url):
+    """Open the page as a new visitor, with a part of its address."""
 
-    def opened(viewport: dict[str, int] = DESKTOP, theme: str = "light"):
-        contexts.append(browser.new_context(viewport=viewport, color_scheme=theme))
-        page = contexts[-1].new_page()
+    @contextmanager
+    def open_page(viewport: dict[str, int] = DESKTOP, locale: str = "en-GB", query: str = ""):
+        context = browser.new_context(viewport=viewport, locale=locale, accept_downloads=True)
+        page = context.new_page()
         page.set_default_timeout(WAIT_MS)
-        page.goto(server.url)
-        page.locator(".st-key-example .js-plotly-plot").wait_for()
-        return page
-
-    yield opened
-    for context in contexts:
+        page.goto(f"{url}/{query}")
+        page.locator(".st-key-example .bar, .st-key-answer").first.wait_for()
+        yield page
         context.close()
 
+    return open_page
 
-def upload(page, path: Path | str) -> None:
-    page.locator(".st-key-upload input[type=file]").set_input_files(path)
+
+def upload(page, *files: Path) -> None:
+    page.locator(f"{UPLOADER}, .st-key-open-add button").first.wait_for(state="attached")
+    if not page.locator(UPLOADER).count():
+        page.locator(".st-key-open-add button").click()
+    page.locator(UPLOADER).set_input_files(files)
 
 
 def answered(page, name: str) -> str:
     """Wait for the answer to a recording and return its title."""
-    expect(page.locator(".file")).to_have_text(re.compile(re.escape(name)), timeout=WAIT_MS)
+    expect(page.locator(".st-key-answer .file")).to_contain_text(re.compile(re.escape(name)), timeout=WAIT_MS)
+    settle(page)
+    return page.locator(".st-key-answer .headline h2").inner_text()
+
+
+def settle(page) -> None:
+    page.wait_for_timeout(100)  # a click has started the run
     page.locator("[data-test-script-state=notRunning]").wait_for()
-    for part in (".headline", ".st-key-bars .js-plotly-plot", ".st-key-sound .js-plotly-plot"):
-        expect(page.locator(part)).to_have_count(1, timeout=WAIT_MS)  # replaced parts disappear a moment later
-    return page.locator(".headline h2").inner_text()
+    expect(page.locator("[data-stale=true]")).to_have_count(0, timeout=WAIT_MS)
 
 
-def test_upload_of_a_sample(visit):
-    page = visit()
-    upload(page, VOICE)
-    prediction = ser.load().predict(VOICE)
-    assert answered(page, VOICE.name) == wording.title(prediction)
-    assert page.locator(".sure").inner_text().replace("\N{NO-BREAK SPACE}", " ") == wording.subtitle(prediction)
-    shown = page.locator(".st-key-bars .js-plotly-plot").inner_text()
-    assert all(emotion.capitalize() in shown for emotion in prediction.probabilities)
-    assert wording.percent(prediction.confidence) in shown
-    assert page.locator(".stAudio").evaluate(DURATION) == pytest.approx(prediction.duration_s, abs=0.05)
+def open_part(page, name: str) -> None:
+    page.locator(f".st-key-part-{name} summary").first.click()
+    settle(page)
 
 
-@pytest.mark.data
-def test_upload_of_a_real_recording(visit, ser_data):
-    recording = sorted((ser_data / "ravdess").rglob("03-01-05-02-*"))[0]
-    page = visit()
-    upload(page, recording)
-    assert answered(page, recording.name) == wording.title(ser.load().predict(recording))
+def downloaded(page, locator) -> bytes:
+    with page.expect_download() as waited:
+        locator.click()
+    return Path(waited.value.path()).read_bytes()
 
 
-def test_recording_that_stops_at_a_pause(visit):
-    page = visit()
-    page.get_by_role("tab", name="Record").click()
-    page.frame_locator("iframe[title*=audio_recorder]").locator("svg").click()
-    assert answered(page, "your recording")
+def encoded(folder: Path) -> list[Path]:
+    """Write one recording in five formats."""
+    samples, rate = sf.read(VOICE)
+    paths = [folder / f"voice.{ending}" for ending in ("wav", "mp3", "ogg", "m4a", "webm")]
+    for path in paths[:3]:
+        sf.write(path, samples, rate)
+    as_int16 = np.round(32767 * np.repeat(samples, 3)).astype(np.int16)
+    with av.open(str(paths[3]), "w", format="mp4") as output:
+        stream = output.add_stream("aac", rate=48_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(as_int16[None], format="s16", layout="mono")
+        frame.sample_rate = 48_000
+        output.mux([packet for part in (frame, None) for packet in stream.encode(part)])
+    paths[4].write_bytes(webm(as_int16[:, None]))
+    return paths
 
 
-def test_recording_that_is_stopped_by_hand(visit):
-    page = visit()
-    page.get_by_role("tab", name="Record").click()
-    page.get_by_role("button", name="Record", exact=True).click()
-    page.get_by_role("button", name="Stop recording").wait_for()
-    page.wait_for_timeout(3500)
-    page.get_by_role("button", name="Stop recording").click()
-    assert answered(page, ".wav")
+def test_five_formats_at_once_then_replay_and_clear(opened, tmp_path):
+    paths, model = encoded(tmp_path), ser.load()
+    with opened() as page:
+        upload(page, *paths)
+        chips = page.locator(".chip")
+        expect(chips).to_have_count(len(paths), timeout=WAIT_MS)
+        for number, path in enumerate(paths):
+            chips.nth(number).click()
+            head = wording.headline(model.predict(path), EN)
+            assert answered(page, path.name) == head.title
+        assert not page.locator(".notice").count()
+        broken = tmp_path / "<img src=x> **bold**.wav"
+        broken.write_text("this is text in a file that claims to be a sound")
+        upload(page, broken)
+        alert = page.get_by_role("alert").filter(has_text="could not be used")
+        alert.wait_for()
+        assert broken.name in alert.inner_text() and not alert.locator("img, strong").count()
+        expect(chips).to_have_count(len(paths), timeout=WAIT_MS)
+        open_part(page, "visit")
+        page.get_by_role("button", name="Clear this visit").click()
+        page.locator(".st-key-visit-clear-yes button").click()
+        page.locator(".st-key-example .bar").first.wait_for()
+        assert not chips.count()
 
 
-def test_denied_microphone_shows_how_to_allow_it(launch, server):
-    page = launch("--deny-permission-prompts").new_page()
-    page.set_default_timeout(WAIT_MS)
-    page.goto(server.url)
-    page.get_by_role("tab", name="Record").click()
-    page.get_by_role("button", name="Record", exact=True).click()
-    page.locator(".stAudioInput").get_by_text("allow access").wait_for()
-    page.get_by_text("The microphone does not start?").click()
-    expect(page.get_by_text("If it was denied before")).to_be_visible(timeout=WAIT_MS)
+def test_recorder_live_and_my_voice(opened):
+    with opened(PHONE) as page:
+        page.locator(".recorder button.button").click()
+        assert answered(page, "Recording 1")
+        before = page.locator(BARS).first.inner_text()
+        open_part(page, "source")
+        for number in range(1, 4):
+            page.get_by_text(f"Read aloud, {number} of 4").wait_for()
+            page.locator(f".st-key-voice-{number - 1} .recorder button.button").click()
+        page.get_by_text("Adapted to your voice, 3 recordings").wait_for()
+        settle(page)
+        assert page.locator(BARS).first.inner_text() != before
+        expect(page.get_by_text("This answer: before")).to_be_visible(timeout=WAIT_MS)
+        page.locator(".st-key-use button").click()  # off with one click
+        expect(page.locator(BARS).first).to_have_text(re.compile(re.escape(before.split("\n")[-1])), timeout=WAIT_MS)
+        open_part(page, "source")
+        open_part(page, "live")
+        live = page.locator(".st-key-part-live")
+        live.locator("button.button").click()
+        expect(live.locator(".now")).not_to_have_text("", timeout=WAIT_MS)
+        page.wait_for_timeout(1500)
+        live.locator("button.button").click()
+        expect(page.locator(".chip")).to_have_count(2, timeout=WAIT_MS)
+        assert answered(page, "Live 1")
+        assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
 
 
-def test_address_without_microphone_shows_a_notice(launch, server):
-    page = launch("--host-resolver-rules=MAP voice.test 127.0.0.1").new_page()
-    page.set_default_timeout(WAIT_MS)
-    page.goto(server.url.replace("localhost", "voice.test"))
-    page.get_by_role("tab", name="Record").click()
-    expect(page.get_by_role("alert").filter(has_text="No microphone on this address")).to_be_visible(timeout=WAIT_MS)
+def test_adaptation_after_ten_and_its_profile(opened, tmp_path):
+    with opened() as page:
+        upload(page, *copies(tmp_path, ENOUGH))
+        expect(page.locator(".chip")).to_have_count(ENOUGH, timeout=WAIT_MS)
+        open_part(page, "source")
+        page.locator(".st-key-adapt button").click()
+        page.get_by_text(f"Adapted to this source, {ENOUGH} recordings").wait_for()
+        settle(page)
+        profile = downloaded(page, page.locator(".st-key-profile-down button").first)
+        shares = page.locator(BARS).all_inner_texts()
+    assert json.loads(profile)["clips"] == ENOUGH
+    stored = tmp_path / "calls.profile"
+    stored.write_bytes(profile)
+    with opened() as page:
+        upload(page, copies(tmp_path, ENOUGH)[-1])
+        page.locator(BARS).first.wait_for()
+        open_part(page, "source")
+        page.locator(".st-key-profile-up input[type=file]").set_input_files(stored)
+        page.get_by_text("recordings").first.wait_for()
+        expect(page.locator(BARS)).to_have_text(shares, timeout=WAIT_MS, use_inner_text=True)
 
 
-def test_samples_without_a_microphone(visit):
-    page = visit()
-    page.get_by_role("tab", name="Samples").click()
-    page.get_by_role("button", name="Music").click()
-    assert answered(page, "music.flac") == "Not like speech"
+def copies(folder: Path, count: int) -> list[Path]:
+    """Write the spoken samples again and again, each a little quieter."""
+    paths = [folder / f"{number}.wav" for number in range(count)]
+    for number, path in enumerate(paths):
+        samples, rate = sf.read(SPOKEN[number % len(SPOKEN)])
+        sf.write(path, samples * (1 - number / 50), rate)
+    return paths
 
 
-def test_spectrogram_on_demand(visit):
-    page = visit()
-    upload(page, VOICE)
-    answered(page, VOICE.name)
-    assert not page.locator(".st-key-spectrogram-chart").count()
-    page.get_by_text("Spectrogram").click()
-    page.locator(".st-key-spectrogram-chart .heatmaplayer image").wait_for()
-
-
-def test_broken_file_leaves_the_input_ready(visit, tmp_path):
-    broken = tmp_path / "<img src=x> **bold** www.example.com.wav"
-    broken.write_text("this is text in a file that claims to be a sound")
-    page = visit()
-    upload(page, broken)
-    alert = page.get_by_role("alert").filter(has_text="could not be heard")
-    alert.wait_for()
-    assert broken.name in alert.inner_text()
-    assert not alert.locator("img, strong, a").count()
-    upload(page, VOICE)
-    assert answered(page, VOICE.name)
-
-
-def test_oversize_file_is_refused(visit, tmp_path):
-    large = tmp_path / "large.wav"
-    large.write_bytes(bytes(26 * 2**20))
-    page = visit()
-    upload(page, large)
-    page.locator(".st-key-upload").get_by_text("25.0MB or smaller").wait_for()
-    assert not page.locator(".st-key-answer").count()
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_phone(visit, theme):
-    page = visit(PHONE, theme)
-    for tab in ("Record", "Samples", "Upload"):
-        page.get_by_role("tab", name=tab).click()
-        assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") == PHONE["width"]
-    upload(page, VOICE)
-    answered(page, VOICE.name)
-    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") == PHONE["width"]
-    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_readable_and_named_in_every_state(visit, theme, tmp_path):
-    broken = tmp_path / "broken.wav"
-    broken.write_text("no sound")
-    page = visit(theme=theme)
-    for path in (None, VOICE, ROOT / "samples" / "music.flac", broken):
-        if path:
-            upload(page, path)
-        if path == broken:
-            page.get_by_role("alert").filter(has_text="could not be heard").wait_for()
-        elif path:
-            answered(page, path.name)
-        for tab in ("Record", "Samples", "Upload"):
-            page.get_by_role("tab", name=tab).click()
-            assert page.evaluate(LOW_CONTRAST) == []
-            assert page.evaluate(UNNAMED) == []
-    assert page.locator("h1").count() == 1
-    assert page.evaluate("document.documentElement.lang") == "en"
-
-
-@pytest.mark.parametrize(("viewport", "theme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
-def test_enrolment(visit, viewport, theme, tmp_path):
-    silent = tmp_path / "silent.wav"
-    sf.write(silent, np.zeros(16_000), 16_000)
-    page = visit(viewport, theme)
-    upload(page, VOICE)
-    answered(page, VOICE.name)
-    plain = bars(page)
-    assert page.get_by_role("meter").count() == 2
-    page.locator("summary").get_by_text("Your own voice").click()
-    page.locator(".st-key-voice input[type=file]").set_input_files([*SPOKEN, silent])
-    switch = page.get_by_role("switch", name=f"Adjusted to your voice, from {len(SPOKEN)} recordings")
-    expect(switch).to_be_checked(timeout=WAIT_MS)
-    page.get_by_role("alert").filter(has_text="silent.wav: The recording is 1.0 s long and holds no sound.").wait_for()
-    answered(page, VOICE.name)
-    assert bars(page) != plain
-    assert page.evaluate(LOW_CONTRAST) == [] and page.evaluate(UNNAMED) == []
-    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") == viewport["width"]
-    page.get_by_text("Adjusted to your voice").click()
-    expect(page.locator(".st-key-bars .js-plotly-plot")).to_have_text([plain], timeout=WAIT_MS)
-    expect(switch).not_to_be_checked()
-
-
-def bars(page) -> str:
-    return page.locator(".st-key-bars .js-plotly-plot").text_content()
-
-
-def test_too_large_a_recording_of_an_enrolment_is_refused(visit, tmp_path):
-    large = tmp_path / "large.wav"
-    large.write_bytes(bytes(6 * 2**20))
-    page = visit()
-    page.locator("summary").get_by_text("Your own voice").click()
-    page.locator(".st-key-voice input[type=file]").set_input_files(large)
-    expect(page.locator(".st-key-voice").get_by_text("5.0MB or smaller")).to_be_visible(timeout=WAIT_MS)
-
-
-def test_no_other_host_is_contacted(browser, server):
-    context = browser.new_context()
-    page = context.new_page()
-    page.set_default_timeout(WAIT_MS)
+def test_timeline_report_and_a_link_to_a_sample(opened, tmp_path):
+    long = tmp_path / "talk.flac"
+    sf.write(long, np.concatenate([np.append(sf.read(path)[0], np.zeros(16_000)) for path in SPOKEN]), 16_000)
     hosts: set[str | None] = set()
-    page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
-    page.goto(server.url)
-    page.locator(".st-key-example .js-plotly-plot").wait_for()
-    upload(page, VOICE)
-    answered(page, VOICE.name)
-    context.close()
+    with opened(query="?sample=sharp") as page:
+        page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
+        assert answered(page, "sharp.flac") == wording.headline(ser.load().predict(SPOKEN[2]), EN).title
+        open_part(page, "why")
+        page.locator(".st-key-part-why p").first.wait_for()
+        open_part(page, "mood")
+        page.locator(".st-key-part-mood svg, .st-key-part-mood img").first.wait_for()
+        upload(page, long)
+        page.locator(".player-rows > *").first.wait_for()
+        open_part(page, "along")
+        grid = tmp_path / "talk.TextGrid"
+        grid.write_bytes(downloaded(page, page.get_by_role("button", name="TextGrid").first))
+        assert parselmouth.Data.read(str(grid)).xmax == pytest.approx(sf.info(str(long)).duration, abs=0.1)
+        report = downloaded(page, page.get_by_role("button", name="Report"))
+        assert b"talk.flac" in report and b"<script" not in report
+        open_part(page, "model")
+        page.locator(".st-key-language").get_by_text("Deutsch").click()
+        page.get_by_text("Was das ist.").wait_for()
+        assert not page.get_by_text("What this is.").count()
     assert hosts <= {"localhost", None}  # None: data and blob addresses
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory from /proc")
-def test_twenty_answers_stay_in_bounded_memory(visit, server, tmp_path):
-    samples, rate = sf.read(VOICE)
-    page = visit()
-    for i in range(20):
-        path = tmp_path / f"{i}.wav"
-        repeats = 30 if i == 10 else 1  # one of nearly two minutes among them
-        sf.write(path, np.tile(samples, repeats) * (1 - i / 100), rate)
-        upload(page, path)
-        answered(page, path.name)
-    memory = resident_bytes(server.pid)
-    assert memory < MAX_RSS, f"{memory / 1e6:.0f} MB"
-
-
-def resident_bytes(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def test_what_a_phone_shows_of_a_spectrogram(opened):
+    with opened(PHONE) as page:
+        upload(page, VOICE)
+        answered(page, VOICE.name)
+        assert not page.locator(".js-plotly-plot").count()
+        page.locator("[class*=st-key-spectrogram-] summary").click()
+        page.locator(".st-key-spectrogram-chart .heatmaplayer image").wait_for()
+        assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") == PHONE["width"]
