@@ -14,13 +14,12 @@ import soundfile as sf
 
 from ser.audio.envelope import Envelope
 from ser.audio.loading import Source, open_recording
+from ser.page.intake import MAX_UPLOAD_BYTES, named
 from ser.page.visit import Kind, Recording
 from ser.timeline.segments import WindowRecognizer, timeline
 from ser.types import Channels, SerError, Timeline
 
-LONG_S = 12.0  # longer recordings get a timeline
 MOST_S = 3600.0
-MOST_BYTES = 120 * 2**20
 N_PEAKS = 1000  # of the envelope
 AWAY_S = 150.0  # without a look from the page, after which the work ends; a tab in the background looks once a minute
 
@@ -46,7 +45,7 @@ class Listening:
 
     def __init__(
         self,
-        source: bytes,
+        source: bytes | BytesIO,
         recognizer: WindowRecognizer,
         *,
         name: str,
@@ -66,7 +65,7 @@ class Listening:
         self._stop, self._looked = Event(), monotonic()
         self._outcome: Recording | SerError | None = None
         self._failure: Exception | None = None
-        self._thread = Thread(target=self._run, args=(source, recognizer), name="listening", daemon=True)
+        self._thread = Thread(target=self._run, args=(named(source, name), recognizer), name="listening", daemon=True)
         self._thread.start()
 
     @property
@@ -92,7 +91,7 @@ class Listening:
             raise self._failure
         return self._outcome
 
-    def _run(self, source: bytes, recognizer: WindowRecognizer) -> None:
+    def _run(self, source: BytesIO, recognizer: WindowRecognizer) -> None:
         try:
             with self._turn() as begins:
                 self._outcome = self._recording(source, recognizer) if begins else None
@@ -120,7 +119,7 @@ class Listening:
     def _progress(self, done_s: float, length_s: float | None) -> None:
         self.done_s, self.length_s = done_s, length_s
 
-    def _recording(self, source: bytes, recognizer: WindowRecognizer) -> Recording:
+    def _recording(self, source: BytesIO, recognizer: WindowRecognizer) -> Recording:
         channels = self.channels or ("each" if is_call(source) else "mix")
         heard = _Heard(recognizer.sample_rate)
         found = timeline(
@@ -129,31 +128,19 @@ class Listening:
             progress=self._progress,
             channels=channels,
             max_s=MOST_S,
-            max_bytes=MOST_BYTES,
+            max_bytes=MAX_UPLOAD_BYTES,
             stop=self._ends,
             on_block=heard.add,
         )
-        found = replace(found, file=self.name)
         if self.again is not None:
-            return replace(self.again, timeline=found)
+            return replace(self.again, timeline=found, model=recognizer.name)
         return heard.recording(self.name, self._kind, found)
-
-
-def is_long(source: Source) -> bool:
-    """Return whether a recording is longer than `LONG_S`; raises `AudioError` as `open_recording` does."""
-    n_samples = 0
-    with open_recording(source, max_s=MOST_S, max_bytes=MOST_BYTES, keep_times=True) as recording:
-        for block in recording.blocks(LOOK_RATE):
-            n_samples += len(block)
-            if n_samples > LONG_S * LOOK_RATE:
-                return True
-    return False
 
 
 def is_call(source: Source) -> bool:
     """Return whether a recording has two channels that speak in turn, as those of a call do; by its first minutes."""
     frames, size, n_samples = [], round(FRAME_S * LOOK_RATE), 0
-    with open_recording(source, max_s=MOST_S, max_bytes=MOST_BYTES) as recording:
+    with open_recording(source, max_s=MOST_S, max_bytes=MAX_UPLOAD_BYTES) as recording:
         if recording.channels != 2:
             return False
         for block in recording.channel_blocks(LOOK_RATE):
@@ -192,4 +179,6 @@ class _Heard:
             self._writer.close()
         sound = self._file.getvalue()
         peaks = self._envelope.peaks(N_PEAKS)
-        return Recording(name, kind, found.duration_s, peaks, timeline=found, sound=sound, mime="audio/flac")
+        return Recording(
+            name, kind, found.duration_s, peaks, timeline=found, model=found.model, sound=sound, mime="audio/flac"
+        )

@@ -22,7 +22,7 @@ from streamlit.testing.v1 import AppTest
 import ser
 from ser.page import listening as listening_module
 from ser.page import timeline as view
-from ser.page.listening import Listening, is_call, is_long
+from ser.page.listening import Listening, is_call
 from ser.page.texts import Texts
 from ser.page.visit import Recording
 from ser.types import EMOTIONS, SELF, Adaptation, AudioError, Segment, Timeline
@@ -84,6 +84,7 @@ def test_long_recording_becomes_timeline_envelope_and_sound(recognizer):
     found = listening.take()
     assert listening.ended and listening.done_s == pytest.approx(14, abs=0.1)
     assert isinstance(found, Recording) and (found.name, found.kind) == ("talk.ogg", "microphone")
+    assert found.model == recognizer.name
     assert found.timeline == replace(recognizer.timeline(data), file="talk.ogg")
     sound, rate = sf.read(io.BytesIO(found.sound))
     assert (rate, found.mime) == (RATE, "audio/flac") and len(sound) / rate == pytest.approx(found.duration_s)
@@ -104,12 +105,6 @@ def test_only_channels_that_speak_in_turn_are_a_call(rng):
     assert is_call(coded(call(8)))
     for samples in (one, wide, np.stack([one, 0 * one], axis=1), np.zeros((RATE, 2))):
         assert not is_call(coded(samples))
-
-
-def test_long_is_over_twelve_seconds():
-    assert is_long(coded(speech(12.2))) and not is_long(coded(speech(11.9)))
-    with pytest.raises(AudioError):
-        is_long(b"no sound")
 
 
 def test_stop_keeps_what_is_done(recognizer):
