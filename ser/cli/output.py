@@ -221,16 +221,17 @@ def _text(row: dict[str, Any]) -> Text:
 
 
 def _why(explanation: dict[str, Any]) -> Text:
-    """Return what an answer rests on: a line for each property and each stretch, and what hiding it takes away."""
+    """Return what an answer rests on, with the points of probability that hiding it takes away."""
     voice = "the speaker's own" if explanation["reference"] == "speaker" else "a neutral voice"
-    named = {
-        **{
-            f"{PHRASES[group['name']][group['direction']]} ({group['z']:+.1f} sd from {voice})": group["effect"]
-            for group in explanation["groups"]
-        },
-        **{f"{part['start_s']:.1f} to {part['end_s']:.1f} s": part["effect"] for part in explanation["stretches"]},
-    }
-    lines = [f"{what}, without it {-100 * effect:.0f} points" for what, effect in named.items()]
+    lines = [
+        f"{PHRASES[group['name']][group['direction']]} ({group['z']:+.1f} sd from {voice}), without it "
+        f"{-100 * group['effect']:.0f} points"
+        for group in explanation["groups"]
+    ]
+    if stretches := explanation["stretches"]:
+        times = " and ".join(f"{stretch['start_s']:.1f} to {stretch['end_s']:.1f} s" for stretch in stretches)
+        points = " and ".join(f"{-100 * stretch['effect']:.0f}" for stretch in stretches)
+        lines.append(f"{times}, without it {points} points")
     return Text("\n".join(f"why: {line}" for line in lines or ["nothing stands out clearly"]))
 
 

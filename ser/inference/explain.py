@@ -7,11 +7,12 @@ falls clearly, and by more than if as much of anything else is hidden.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -33,7 +34,10 @@ CLEAR_Z = 0.5  # standard deviations from the neutral voice; what is closer has 
 STRETCH_S = 0.2  # at least, about a syllable
 N_STRETCHES = 9  # side by side in longer recordings; twice as many are tried, half overlapping
 UNEXPLAINED = {SILENT, "too_short", "unlike_training"}  # reasons for doubt for which no emotion is explained
+THREADS = 2  # that ask the model; each graph runs on the thread that asks
 
+T = TypeVar("T")
+Result = TypeVar("Result")
 Direction = Literal["higher", "lower"]
 Compared = Literal["training", "speaker"]
 
@@ -188,7 +192,8 @@ class Asked:
     def groups(self, reference: Reference) -> list[Group]:
         """Return the properties that pass the check, in the order of `MEASURES`."""
         distances = self.distances(reference)
-        return [group for name in distances if (group := self._group(name, distances, reference)) is not None]
+        found = _each(lambda name: self._group(name, distances, reference), distances)
+        return [group for group in found if group is not None]
 
     def distances(self, reference: Reference) -> dict[str, float]:
         """Return each property's distance from the reference in standard deviations; empty if too little is voiced."""
@@ -240,7 +245,7 @@ class Asked:
 
     def hidden_stretches(self) -> list[Hidden]:
         """Return the effect of hiding each stretch; they overlap by half."""
-        return [Hidden(start, end, self._falls(start, end)) for start, end in self.bounds()]
+        return _each(lambda bound: Hidden(*bound, self._falls(*bound)), self.bounds())
 
     def bounds(self) -> list[tuple[int, int]]:
         """Return first sample and end of the stretches that are tried."""
@@ -252,6 +257,12 @@ class Asked:
         """Return by how much the probability falls without a stretch: turned down, and replaced by noise."""
         ways = attenuate(self.sound, start, end), replace_by_noise(self.sound, start, end, self.noise)
         return np.array([self.fall(altered) for altered in ways])
+
+
+def _each(function: Callable[[T], Result], items: Iterable[T]) -> list[Result]:
+    """Return the result for each item, in order; the graphs release Python's lock."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(function, items))
 
 
 def named_stretches(tried: Sequence[Hidden]) -> list[Hidden]:
