@@ -25,6 +25,7 @@ from ser.page.parts.along import sample_of, take_along
 from ser.page.parts.mood import mood_map
 from ser.page.parts.spoken import show_words
 from ser.page.recorder import record
+from ser.page.serving import middleware
 from ser.page.sources import Sources
 from ser.page.texts import LANGUAGES, Texts, language_of
 from ser.page.timeline import show_timeline
@@ -52,12 +53,20 @@ def main() -> None:
     state = st.session_state
     texts = Texts(state.get("language") or language_of(st.context.locale))
     visit, sources = state.setdefault("visit", Visit()), state.setdefault("sources", Sources())
-    header(texts, is_small=len(visit) > 0)
+    with st.container(key="top-small" if len(visit) else "top"):
+        header(texts, is_small=len(visit) > 0)
     try:
         model = recognizer(state.get("model"))
     except SerError as error:
         st.html(components.notice(texts("top.no_model"), translate(str(error), texts)))
         return
+    if len(visit):
+        st.empty()  # in the place of the page without an answer, which goes as a whole: nothing is left to jump
+    with st.container(key="page" if len(visit) else "start"):
+        body(visit, model, sources, texts)
+
+
+def body(visit: Visit, model: ser.Recognizer, sources: Sources, texts: Texts) -> None:
     line = st.container(horizontal=True, key="line")
     sounds = [*linked(texts), *inputs(visit, line, texts)]
     working = st.empty()
@@ -68,7 +77,8 @@ def main() -> None:
     keep.keep_new(visit, chosen)
     with line:
         strip.show(visit, chosen, texts)
-    hear_long(visit, chosen, texts)
+    with st.container(key="progress"):
+        hear_long(visit, chosen, texts)
     with st.container(key="result"):
         show_result(visit, chosen, sources, texts)
     parts(visit, model, chosen, sources, texts)
@@ -103,10 +113,10 @@ def inputs(visit: Visit, line: DeltaGenerator, texts: Texts) -> list[Sound]:
     with line:
         for panel, icon in PANELS.items():
             st.button(texts(f"input.{panel}"), icon=icon, on_click=toggle_panel, args=(panel,), key=f"open-{panel}")
-    shown = st.session_state.get("panel")
+    shown, place = st.session_state.get("panel"), st.empty()
     if not shown:
         return []
-    with st.container(border=True, key="input"):
+    with place.container(border=True, key="sheet"):
         if shown == "record":
             return list(recordings(visit, texts))
         return list(uploads(texts) if shown == "add" else samples(texts))
@@ -280,3 +290,5 @@ def footer(model: ser.Recognizer, texts: Texts) -> None:
 
 if __name__ == "__main__":
     main()
+else:  # imported by `streamlit run`, which serves an application that it finds
+    app = st.App(__file__, middleware=middleware(HERE / "static" / "page.css", "app/static/figtree.woff2"))
