@@ -14,23 +14,24 @@ from streamlit.delta_generator import DeltaGenerator
 import ser
 from ser.inference.memory import freeze_loaded, tune_malloc
 from ser.metrics import HUMAN
-from ser.page import compare, components, intake, keep, strip, wording
+from ser.page import components, intake, strip, wording
 from ser.page.answer import restricted, show_answer, show_example
 from ser.page.hearing import Sound, hear, hear_long, listen_again
 from ser.page.live import live
 from ser.page.messages import translate
-from ser.page.model_choice import choose_model
-from ser.page.my_voice import me_too, show_sources
+from ser.page.parts import compare, keep
 from ser.page.parts.along import sample_of, take_along
+from ser.page.parts.model_choice import choose_model
 from ser.page.parts.mood import mood_map
+from ser.page.parts.my_voice import me_too, show_sources
 from ser.page.parts.spoken import show_words
+from ser.page.parts.why import Explanations, explanation_of, known_marks, show_why
 from ser.page.recorder import record
 from ser.page.serving import middleware
 from ser.page.sources import Sources
 from ser.page.texts import LANGUAGES, Texts, language_of
 from ser.page.timeline import show_timeline
 from ser.page.visit import Recording, Visit
-from ser.page.why import Explanations, explanation_of, known_marks, show_why
 from ser.types import ParameterError, Prediction, SerError
 
 HERE = Path(__file__).parent

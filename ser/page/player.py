@@ -14,7 +14,7 @@ from ser.page.texts import Texts
 from ser.page.visit import Recording
 from ser.types import COLOURS, Segment
 
-HERE = Path(__file__).parent
+ASSETS = Path(__file__).parent / "assets"
 PROBABLY = 0.5  # probability from which on an unsure label is called probable
 CHANNEL_NAMES = ("left", "right", "mono")  # those with a word of their own
 
@@ -63,8 +63,8 @@ HTML = """
 _component = st.components.v2.component(
     "ser_player",
     html=HTML,
-    css=(HERE / "player.css").read_text(encoding="utf-8"),
-    js=(HERE / "player.js").read_text(encoding="utf-8"),
+    css=(ASSETS / "player.css").read_text(encoding="utf-8"),
+    js=(ASSETS / "player.js").read_text(encoding="utf-8"),
     isolate_styles=False,  # its style sheet hides the audio element beside it
 )
 

@@ -19,7 +19,7 @@ RATE = 16_000  # Hz, as recorder.js sends it
 LIMIT_S = MAX_PREDICT_S  # at which a recording ends by itself
 MOST_BYTES = round(LIMIT_S * RATE) * SAMPLE_BYTES  # of PCM
 ID_LETTERS = 40  # the longest id of a recording that is taken
-HERE = Path(__file__).parent
+ASSETS = Path(__file__).parent / "assets"
 # The live view is filled in by the script, and hidden unless it is used.
 HTML = """
 <div class="recorder" data-state="idle" data-problem="">
@@ -49,8 +49,8 @@ HTML = """
 RECORDER = st.components.v2.component(
     "ser_recorder",
     html=HTML,
-    css=(HERE / "recorder.css").read_text(encoding="utf-8"),
-    js=(HERE / "recorder.js").read_text(encoding="utf-8"),
+    css=(ASSETS / "recorder.css").read_text(encoding="utf-8"),
+    js=(ASSETS / "recorder.js").read_text(encoding="utf-8"),
 )
 
 

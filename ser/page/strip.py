@@ -17,13 +17,13 @@ from ser.page.texts import Texts
 from ser.page.visit import Recording, Visit
 from ser.types import COLOURS, EMOJI, Prediction
 
-HERE = Path(__file__).parent
-CSS = (HERE / "visit.css").read_text(encoding="utf-8")
+ASSETS = Path(__file__).parent / "assets"
+CSS = (ASSETS / "visit.css").read_text(encoding="utf-8")
 HTML = """<div class="strip"><button class="edge" tabindex="-1" aria-hidden="true">‹</button>
 <div role="toolbar" class="chips"></div><button class="edge" tabindex="-1" aria-hidden="true">›</button></div>"""
 
 _component = st.components.v2.component(
-    "ser_strip", html=HTML, css=CSS, js=(HERE / "strip.js").read_text(encoding="utf-8")
+    "ser_strip", html=HTML, css=CSS, js=(ASSETS / "strip.js").read_text(encoding="utf-8")
 )
 
 

@@ -21,7 +21,7 @@ from ser.page.visit import Recording
 from ser.timeline.formats import WRITERS, write
 from ser.types import COLOURS, EMOJI, SELF, Channels, SerError, Timeline
 
-STYLES = Path(__file__).with_name("timeline.css")
+STYLES = Path(__file__).parent / "assets" / "timeline.css"
 POLL_S = 0.5
 MOSTLY = 0.6  # share of the speech that the emotions of the headline reach together, if three do
 MOST_NAMED = 3

@@ -11,8 +11,9 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 import ser  # noqa: E402
-from ser.page import compare, keep, strip  # noqa: E402
+from ser.page import strip  # noqa: E402
 from ser.page.intake import take  # noqa: E402
+from ser.page.parts import compare, keep  # noqa: E402
 from ser.page.texts import Texts  # noqa: E402
 from ser.page.visit import Visit  # noqa: E402
 

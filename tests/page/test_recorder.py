@@ -26,7 +26,7 @@ from ser.page.recorder import MOST_BYTES, RATE, Inbox, wav_of
 from ser.page.texts import Texts
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / "ser" / "page" / "recorder.js"
+SCRIPT = ROOT / "ser" / "page" / "assets" / "recorder.js"
 WAIT_MS = 60_000  # on cores that other tests share
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync"]

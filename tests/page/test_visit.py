@@ -18,10 +18,11 @@ import soundfile as sf
 import ser
 from ser.history import History
 from ser.inference.adaptation import SourceMeans
-from ser.page import compare, intake, keep, strip
+from ser.page import intake, strip
 from ser.page.components import UNNAMED
 from ser.page.intake import SHORT_S, Intake, is_long, listen, take
-from ser.page.keep import Keeper, is_local
+from ser.page.parts import compare, keep
+from ser.page.parts.keep import Keeper, is_local
 from ser.page.texts import Texts
 from ser.page.visit import MOST_NOTE, MOST_SOUND_BYTES, MOST_SOUNDS, Recording, Visit
 from ser.tables import columns

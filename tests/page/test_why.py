@@ -13,9 +13,9 @@ from golden.make import RATE, chords
 
 import ser
 from ser.inference.explain import Explanation, Group, Stretch
+from ser.page.parts.why import explanation_of, html, known_marks, marks
 from ser.page.texts import Texts
 from ser.page.visit import Recording
-from ser.page.why import explanation_of, html, known_marks, marks
 from ser.types import PHRASES
 
 ENGLISH, GERMAN = Texts("en"), Texts("de")

@@ -12,7 +12,7 @@ import streamlit as st
 
 from ser.inference.recognizer import Recognizer
 from ser.page import wording
-from ser.page.strip import CSS, HERE, Face, clock, detail, share, show_styles, title
+from ser.page.strip import ASSETS, CSS, Face, clock, detail, share, show_styles, title
 from ser.page.texts import Texts
 from ser.page.visit import Recording, Visit
 from ser.tables import columns, flat
@@ -26,7 +26,7 @@ TABLE = """<table class="visit-table" role="table"><thead role="rowgroup"><tr ro
 LEAST_DRAWN, LEAST_EMOJI = 0.005, 0.14  # of a column of the plot: the least part, and the least that holds its emoji
 
 _table = st.components.v2.component(
-    "ser_visit_table", html=TABLE, css=CSS, js=(HERE / "table.js").read_text(encoding="utf-8")
+    "ser_visit_table", html=TABLE, css=CSS, js=(ASSETS / "table.js").read_text(encoding="utf-8")
 )
 
 
