@@ -15,7 +15,7 @@ import ser
 from ser.inference.memory import freeze_loaded, tune_malloc
 from ser.metrics import HUMAN
 from ser.page import components, intake, strip, wording
-from ser.page.answer import restricted, show_answer, show_example
+from ser.page.answer import show_answer, show_example
 from ser.page.hearing import Sound, hear, hear_long, listen_again
 from ser.page.live import live
 from ser.page.messages import translate
@@ -200,15 +200,9 @@ def show_result(visit: Visit, chosen: ser.Recognizer, sources: Sources, texts: T
         with st.container(border=True, key="answer"):
             show_timeline(recording, chosen, texts, listen_again=partial(listen_again, recording, chosen))
         return
-    prediction = prediction_of(recording, visit, chosen)
+    prediction = visit.summary(recording, chosen)
     stretches = known_marks(recording, chosen, prediction.label, explanations())
     show_answer(recording, prediction, chosen, texts, stretches)
-
-
-def prediction_of(recording: Recording, visit: Visit, chosen: ser.Recognizer) -> Prediction:
-    """Return the answer to a short recording, by the model that analysed it, among the labels that were chosen."""
-    by = chosen if recording.model == chosen.name else recognizer(recording.model)
-    return restricted(visit.answer(recording, by), st.session_state.get("labels", "eight"), by.sure_from)
 
 
 def explanations() -> Explanations:
@@ -223,13 +217,14 @@ def explanations() -> Explanations:
 def parts(visit: Visit, model: ser.Recognizer, chosen: ser.Recognizer, sources: Sources, texts: Texts) -> None:
     """Show the parts that open on demand, each with one job."""
     if recording := visit.current:
-        answer = recording.timeline or prediction_of(recording, visit, chosen)
-        if isinstance(answer, Prediction):
+        answer = recording.timeline or visit.summary(recording, chosen)
+        if isinstance(answer, Prediction) and not wording.is_unnamed(answer):
             part("why", texts, lambda: explain(recording, answer, chosen, texts))
         part("words", texts, lambda: show_words(visit, recording, texts))
         part("mood", texts, lambda: mood_map(answer, texts))
         part("visit", texts, lambda: this_visit(visit, chosen, texts))
-        part("along", texts, lambda: take_along(recording, answer, chosen, texts))
+        whole = recording.timeline or visit.answer(recording, chosen)  # all labels, as every interface gives them
+        part("along", texts, lambda: take_along(recording, whole, chosen, texts))
     part("source", texts, lambda: voice_and_source(visit, model, sources, texts))
     part("live", texts, lambda: show_live(visit, chosen, texts))
     part("model", texts, lambda: choose_model(visit, model, recognizer, texts))

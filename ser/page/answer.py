@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from html import escape
 
 import streamlit as st
@@ -13,24 +12,10 @@ from ser.page import components, wording
 from ser.page.player import player
 from ser.page.texts import Texts
 from ser.page.visit import Recording
-from ser.types import COLOURS, EMOJI, LABEL_SETS, Prediction
+from ser.types import COLOURS, EMOJI, Prediction
 
 SHARES = dict(zip(EMOJI, (0.04, 0.03, 0.71, 0.02, 0.05, 0.03, 0.01, 0.11), strict=True))
 EXAMPLE = Prediction("happy", SHARES, reasons=(), duration_s=3.0, model="example")
-
-
-def restricted(prediction: Prediction, labels: str, sure_from: float) -> Prediction:
-    """Return an answer among a set of labels (a key of `LABEL_SETS`); probabilities are scaled to sum to 1."""
-    if labels == "eight":
-        return prediction
-    kept = {label: prediction.probabilities[label] for label in LABEL_SETS[labels] if label in prediction.probabilities}
-    total = sum(kept.values())
-    shares = {label: share / total for label, share in kept.items()}
-    best = max(shares, key=shares.__getitem__)
-    reasons = tuple(reason for reason in prediction.reasons if reason != "close_call")
-    if "silent" not in reasons and shares[best] < sure_from:
-        reasons = (*reasons, "close_call")
-    return replace(prediction, label=best, probabilities=shares, reasons=reasons)
 
 
 def show_example(texts: Texts) -> None:

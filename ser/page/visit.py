@@ -13,7 +13,7 @@ import numpy as np
 
 from ser.audio.loading import load_waveform
 from ser.inference.recognizer import Analysis, Recognizer
-from ser.types import SILENT, Prediction, Timeline
+from ser.types import LABEL_SETS, SILENT, Prediction, Timeline
 
 Kind = Literal["file", "microphone", "sample", "live"]
 MOST_SOUNDS = 10  # recordings whose sound is kept
@@ -53,6 +53,7 @@ class Visit:
 
     def __init__(self) -> None:
         self.shown: str | None = None  # the id of a recording
+        self.labels = "eight"  # a key of `LABEL_SETS`
         self.uploads: set[str] = set()
         self.kept: set[str] = set()
         self._recordings: dict[str, Recording] = {}
@@ -148,8 +149,10 @@ class Visit:
         return answers[recording.id]
 
     def summary(self, recording: Recording, recognizer: Recognizer) -> Prediction:
-        """Return the answer to a short recording; for a long one its shares of the speech in the same form."""
-        return self.answer(recording, recognizer) if recording.timeline is None else of_timeline(recording)
+        """Return the answer among the labels that were chosen; for a long recording its shares of the speech."""
+        if recording.timeline is not None:
+            return of_timeline(recording)
+        return restricted(self.answer(recording, recognizer), self.labels, recognizer.sure_from)
 
     def _is_lost(self, recording: Recording) -> bool:
         return recording.id not in self.kept and (recording.kind != "sample" or bool(recording.note))
@@ -167,6 +170,20 @@ class Visit:
             n_sounds, n_bytes = n_sounds + 1, n_bytes + len(recording.sound)
             if n_sounds > 1 and (n_sounds > MOST_SOUNDS or n_bytes > MOST_SOUND_BYTES):
                 self._recordings[recording.id] = replace(recording, sound=None)
+
+
+def restricted(prediction: Prediction, labels: str, sure_from: float) -> Prediction:
+    """Return an answer among a set of labels (a key of `LABEL_SETS`); probabilities are scaled to sum to 1."""
+    if labels == "eight":
+        return prediction
+    kept = {label: prediction.probabilities[label] for label in LABEL_SETS[labels] if label in prediction.probabilities}
+    total = sum(kept.values())
+    shares = {label: share / total for label, share in kept.items()}
+    best = max(shares, key=shares.__getitem__)
+    reasons = tuple(reason for reason in prediction.reasons if reason != "close_call")
+    if "silent" not in reasons and shares[best] < sure_from:
+        reasons = (*reasons, "close_call")
+    return replace(prediction, label=best, probabilities=shares, reasons=reasons)
 
 
 def of_timeline(recording: Recording) -> Prediction:

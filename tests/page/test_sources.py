@@ -10,9 +10,8 @@ import pytest
 from predictions import prediction
 
 import ser
-from ser.page.answer import restricted
 from ser.page.sources import FEWEST, Sources
-from ser.page.visit import Recording, Visit
+from ser.page.visit import Recording, Visit, restricted
 from ser.types import ArtifactError, ParameterError
 
 SAMPLES = sorted((Path(__file__).resolve().parents[2] / "samples").glob("*.flac"))

@@ -28,16 +28,15 @@ def choose_model(visit: Visit, model: Recognizer, load: Callable[[str], Recogniz
     size = sum(path.stat().st_size for path in known()[model.name].glob("*.onnx")) / 1e6
     about = texts("model.about", size=texts.number(size), score=texts.number(100 * score))
     st.html(f'<p class="how">{escape(about)}</p>')
-    labels = st.session_state.get("labels", "eight")
     picked = st.selectbox(
         texts("model.labels"),
         list(LABEL_SETS),
-        index=list(LABEL_SETS).index(labels),
+        index=list(LABEL_SETS).index(visit.labels),
         format_func=lambda name: texts(f"model.labels.{name}"),
         key="choose-labels",
     )
-    if picked != labels:
-        st.session_state.labels = picked
+    if picked != visit.labels:
+        visit.labels = picked
         st.rerun()
     card = model.artifact.path("MODEL_CARD.md")
     if card.is_file():
