@@ -86,7 +86,9 @@ class Listening:
 
     def take(self) -> Recording | SerError | None:
         """Wait for the end and return the recording, or why there is none; None if it was stopped before it began."""
-        self._thread.join()
+        while not self.ended:
+            self.look()
+            self._thread.join(timeout=WAIT_S)
         if self._failure is not None:
             raise self._failure
         return self._outcome

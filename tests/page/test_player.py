@@ -163,6 +163,11 @@ def test_ribbon_and_rows_play_their_segment(page):
     row.get_by_role("button").click()
     until(page, "!paused && at >= 61 && at < 62", "long")
     until(page, "paused && at >= 65 && at < 65.3", "long")
+    player.locator(".player-ribbons i").nth(10).click()
+    current = player.locator("[aria-current]")
+    expect(current).to_contain_text("0:51")
+    shown, row = player.locator(".player-rows").bounding_box(), current.bounding_box()
+    assert shown["y"] <= row["y"] and row["y"] + row["height"] <= shown["y"] + shown["height"] + 1
     call = player_of(page, "call")
     assert call.locator(".player-ribbons > div").count() == 2
     assert call.locator(".player-labels span").all_inner_texts() == ["left", "right"]

@@ -131,8 +131,8 @@ class Stopping:
 
 def test_work_ends_if_the_page_is_gone(recognizer, monkeypatch):
     monkeypatch.setattr(listening_module, "AWAY_S", -1.0)
-    found = Listening(coded(speech(60)), recognizer, name="talk.flac").take()
-    assert found.timeline.stopped
+    listening = Listening(coded(speech(60)), recognizer, name="talk.flac")
+    assert listening.take().timeline.stopped
 
 
 def test_third_recording_waits_and_can_be_stopped_before_it_begins(recognizer):

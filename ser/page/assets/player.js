@@ -351,7 +351,7 @@ class Player {
     parts.rows.replaceChildren(...inView.map(({ segment, index }) => this.row(segment, index)));
     if (!inView.length) parts.rows.append(element("li", "player-none", data.words.none));
     parts.rows.scrollTop = 0;
-    this.followRows(false);
+    this.followRows(this.playing);
   }
 
   row(segment, index) {
@@ -386,9 +386,19 @@ class Player {
     }
     for (const row of this.parts.rows.children) {
       const current = this.position_s >= row.dataset.start && this.position_s < row.dataset.end;
-      if (current && (playing || this.position_s > 0)) row.setAttribute("aria-current", "true");
-      else row.removeAttribute("aria-current");
+      if (!current || !(playing || this.position_s > 0)) row.removeAttribute("aria-current");
+      else if (!row.ariaCurrent) {
+        row.ariaCurrent = "true";
+        if (playing) this.keepInView(row);
+      }
     }
+  }
+
+  keepInView(row) {
+    const { rows } = this.parts;
+    const below = row.offsetTop + row.offsetHeight - rows.clientHeight;
+    if (rows.scrollTop < below) rows.scrollTop = below;
+    if (rows.scrollTop > row.offsetTop) rows.scrollTop = row.offsetTop;
   }
 }
 
