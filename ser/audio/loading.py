@@ -245,10 +245,7 @@ class Recording(AbstractContextManager["Recording"]):
         except AudioError:
             raise
         except Exception as error:
-            raise AudioError(
-                f"{self.label}: this {self.format} cannot be decoded behind {n_decoded / self.sample_rate:.1f} s "
-                f"({type(error).__name__}). Export it again, as WAV or FLAC."
-            ) from error
+            raise _unforeseen(error, self.label, self.format, n_decoded / self.sample_rate) from error
 
     def _finish(self) -> None:
         """Set `cut_off`, and raise `AudioError` if the sound before a damage, or the recording, is too little."""
@@ -355,9 +352,22 @@ def _check_header(decoder: Decoder, label: str, max_s: float) -> None:
     if not 1 <= channels <= MAX_CHANNELS:
         raise AudioError(f"{label}: {channels:,} channels; accepted are 1 to {MAX_CHANNELS}. Mix it down.")
     most_s = max_s + decoder.slack_s
-    # A header may be wrong, so that what is refused by it is measured first.
-    if decoder.length_s is not None and decoder.length_s > most_s and (length_s := decoder.measured_s()) > most_s:
+    if decoder.length_s is None or decoder.length_s <= most_s:
+        return
+    try:
+        length_s = decoder.measured_s()  # a header may be wrong
+    except Exception as error:
+        raise _unforeseen(error, label, decoder.format, 0.0) from error
+    if length_s > most_s:
         raise _too_long(label, f"{length_s:,.1f} s", max_s)
+
+
+def _unforeseen(error: Exception, label: str, format: str, decoded_s: float) -> AudioError:
+    """Return the error for whatever a decoder raised."""
+    return AudioError(
+        f"{label}: this {format} cannot be decoded behind {decoded_s:.1f} s ({type(error).__name__}). Export it again, "
+        "as WAV or FLAC."
+    )
 
 
 def _too_long(label: str, length: str, max_s: float) -> AudioError:
