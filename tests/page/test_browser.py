@@ -229,6 +229,16 @@ def test_timeline_report_and_a_link_to_a_sample(opened, tmp_path):
     assert hosts <= {"localhost", None}  # None: data and blob addresses
 
 
+def test_oversize_file_is_refused(opened, tmp_path):
+    large = tmp_path / "large.wav"
+    with large.open("wb") as file:
+        file.truncate(121 * 2**20)
+    with opened() as page:
+        upload(page, large)
+        page.get_by_text("120.0MB or smaller").wait_for()
+        assert not page.locator(".st-key-answer").count()
+
+
 def test_what_a_phone_shows_of_a_spectrogram(opened):
     with opened(PHONE) as page:
         upload(page, VOICE)
