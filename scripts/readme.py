@@ -12,7 +12,15 @@ from ser.inference.artifact import find
 from ser.inference.manifest import read_manifest
 from ser.metrics import HUMAN
 from ser.reporting.markdown import percent, table
-from ser.reporting.model_card import ADAPTED, robustness_table, score_table, sections, seeds_line, sure_line
+from ser.reporting.model_card import (
+    ADAPTED,
+    explained_table,
+    robustness_table,
+    score_table,
+    sections,
+    seeds_line,
+    sure_line,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -41,6 +49,7 @@ def figures() -> dict[str, str]:
         "others": others(scores["left_out"]),
         "answers": answers(scores),
         "mood": mood(report("mood")),
+        "explained": explained_table(report("explain")),
         "lines": robustness_table(report("robustness")),
         "speed": speed(report("predict_benchmark")),
         "hour": hour(report("timeline_benchmark")),

@@ -212,8 +212,9 @@ def _explained(report: dict[str, Any]) -> str:
     introduction = (
         f"`predict --explain` names something in {percent(report['explained'])} of {report['clips']} clips of "
         f"{report['actors']} unseen actors. The table says by how\nmany points the probability of the answer changes "
-        "if that is hidden, and if as much is hidden at random. Stretches of\ntime are chosen by turning them down and "
-        "replacing them by noise; cutting them out is a check by other means."
+        "if that is hidden, and if as much is hidden at random: other stretches\nof time, or other properties by as "
+        "many standard deviations. Stretches are chosen by turning them down and replacing them\nby noise, properties "
+        "against others that are made less marked; cutting out and more marked play no part in the choice."
     )
     return f"{introduction}\n\n{explained_table(report)}"
 
