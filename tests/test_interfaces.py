@@ -56,10 +56,11 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def page(clip: Path) -> Probabilities:
     found = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
-    found.file_uploader(key="upload").set_value((clip.name, clip.read_bytes(), "audio/wav"))
+    found.file_uploader[0].set_value([(clip.name, clip.read_bytes(), "audio/wav")])
     found.run()
     assert not found.exception
-    return found.session_state["result"].prediction.probabilities
+    visit = found.session_state["visit"]
+    return visit.answer(visit.current, ser.load()).probabilities
 
 
 def command_line(clip: Path) -> Probabilities:
