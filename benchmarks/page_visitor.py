@@ -29,6 +29,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 START_S = 90
 ANSWER_S = 60
+REPEAT_S = 0.5
 FILE = re.compile(r'class="file">([^<]*)<')
 BAR = re.compile(r'class="bar"[^>]*aria-label="([^"]+)"[^>]*--at:([0-9.]+)')
 
@@ -86,6 +87,7 @@ class Visitor:
         self._url, self._session, self._connection, self._token = url, session, connection, token
         self._session_id = ""
         self._widgets: dict[str, tuple[str, str]] = {}  # id and fragment, by the element's kind and the end of its id
+        self._repeated = ""  # the fragment that the page wants to be run again and again
         self.html: list[str] = []  # of the last run
 
     async def upload(self, name: str, data: bytes) -> float:
@@ -93,17 +95,41 @@ class Visitor:
         if not self._uploader():
             await self.click("open-add")
         began = time.perf_counter()
-        uploader = self._uploader()
+        state, fragment = await self.chosen(name, data)
+        return await self.run(state, fragment, answer_to=name) - began
+
+    async def chosen(self, name: str, data: bytes) -> tuple[WidgetState, str]:
+        """Send a file, as a browser does before it runs the script; return the uploader's new state and fragment."""
+        id, fragment = self._uploader() or ("", "")
         urls = await self._put(name, data)
-        state = WidgetState(id=uploader[0])
+        state = WidgetState(id=id)
         info = state.file_uploader_state_value.uploaded_file_info.add(name=name, size=len(data), file_id=urls.file_id)
         info.file_urls.CopyFrom(urls)
-        return await self.run(state, uploader[1], answer_to=name) - began
+        return state, fragment
 
     async def click(self, key: str) -> None:
         """Press the button with a key."""
         id, fragment = self._widgets[f"button {key}"]
         await self.run(WidgetState(id=id, trigger_value=True), fragment)
+
+    async def wait(self) -> None:
+        """Run what the page repeats by itself until it is done: the progress of a long recording."""
+        while self._repeated:
+            await asyncio.sleep(REPEAT_S)
+            await self.run(fragment=self._repeated)
+
+    async def vanish(self, widget: WidgetState | None = None) -> None:
+        """Begin a run and lose the connection, as a closed tab or a lost network does."""
+        message = BackMsg()
+        message.rerun_script.widget_states.widgets.extend([widget] if widget else [])
+        await self.send(message)
+        await self._session.close()
+
+    def has_button(self, key: str) -> bool:
+        return f"button {key}" in self._widgets
+
+    def has_uploader(self) -> bool:
+        return self._uploader() is not None
 
     async def run(self, widget: WidgetState | None = None, fragment: str = "", answer_to: str | None = None) -> float:
         """Run the page's script to its end, with a widget's new state; return when a recording's bars came, or its end.
@@ -162,7 +188,9 @@ class Visitor:
         if kind == "new_session":
             self._session_id = message.new_session.initialize.session_id or self._session_id
             if not message.metadata.run.fragment_ids:
-                self.html, self._widgets = [], {}
+                self.html, self._widgets, self._repeated = [], {}, ""
+        elif kind == "auto_rerun":
+            self._repeated = message.auto_rerun.fragment_id
         elif kind == "delta":
             self._draw(message)
         return kind, message.script_finished
