@@ -69,7 +69,8 @@ def _find(file: BinaryIO, mark: bytes, near: bytes) -> Iterator[int]:
                 yield base + at
                 file.seek(base + len(held))  # whoever takes the offsets may read elsewhere
             at = held.find(mark, at + 1)
-        base, held = base + max(0, len(held) - NEAR), held[-NEAR:]
+        rest = held[max(0, len(held) - NEAR + 1) :]  # too short to have been looked at
+        base, held = base + len(held) - len(rest), rest
 
 
 # --- RIFF and AIFF ---
