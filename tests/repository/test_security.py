@@ -31,3 +31,10 @@ def test_every_file_and_command_it_names_exists():
         f"{name.replace('.', '/')}.py" for name in re.findall(r"python -m (experiments[\w.]+)", content("SECURITY.md"))
     ]
     assert paths and modules and {path for path in [*paths, *modules] if not (ROOT / path).exists()} == set()
+
+
+def test_no_wait_or_duration_follows_the_clock_on_the_wall():
+    """A clock that is set while a service runs would end sessions early, or never."""
+    wall = re.compile(r"\btime\.time\(|\btime_ns\(|from time import .*\btime\b")
+    assert [str(path) for path in (ROOT / "ser").rglob("*.py") if wall.search(path.read_text(encoding="utf-8"))] == []
+    assert "time.monotonic(" in (ROOT / "ser/audio/sources.py").read_text(encoding="utf-8")
