@@ -273,8 +273,9 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Gehen Sie weiter weg vom Mikrofon oder stellen Sie es leiser.",
     ),
     "doubt.offset": (
-        "The recording lies off zero, as from a faulty sound card; this is taken out.",
-        "Die Aufnahme liegt neben der Nulllinie, wie von einer fehlerhaften Soundkarte; das wird herausgerechnet.",
+        "The recording lies off zero, as from a faulty sound card or cable; this is taken out.",
+        "Die Aufnahme liegt neben der Nulllinie, wie von einer defekten Soundkarte oder einem Kabel; das wird "
+        "herausgerechnet.",
     ),
     "doubt.offset.help": (
         "The answer counts; try another microphone or input.",
