@@ -110,8 +110,8 @@ class _Levels:
             return
         sound, highest, peaks, bins = (values.take(looked, axis=0) for values in (sound, highest, peaks, bins))
         is_behind = np.arange(sound.shape[1], dtype=np.int16) >= highest.astype(np.int16)[:, None]
-        n_low, first, end = _tops(sound >= LOW * peaks[:, None], is_behind)
-        n_high, first_high, end_high = _tops(sound >= HIGH * peaks[:, None], is_behind)
+        levels = np.multiply.outer(np.array((LOW, HIGH), np.float32), peaks)
+        (n_low, n_high), (first, first_high), (end, end_high) = _tops(sound >= levels[..., None], is_behind)
         width, is_whole = end - first, (first > 0) & (end < sound.shape[1] - 1)
         is_flat = is_whole & (width >= MIN_WIDTH) & (end_high - first_high >= FLAT * width)
         self._counts[1:] += [np.bincount(bins, of_each, n_bins) for of_each in (n_low, n_high, is_whole, is_flat)]
@@ -135,11 +135,9 @@ class _Levels:
 def _tops(is_above: np.ndarray, is_behind: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return for each row the number of true values, and first and end (exclusive) of the run that holds a column.
 
-    `is_above` has the shape (n_stretches, n_samples) and is false in the last column; `is_behind` is true from that
-    column on.
+    Rows are those of the last axis. `is_above` is false in the last column; `is_behind` is true from that column on.
     """
-    n_samples = is_above.shape[1]
     is_below = ~is_above
-    end = (is_below & is_behind).argmax(axis=1)
-    first = -(is_below > is_behind)[:, ::-1].argmax(axis=1) % n_samples  # 0 if nothing before is false
-    return is_above.sum(axis=1, dtype=np.int32), first, end
+    end = (is_below & is_behind).argmax(axis=-1)
+    first = -(is_below > is_behind)[..., ::-1].argmax(axis=-1) % is_above.shape[-1]  # 0 if nothing before is false
+    return is_above.sum(axis=-1, dtype=np.int32), first, end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -18,6 +19,7 @@ TOP_DB = 30.0  # frames further below the loudest are silent
 LOWEST_HZ = 70.0  # of voices; what lies below is turned down
 LIMIT = 64  # fractions of that frequency are turned down alike
 STEEPNESS = 8  # of the high-pass: a Butterworth filter of order 4, forwards and backwards
+MAINS_HZ = (40.0, 70.0)  # what is counted as energy near the mains; hum of 50 or 60 Hz lies within, also if it varies
 UNCHANGED_HZ = 10 * LOWEST_HZ  # from here on its gain is 1 in float32
 PADDING_S = 0.2  # of zeros, in which the filter's response to the ends dies away
 LOUD_FRAMES = 8  # the level is that of the 8th loudest frame: a pop of 30 ms is in fewer
@@ -39,7 +41,8 @@ class Prepared(NamedTuple):
 
     `peak` is its largest absolute sample (full scale: 1) before the level is normalised. `n_sound` counts the samples
     from the first to the last that sounds, without long pauses: less than `samples`, whose ends are those of frames.
-    `breaks` are the samples at which another utterance begins, but for the first.
+    `breaks` are the samples at which another utterance begins, but for the first. `mains_energy` is the sum of the
+    squares of what the recording holds near 50 and 60 Hz, if that was computed.
     """
 
     samples: np.ndarray
@@ -48,6 +51,7 @@ class Prepared(NamedTuple):
     peak: float
     n_sound: int
     breaks: tuple[int, ...] = ()
+    mains_energy: float = math.inf
 
 
 def prepare_v1(samples: np.ndarray, sample_rate: int) -> Prepared:
@@ -62,20 +66,21 @@ def prepare(samples: np.ndarray, sample_rate: int) -> Prepared:
 
     An offset, hum below the voice, a pop or a pause therefore hardly changes the features.
     """
-    clean = high_pass(samples, sample_rate)
+    clean, mains_energy = _filtered(samples, sample_rate)
     loud, reference = _loud_frames(clean)
     n_sound, peak = count_sound(clean, sample_rate), max(float(clean.max()), -float(clean.min()))
     if not len(loud) or reference <= 0:
-        return Prepared(clean, 0, len(clean), peak, n_sound)
+        return Prepared(clean, 0, len(clean), peak, n_sound, (), mains_energy)
     pauses = [_silence(samples, *pause) for pause in _long_pauses(_stretches(loud, sample_rate), sample_rate)]
     if not pauses:
-        return Prepared(*_utterance(clean, loud, reference, sample_rate), peak, n_sound)
+        return Prepared(*_utterance(clean, loud, reference, sample_rate), peak, n_sound, (), mains_energy)
     starts, ends = [0, *(end for _, end in pauses)], [*(start for start, _ in pauses), len(clean)]
     parts = [clean[start:end] for start, end in zip(starts, ends, strict=True)]
     utterances = [_utterance(part, *_loud_frames(part), sample_rate) for part in parts]
     breaks = np.cumsum([len(sound) for sound, _, _ in utterances])[:-1].tolist()
     sound = np.concatenate([sound for sound, _, _ in utterances])
-    return Prepared(sound, utterances[0][1], starts[-1] + utterances[-1][2], peak, n_sound, tuple(breaks))
+    end = starts[-1] + utterances[-1][2]
+    return Prepared(sound, utterances[0][1], end, peak, n_sound, tuple(breaks), mains_energy)
 
 
 def _utterance(clean: np.ndarray, loud: np.ndarray, reference: float, sample_rate: int) -> tuple[np.ndarray, int, int]:
@@ -116,12 +121,19 @@ def _nth_loudest(power: np.ndarray, n: int) -> float:
 
 def high_pass(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     """Return the samples without their mean, and with frequencies below 70 Hz turned down; zero-phase, float32."""
+    return _filtered(samples, sample_rate)[0]
+
+
+def _filtered(samples: np.ndarray, sample_rate: int) -> tuple[np.ndarray, float]:
+    """Return the result of `high_pass`, and the `mains_energy` of the samples."""
     n = next_fast_len(len(samples) + round(PADDING_S * sample_rate), real=True)
     spectrum = rfft(samples - samples.mean(), n)
     low = spectrum[: int(UNCHANGED_HZ * n / sample_rate) + 1]
+    near_mains = low[int(MAINS_HZ[0] * n / sample_rate) : int(MAINS_HZ[1] * n / sample_rate) + 2]
+    mains_energy = 2 * float(np.vdot(near_mains, near_mains).real) / n  # twice: as much has negative frequencies
     hz = np.arange(len(low), dtype=np.float32) * np.float32(sample_rate / n)
     low /= 1 + (LOWEST_HZ / np.maximum(hz, LOWEST_HZ / LIMIT)) ** STEEPNESS
-    return irfft(spectrum, n, overwrite_x=True)[: len(samples)]
+    return irfft(spectrum, n, overwrite_x=True)[: len(samples)], mains_energy
 
 
 def _stretches(loud: np.ndarray, sample_rate: int) -> list[np.ndarray]:

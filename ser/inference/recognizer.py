@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
@@ -402,14 +403,14 @@ class Recognizer:
     def _inputs(self, waveform: Waveform) -> Inputs:
         if max(waveform.samples.max(), -waveform.samples.min()) < SILENT_PEAK:
             return Inputs(waveform, (0, 0), 0, {})
-        quality = faults(waveform.samples, waveform.sample_rate)
-        if self._reduce_noise:
-            waveform = reduce_noise(waveform)
-        prepared = self._prepare(waveform.samples, waveform.sample_rate)
+        clean = reduce_noise(waveform) if self._reduce_noise else waveform
+        prepared = self._prepare(clean.samples, clean.sample_rate)
+        mains_energy = math.inf if self._reduce_noise else prepared.mains_energy
+        quality = faults(waveform.samples, waveform.sample_rate, mains_energy)
         if prepared.peak < SILENT_PEAK:  # an offset, or rumble
-            return Inputs(waveform, (0, 0), 0, {}, quality)
+            return Inputs(clean, (0, 0), 0, {}, quality)
         rows = {each.name: each(prepared.samples, prepared.breaks) for each in self._recipes}
-        return Inputs(waveform, (prepared.start, prepared.end), prepared.n_sound, rows, quality)
+        return Inputs(clean, (prepared.start, prepared.end), prepared.n_sound, rows, quality)
 
     def probabilities(self, analysis: Analysis) -> np.ndarray:
         """Return the probability of each label, (n_labels,); all equal if the recording is silent."""

@@ -8,6 +8,7 @@ from golden.make import RATE, chords, noise, tone, voice
 
 import ser
 from ser.audio.quality import faults
+from ser.features.preprocessing import prepare
 from ser.page import wording
 from ser.page.texts import TEXTS, Texts
 from ser.types import QUALITY
@@ -68,3 +69,13 @@ def test_faults_do_not_make_an_answer_uncertain():
     said = [problem for problem, _ in wording.doubts(off, 0.9, Texts("en"))]
     assert TEXTS["doubt.offset"][0] in said and QUALITY["offset"] in said
     assert ser.to_pandas(off)["quality"].tolist() == ["offset"]
+
+
+def test_energy_near_the_mains_rules_out_hum_only_where_there_is_none():
+    for sound in (voice(3.0), noise(2.0), chords(), voice(0.6)):
+        for level_db in (-15, -25, -27, -29, -40):
+            for hz in (49.7, 50.0, 60.2):
+                mixed = (0.3 * with_hum(sound, level_db, hz)).astype(np.float32)
+                energy = prepare(mixed, RATE).mains_energy
+                assert faults(mixed, RATE, energy) == faults(mixed, RATE)
+        assert faults(0.3 * sound, RATE, prepare((0.3 * sound).astype(np.float32), RATE).mains_energy) == ()
