@@ -72,7 +72,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--model", default="dense105", help="one branch of `voice105-v2`, for both; default: dense105")
     parser.add_argument("--default", help="a model's name or folder, timed alone; default: the best")
     parser.add_argument("--runs", type=int, default=50, help="warm answers to take the median of")
-    parser.add_argument("--starts", type=int, default=7, help="fresh processes to take the median of")
+    parser.add_argument("--starts", type=int, default=7, help="fresh processes; 0: only the one with empty caches")
     add_write(parser)
     parser.add_argument("--child", choices=(*SIDES, "alone"), help=argparse.SUPPRESS)
     parser.add_argument("--clips", type=Path, nargs="*", help=argparse.SUPPRESS)
@@ -107,7 +107,7 @@ def measure(model: str, default: str | None, runs: int, starts: int) -> dict[str
             clip.write_bytes(speech_like(rate))
         empty = {side: [_start(side, folder, clips[0], work)] for side in SIDES}  # fills them for what follows
         warm = {side: _warm(side, folder, clips, runs, work) for side in SIDES}
-        fresh = {side: [_start(side, folder, clips[0], work) for _ in range(starts)] for side in SIDES}
+        fresh = {side: [_start(side, folder, clips[0], work) for _ in range(starts)] or empty[side] for side in SIDES}
         alone = _alone(find(default), clips[0], runs, starts, work)
     report = {
         "machine": this_machine(load_before),
@@ -136,7 +136,7 @@ def _alone(folder: Path, clip: Path, runs: int, starts: int, work: str) -> dict[
 
     manifest = read_manifest(folder)
     graphs = [*manifest["branches"], *(manifest[name] for name in ("encoder", "adaptation") if name in manifest)]
-    fresh = [_start("ours", str(folder), clip, work) for _ in range(starts)]
+    fresh = [_start("ours", str(folder), clip, work) for _ in range(max(starts, 1))]
     return {
         "model": folder.name,
         "warm": median(_warm("alone", str(folder), [clip], runs, work)["ms"][0]),
