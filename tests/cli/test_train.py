@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from ser.evaluation.evaluate import evaluate
 from ser.inference import artifact
 from ser.inference.artifact import ARTIFACTS
 from ser.inference.manifest import read_manifest
+from ser.training.configs import CONFIGS
 
 
 def table(folder: Path, *speakers: str) -> Path:
@@ -43,6 +45,7 @@ def six(tmp_path_factory, eager) -> tuple[Result, Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(artifact, "ARTIFACTS", home / "artifacts")
         patch.setenv("SER_CACHE", str(home / "cache"))
+        patch.setitem(CONFIGS, "smoke", replace(CONFIGS["smoke"], copies=0, epochs=1))
         words = ("train", "--corpus", corpus, "--config", "smoke", "--name", "a", "--labels", "six", "--reduce-noise")
         return run(*words, "--jobs", 1), home / "artifacts" / "a"
 
