@@ -83,7 +83,7 @@ def small(workspace) -> Iterator[Path]:
         for name, options in SMALL.items():
             copies, seeds = int(name in ENCODERS), CONFIGS[name].seeds[:1]
             config = replace(
-                CONFIGS[name], options=options, copies=copies, epochs=1, steps=2, batch_size=8, seeds=seeds
+                CONFIGS[name], options=options, copies=copies, epochs=1, steps=1, batch_size=8, seeds=seeds
             )
             patch.setitem(CONFIGS, name, config)
         yield workspace
