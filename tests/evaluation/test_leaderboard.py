@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
+import pickle
 import re
-import signal
-import subprocess
-import sys
-import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -196,12 +193,6 @@ def test_the_stored_tables_are_those_of_the_stored_board(file):
 
 # --- A small run ---
 
-RUN = """
-import sys
-from ser.evaluation import leaderboard
-leaderboard.DOUBLED_DESIGN = "smoke"
-leaderboard.leaderboard(sys.argv[1], ["smoke"], out=sys.argv[2], jobs=2, progress=False)
-"""
 ACTORS = ("01", "11", "04", "10")  # of two published folds
 N_FITS = 2 * (2 + 1) + 2  # inner and outer, of the folds and the random split; of the doubled corpus
 
@@ -220,31 +211,37 @@ def few(ser_data, tmp_path_factory) -> Path:
 def home(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(leaderboard, "DOUBLED_DESIGN", "smoke")
+    monkeypatch.setitem(CONFIGS, "smoke", replace(CONFIGS["smoke"], copies=0, epochs=1))
     return tmp_path
+
+
+def sent(tasks: Iterable[Callable[[], None]], jobs: int) -> Iterator[None]:
+    """Run tasks as worker processes receive them, pickled, without the half minute in which those start and compile."""
+    assert jobs == 2
+    return (pickle.loads(pickle.dumps(task))() for task in tasks)
 
 
 @pytest.mark.slow
 @pytest.mark.data
-def test_a_killed_run_goes_on_where_it_was(few, home, eager, monkeypatch):
-    run = subprocess.Popen(
-        [sys.executable, "-c", RUN, str(few), str(home / "out")],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    kept = home / "cache" / "work"
-    while run.poll() is None and not list(kept.rglob("done.json")):
-        time.sleep(0.05)
-    os.killpg(run.pid, signal.SIGKILL)
-    run.wait()
-    finished = {path: path.read_bytes() for path in kept.rglob("done.json")}
-    assert finished and not (home / "out").exists()
-
+def test_a_run_that_breaks_off_goes_on_where_it_was(few, home, eager, monkeypatch):
+    """In this process, where `tests/training/test_train.py` kills a training, but with tasks as workers get them."""
     fits = []
     real = cross_validation.fit
-    monkeypatch.setattr(cross_validation, "fit", lambda *args, **options: fits.append(1) or real(*args, **options))
-    found = leaderboard.leaderboard(few, ["smoke"], resume=True, out=home / "out", progress=False)
-    assert len(fits) == N_FITS - len(finished)
+
+    def fit(*args, **options):
+        fits.append(1)
+        if len(fits) == 3:
+            raise KeyboardInterrupt
+        return real(*args, **options)
+
+    monkeypatch.setattr(cross_validation, "fit", fit)
+    monkeypatch.setattr("ser.training.ensemble.in_parallel", sent)
+    with pytest.raises(KeyboardInterrupt):
+        leaderboard.leaderboard(few, ["smoke"], out=home / "out", jobs=2, progress=False)
+    finished = {path: path.read_bytes() for path in (home / "cache" / "work").rglob("done.json")}
+    assert len(finished) == 2 and not (home / "out").exists()
+    found = leaderboard.leaderboard(few, ["smoke"], resume=True, out=home / "out", jobs=2, progress=False)
+    assert len(fits) == N_FITS + 1
     assert {path: path.read_bytes() for path in finished} == finished
     check_rows(found, home)
     words = ["--data", str(few), "--models", "dense105", "--out", str(home / "out"), "--format", "json"]
@@ -298,7 +295,7 @@ def check_rows(found: dict[str, Any], home: Path) -> None:
     assert (doubled["folds"], doubled["paths"], doubled["random"]["clips"]) == (None, 128, 26)
     for measured in (row, doubled):
         assert measured["parameters"] == 230_856 > measured["trainable"]
-        assert measured["epochs"] == 2 and measured["ended"] == "epochs"
+        assert measured["epochs"] == 1 and measured["ended"] == "epochs"
         assert 900_000 < measured["bytes"] < 1_000_000 and 0 < measured["ms"] < 1000 and measured["minutes"] > 0
     low, high = row["folds"]["uar_interval"]
     assert low <= row["folds"]["uar"] <= high and np.isfinite(row["folds"]["macro_f1"])
