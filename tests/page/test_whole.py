@@ -141,12 +141,11 @@ def recordings(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture
 def opened(browser, url):
-    """Open the page as a new visitor."""
+    """Open the page on a phone as a new visitor."""
 
     @contextmanager
-    def open_page(theme: str = "light", locale: str = "en-GB", viewport: dict[str, int] = PHONE):
-        screen = {"viewport": viewport, "color_scheme": theme, "reduced_motion": "reduce", "has_touch": True}
-        context = browser.new_context(locale=locale, **screen)
+    def open_page(locale: str = "en-GB"):
+        context = browser.new_context(locale=locale, viewport=PHONE, reduced_motion="reduce", has_touch=True)
         page = context.new_page()
         page.set_default_timeout(WAIT_MS)
         page.add_init_script(SHIFTS)
@@ -174,21 +173,27 @@ def upload(page, *paths: Path) -> None:
 
 
 def faults(page) -> list[str]:
-    """Return what is wrong with the page as it stands."""
+    """Return what is wrong with the page as it stands, in both themes; it is left in the other one."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE_SCRIPT)
-    return page.evaluate(AXE) + page.evaluate(SMALL, LEAST_TARGET) + page.evaluate(WIDE)
+    found = page.evaluate(AXE) + page.evaluate(SMALL, LEAST_TARGET) + page.evaluate(WIDE)
+    theme = page.evaluate("getComputedStyle(document.querySelector('.stApp')).colorScheme")
+    other = {"light": "dark", "dark": "light"}[theme]
+    page.emulate_media(color_scheme=other)
+    page.wait_for_function(f"getComputedStyle(document.querySelector('.stApp')).colorScheme === '{other}'")
+    settle(page)
+    return found + page.evaluate(AXE)
 
 
-def states(page, recordings: dict[str, Path]) -> Iterator[str]:
+def states(page, recordings: dict[str, Path], answered: tuple[str, ...]) -> Iterator[str]:
     """Bring the page into one state after the other; yield its name."""
     yield "nothing yet"
-    upload(page, *(recordings[name] for name in (*ANSWERED, "broken")))
+    upload(page, *(recordings[name] for name in (*answered, "broken")))
     chips = page.locator(".chip")
-    expect(chips).to_have_count(len(ANSWERED), timeout=WAIT_MS)
+    expect(chips).to_have_count(len(answered), timeout=WAIT_MS)
     settle(page)
     yield "visit of many, one of which cannot be read"
-    for number, name in enumerate(ANSWERED):
+    for number, name in enumerate(answered):
         chips.nth(number).click()
         expect(page.locator(".st-key-answer .file")).to_contain_text(recordings[name].name, timeout=WAIT_MS)
         settle(page)
@@ -209,10 +214,11 @@ def states(page, recordings: dict[str, Path]) -> Iterator[str]:
     yield "timeline"
 
 
-@pytest.mark.parametrize(("theme", "locale"), [("light", "en-GB"), ("dark", "de-DE")])
-def test_no_state_has_a_fault(opened, recordings, theme, locale):
-    with opened(theme, locale) as page:
-        found = {state: faults(page) for state in states(page, recordings)}
+# German has the longer words, so that it is looked at in every state.
+@pytest.mark.parametrize(("locale", "answered"), [("de-DE", ANSWERED), ("en-GB", ANSWERED[-1:])], ids=["de", "en"])
+def test_no_state_has_a_fault(opened, recordings, locale, answered):
+    with opened(locale) as page:
+        found = {state: faults(page) for state in states(page, recordings, answered)}
         assert page.evaluate("document.documentElement.lang") == locale[:2]
     assert {state: each for state, each in found.items() if each} == {}
 
