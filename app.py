@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from html import escape
 from pathlib import Path
 
 import streamlit as st
-from audio_recorder_streamlit import audio_recorder
 from streamlit.delta_generator import DeltaGenerator
 
 import ser
@@ -32,7 +32,7 @@ from ser.page.sources import Sources
 from ser.page.texts import LANGUAGES, Texts, language_of
 from ser.page.timeline import show_timeline
 from ser.page.visit import Recording, Visit
-from ser.types import ParameterError, Prediction, SerError
+from ser.types import ParameterError, Prediction, SerError, Timeline
 
 HERE = Path(__file__).parent
 SAMPLES = {path.stem: path for path in sorted((HERE / "samples").glob("*.flac"))}
@@ -90,11 +90,13 @@ def body(visit: Visit, model: ser.Recognizer, sources: Sources, texts: Texts) ->
 
 
 def header(texts: Texts, *, is_small: bool) -> None:
+    private = "top.private_kept" if keep.is_on() else "top.private"
     lead = "" if is_small else f"<p>{texts('top.lead')}</p>"
     st.html(
         f'<header class="top{" small" if is_small else ""}"><p class="brand"><span class="mark" aria-hidden="true">'
-        "<i></i><i></i><i></i><i></i></span>ser<span>speech emotion recognition</span></p>"
-        f'<h1>{texts("top.title")}</h1>{lead}<p class="quiet">{texts("top.private")}</p></header>'
+        "<i></i><i></i><i></i><i></i></span>ser"
+        f"<span>{texts('top.name')}</span></p><h1>{texts('top.title')}</h1>{lead}"
+        f'<p class="quiet">{texts(private)}</p></header>'
     )
 
 
@@ -150,6 +152,8 @@ def recordings(visit: Visit, texts: Texts) -> Iterator[Sound]:
 
 def other_recorders(visit: Visit, name: str, texts: Texts) -> Iterator[Sound]:
     """Show the two recorders that work in other ways, for browsers in which the first does not."""
+    from audio_recorder_streamlit import audio_recorder  # here: its component is registered while a page runs
+
     st.html(f'<p class="how">{texts("input.others_pause")}</p>')
     paused = audio_recorder(text="", pause_threshold=1.5, icon_size="2x", key="pause")
     stopped = st.audio_input(texts("input.others_stop"), sample_rate=16000, key="stop")
@@ -218,10 +222,12 @@ def parts(visit: Visit, model: ser.Recognizer, chosen: ser.Recognizer, sources: 
     """Show the parts that open on demand, each with one job."""
     if recording := visit.current:
         answer = recording.timeline or visit.summary(recording, chosen)
-        if isinstance(answer, Prediction) and not wording.is_unnamed(answer):
+        is_named = isinstance(answer, Timeline) or not wording.is_unnamed(answer)
+        if isinstance(answer, Prediction) and is_named:
             part("why", texts, lambda: explain(recording, answer, chosen, texts))
         part("words", texts, lambda: show_words(visit, recording, texts))
-        part("mood", texts, lambda: mood_map(answer, texts))
+        if is_named:
+            part("mood", texts, lambda: mood_map(answer, texts))
         part("visit", texts, lambda: this_visit(visit, chosen, texts))
         whole = recording.timeline or visit.answer(recording, chosen)  # all labels, as every interface gives them
         part("along", texts, lambda: take_along(recording, whole, chosen, texts))
@@ -241,6 +247,8 @@ def explain(recording: Recording, prediction: Prediction, chosen: ser.Recognizer
     is_new = not known_marks(recording, chosen, prediction.label, known)
     with st.spinner(texts("why.working")):
         explanation = explanation_of(recording, chosen, prediction.label, known)
+    if explanation:  # of the kept sound, which is rounded to 16 bits; the number is that of the headline
+        explanation = replace(explanation, confidence=prediction.confidence)
     if show_why(explanation, texts) and is_new:
         st.rerun()  # the stretches are marked in the waveform above
 

@@ -15,7 +15,7 @@ from ser.page.visit import Recording
 from ser.types import COLOURS, EMOJI, Prediction
 
 SHARES = dict(zip(EMOJI, (0.04, 0.03, 0.71, 0.02, 0.05, 0.03, 0.01, 0.11), strict=True))
-EXAMPLE = Prediction("happy", SHARES, reasons=(), duration_s=3.0, model="example")
+EXAMPLE = Prediction("happy", SHARES, reasons=("close_call",), duration_s=3.0, model="example")
 
 
 def show_example(texts: Texts) -> None:

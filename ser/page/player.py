@@ -24,7 +24,7 @@ Stretch = tuple[float, float]  # start and end in seconds
 HTML = """
 <div class="ser-player">
   <div class="player-main">
-    <button type="button" class="player-toggle" data-part="toggle">
+    <button type="button" class="player-toggle" data-part="toggle" aria-label="Play">
       <svg viewBox="0 0 24 24" aria-hidden="true"><path data-part="icon"></path></svg>
     </button>
     <div class="player-track" data-part="track">
@@ -128,11 +128,16 @@ def _segment(segment: Segment, texts: Texts) -> dict[str, Any]:
         "start_s": round(segment.start_s, 3),
         "end_s": round(segment.end_s, 3),
         "colour": COLOURS[segment.label],
-        "unsure": segment.uncertain,
+        "unsure": segment.uncertain and not is_likely(segment),
         "label": segment_label(segment, texts),
         "channel": segment.channel,
         "text": segment.text,
     }
+
+
+def is_likely(segment: Segment) -> bool:
+    """Return whether the label of an unsure segment is probable all the same."""
+    return "unlike_training" not in segment.reasons and segment.confidence >= PROBABLY
 
 
 def segment_label(segment: Segment, texts: Texts) -> str:
@@ -140,8 +145,7 @@ def segment_label(segment: Segment, texts: Texts) -> str:
     label = texts.emotion(segment.label)
     if not segment.uncertain:
         return label
-    likely = "unlike_training" not in segment.reasons and segment.confidence >= PROBABLY
-    return texts("player.probably" if likely else "player.unsure", label=label)
+    return texts("player.probably" if is_likely(segment) else "player.unsure", label=label)
 
 
 def channel_name(name: str, texts: Texts) -> str:

@@ -77,11 +77,17 @@ TEXTS: dict[str, tuple[str, str]] = {
     "top.title": ("How does this voice sound?", "Wie klingt diese Stimme?"),
     "top.lead": (
         "Record or upload a voice and see which emotion it carries, how sure that is, and why.",
-        "Nehmen Sie eine Stimme auf oder laden Sie eine hoch: welche Emotion sie trägt, wie sicher das ist und warum.",
+        "Nehmen Sie eine Stimme auf oder laden Sie eine hoch und sehen Sie, nach welcher Emotion sie klingt, wie "
+        "sicher das ist und warum.",
     ),
     "top.private": (
         "Processed in memory, gone when you leave.",
         "Im Arbeitsspeicher verarbeitet und weg, wenn Sie gehen.",
+    ),
+    "top.name": ("speech emotion recognition", "Emotionen in der Stimme"),
+    "top.private_kept": (
+        "Answers are kept on this computer, the sound is not.",
+        "Antworten bleiben auf diesem Computer, der Ton nicht.",
     ),
     "top.loading": ("Loading the model …", "Das Modell wird geladen …"),
     "top.no_model": ("The model cannot be loaded", "Das Modell lässt sich nicht laden"),
@@ -90,8 +96,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     "input.add": ("Add files", "Dateien"),
     "input.upload": ("Drop recordings here, or choose files", "Aufnahmen hier ablegen oder Dateien auswählen"),
     "input.formats": (
-        "WAV, MP3, M4A, WebM and most other formats, up to an hour and {mb} MB, several at once.",
-        "WAV, MP3, M4A, WebM und die meisten anderen Formate, bis zu einer Stunde und {mb} MB, auch mehrere.",
+        "WAV, MP3, M4A, WebM and most other formats, up to an hour and {mb}\N{NO-BREAK SPACE}MB, several at once.",
+        "WAV, MP3, M4A, WebM und die meisten anderen Formate, bis zu einer Stunde und {mb}\N{NO-BREAK SPACE}MB, auch "
+        "mehrere.",
     ),
     "input.samples": ("Samples", "Beispiele"),
     "input.synthetic": (
@@ -99,13 +106,25 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Von einem Sprachsynthesizer gesprochen, nicht von Menschen, daher oft unsicher. Eines ist Musik.",
     ),
     "input.others": ("Another recorder", "Ein anderer Rekorder"),
-    "input.others_pause": ("Stops when you pause", "Hört auf, wenn Sie eine Pause machen"),
-    "input.others_stop": ("Stops when you say so", "Hört auf, wenn Sie es sagen"),
+    "input.others_pause": (
+        "Stops when you pause",
+        "Endet, wenn Sie eine Pause machen",
+    ),
+    "input.others_stop": (
+        "Stops when you click",
+        "Endet auf Klick",
+    ),
     "input.recording": ("Recording {number}", "Aufnahme {number}"),
     "input.listening": ("Analysing {name} …", "{name} wird ausgewertet …"),
     "input.progress": ("{done} of {all} files", "{done} von {all} Dateien"),
-    "input.refused": ("This could not be used", "Das war nicht zu verwenden"),
-    "input.refused_several": ("{count} files could not be used", "{count} Dateien waren nicht zu verwenden"),
+    "input.refused": (
+        "This could not be used",
+        "Diese Datei lässt sich nicht verwenden",
+    ),
+    "input.refused_several": (
+        "{count} files could not be used",
+        "{count} Dateien lassen sich nicht verwenden",
+    ),
     "input.kept": (
         "Everything else on this page is as it was. Choose another recording.",
         "Alles andere auf dieser Seite ist, wie es war. Wählen Sie eine andere Aufnahme.",
@@ -185,12 +204,18 @@ TEXTS: dict[str, tuple[str, str]] = {
     "answer.sounds": ("This voice sounds", "Diese Stimme klingt"),
     "answer.undecided": ("No clear answer", "Keine klare Antwort"),
     "answer.none": ("No emotion is named", "Es wird keine Emotion genannt"),
-    "answer.probably": ("Probably {label}", "Wohl {label}"),
+    "answer.probably": (
+        "Probably {label}",
+        "Vermutlich {label}",
+    ),
     "answer.two": ("{first} or {second}", "{first} oder {second}"),
     "answer.hard": ("Hard to say", "Schwer zu sagen"),
     "answer.silent": ("Silence", "Stille"),
     "answer.too_short": ("Too short to tell", "Zu kurz"),
-    "answer.unlike_training": ("Not like speech", "Klingt nicht nach Sprache"),
+    "answer.unlike_training": (
+        "Not like speech",
+        "Klingt nicht nach Sprache",
+    ),
     "answer.sure": ("sure, {share}", "sicher, {share}"),
     "answer.share": ("{share} likely", "zu {share} wahrscheinlich"),
     "answer.leaning": ("leaning to {label}", "eher {label}"),
@@ -231,8 +256,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     "doubt.why": ("Why not sure?", "Warum nicht sicher?"),
     "doubt.range": ("{some} to {most}", "{some} bis {most}"),
     "doubt.first_two": (
-        "On voices it has never heard, the true emotion was among the first two in {share} of 10 recordings.",
-        "Bei Stimmen, die es nie gehört hat, war die wahre Emotion in {share} von 10 Aufnahmen unter den "
+        "On voices that the model has never heard, the true emotion was among the first two in {share} of 10 "
+        "recordings.",
+        "Bei Stimmen, die das Modell nie gehört hat, war die wahre Emotion in {share} von 10 Aufnahmen unter den "
         "ersten beiden.",
     ),
     "doubt.silent": (
@@ -289,9 +315,19 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The answer counts; try another cable, or a battery in place of the power supply.",
         "Die Antwort gilt; versuchen Sie ein anderes Kabel oder Akku statt Netzteil.",
     ),
+    "doubt.offset.alone": (
+        "Try another microphone or input.",
+        "Versuchen Sie ein anderes Mikrofon oder einen anderen Eingang.",
+    ),
+    "doubt.hum.alone": (
+        "Try another cable, or a battery in place of the power supply.",
+        "Versuchen Sie ein anderes Kabel oder Akku statt Netzteil.",
+    ),
     "doubt.close_call": (
-        "The best fit, {label}, has {share}; an answer counts as sure from {sure} on.",
-        "Am besten passt {label} mit {share}; als sicher gilt eine Antwort ab {sure}.",
+        "The best fit, {label}, has {share}; an answer counts as sure from {sure} on, which is rare for a single "
+        "recording.",
+        "Am besten passt {label} mit {share}; als sicher gilt eine Antwort ab {sure}, was bei einer einzelnen Aufnahme "
+        "selten ist.",
     ),
     "doubt.close_call.help": (
         "Try a longer recording of one person in one mood, adapt to your voice, or to more recordings of this source.",
@@ -309,7 +345,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "player.none": ("No speech in this minute.", "Keine Sprache in dieser Minute."),
     "player.hatched": ("unsure", "unsicher"),
     "player.grey": ("no speech", "keine Sprache"),
-    "player.probably": ("{label}, probably", "wohl {label}"),
+    "player.probably": (
+        "{label}, probably",
+        "vermutlich {label}",
+    ),
     "player.unsure": ("{label}, unsure", "{label}, unsicher"),
     "player.left": ("left", "links"),
     "player.right": ("right", "rechts"),
@@ -323,8 +362,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "timeline.stopping": ("stopping …", "hält an …"),
     "timeline.length": ("{length} long", "{length} lang"),
     "timeline.speech": (
-        "{length}, {speech} of speech, {sure} of it sure",
-        "{length}, davon {speech} Sprache, {sure} davon sicher",
+        "{length}, {speech} of speech",
+        "{length}, davon {speech} Sprache",
     ),
     "timeline.adapted_self": ("adapted to this recording", "angepasst an diese Aufnahme"),
     "timeline.adapted": ("adapted to {source}", "angepasst an {source}"),
@@ -388,7 +427,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Writes answers and file names, no sound, to the history of the command line.",
         "Schreibt Antworten und Dateinamen, keinen Ton, in den Verlauf der Kommandozeile.",
     ),
-    "visit.keep.on": ("{count} of {all} answers of this visit are kept.", "{count} von {all} Antworten sind behalten."),
+    "visit.keep.on": (
+        "Kept: {count} of {all} answers of this visit.",
+        "Behalten: {count} von {all} Antworten dieses Besuchs.",
+    ),
     "visit.keep.missing": (
         "Keeping needs an extra that is not installed: {command}.",
         "Dafür fehlt ein Zusatzpaket: {command}.",
@@ -431,6 +473,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Jede Eigenschaft wurde an eine neutrale Stimme angeglichen, jedes kurze Stück verdeckt. Das änderte die "
         "Antwort.",
     ),
+    "why.about_stretches": (
+        "Each short stretch was hidden. This changed the answer most.",
+        "Jedes kurze Stück wurde verdeckt. Das hier änderte die Antwort am stärksten.",
+    ),
     "why.about_own": (
         "Each property was made like that of your usual voice, each short stretch hidden. These changed the answer.",
         "Jede Eigenschaft wurde an Ihre übliche Stimme angeglichen, jedes kurze Stück verdeckt. Das änderte die "
@@ -448,12 +494,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     "why.neutral": ("neutral voice", "neutrale Stimme"),
     "why.own": ("your usual voice", "Ihre übliche Stimme"),
     "why.without": (
-        "Without that, {label} would have {after} in place of {before}.",
-        "Ohne das hätte {label} {after} statt {before}.",
+        "Without that, “{label}” would have {after} in place of {before}.",
+        "Ohne das läge „{label}“ bei {after} statt {before}.",
     ),
     "why.without_stretch": (
-        "Without {time}, {label} would have {after} in place of {before}.",
-        "Ohne {time} hätte {label} {after} statt {before}.",
+        "Without {time}, “{label}” would have {after} in place of {before}.",
+        "Ohne {time} läge „{label}“ bei {after} statt {before}.",
     ),
     "why.stretches": ("Marked in the waveform: {times}.", "In der Wellenform markiert: {times}."),
     "why.stretch": ("{start} to {end}\N{NO-BREAK SPACE}s", "{start} bis {end}\N{NO-BREAK SPACE}s"),
@@ -516,7 +562,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "mood.arousal.neither": ("medium energy", "mittlere Energie"),
     "mood.arousal.rather.low": ("rather low energy", "eher wenig Energie"),
     "mood.arousal.very.low": ("low energy", "wenig Energie"),
-    "mood.overall": ("on the whole {where}", "im Ganzen {where}"),
+    "mood.overall": (
+        "on the whole {where}",
+        "insgesamt {where}",
+    ),
     "mood.path": (
         "The hollow dot is the start ({first}), the large one the end ({last}).",
         "Der hohle Punkt ist der Anfang ({first}), der große das Ende ({last}).",
@@ -529,19 +578,19 @@ TEXTS: dict[str, tuple[str, str]] = {
     "source.about": (
         "One person's everyday voice is another's sad one, and every microphone colours what it hears. Answers get "
         "better if they are measured against your own voice, or against more recordings of the same source.",
-        "Was bei der einen Alltag ist, klingt bei der anderen traurig, und jedes Mikrofon färbt, was es hört. "
-        "Antworten "
-        "werden besser, wenn sie an Ihrer eigenen Stimme oder an weiteren Aufnahmen derselben Quelle gemessen werden.",
+        "Die Alltagsstimme des einen klingt wie die traurige Stimme eines anderen, und jedes Mikrofon färbt, was es "
+        "hört. Antworten werden besser, wenn sie an Ihrer eigenen Stimme oder an weiteren Aufnahmen derselben Quelle "
+        "gemessen werden.",
     ),
     "source.gain_voice": (
         "On unseen actors, five recordings of the speaker took the share recognised correctly from {without} to "
-        "{with_} %.",
-        "Bei unbekannten Sprechern hoben fünf Aufnahmen den Anteil richtig erkannter Emotionen von {without} auf "
-        "{with_} %.",
+        "{with_}\N{NO-BREAK SPACE}%.",
+        "Bei unbekannten Sprechern stieg der Anteil richtig erkannter Emotionen mit fünf Aufnahmen von {without} auf "
+        "{with_}\N{NO-BREAK SPACE}%.",
     ),
     "source.gain_source": (
-        "On unseen corpora, twenty recordings took it from {without} to {with_} %.",
-        "In unbekannten Sammlungen hoben zwanzig Aufnahmen ihn von {without} auf {with_} %.",
+        "On recordings from elsewhere, twenty of them took it from {without} to {with_}\N{NO-BREAK SPACE}%.",
+        "Bei Aufnahmen von anderswo stieg er mit zwanzig davon von {without} auf {with_}\N{NO-BREAK SPACE}%.",
     ),
     "source.voice": ("My voice in four sentences", "Meine Stimme in vier Sätzen"),
     "source.read": ("Read aloud, {number} of {all}", "Lesen Sie vor, {number} von {all}"),
@@ -571,8 +620,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Diese Antwort: vorher {before}, jetzt {after}.",
     ),
     "source.changed_all": (
-        "{changed} of {all} answers of this visit have another label now.",
-        "{changed} von {all} Antworten dieses Besuchs lauten jetzt anders.",
+        "Changed by it: {changed} of {all} answers of this visit.",
+        "Dadurch geändert: {changed} von {all} Antworten dieses Besuchs.",
     ),
     "source.download": ("Download the profile", "Profil herunterladen"),
     "source.download_help": (
@@ -588,8 +637,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "model.title": ("Model", "Modell"),
     "model.choose": ("Model", "Modell"),
     "model.about": (
-        "{size} MB; on unseen actors {score} % recognised correctly.",
-        "{size} MB; bei unbekannten Sprechern {score} % richtig erkannt.",
+        "{size}\N{NO-BREAK SPACE}MB; on unseen actors {score}\N{NO-BREAK SPACE}% recognised correctly.",
+        "{size}\N{NO-BREAK SPACE}MB; bei unbekannten Sprechern {score}\N{NO-BREAK SPACE}% richtig erkannt.",
     ),
     "model.labels": ("Emotions", "Emotionen"),
     "model.labels.eight": ("All eight", "Alle acht"),
@@ -659,26 +708,27 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Eine Schätzung, wie eine Stimme für ein Modell klingt, das aus gespielter Sprache gelernt hat.",
     ),
     "foot.score": (
-        "On unseen actors, it recognises {score} % of the emotions correctly; guessing gives {guess} %, and people who "
-        "listened to the same recordings {human} %.",
-        "Bei unbekannten Sprechern erkennt es {score} % der Emotionen richtig; Raten ergibt {guess} %, und Menschen, "
-        "die "
-        "dieselben Aufnahmen hörten, {human} %.",
+        "On unseen actors, it recognises {score}\N{NO-BREAK SPACE}% of the emotions correctly; guessing gives "
+        "{guess}\N{NO-BREAK SPACE}%, and people who listened to the same recordings {human}\N{NO-BREAK SPACE}% "
+        "(neutral and calm counted as one).",
+        "Bei unbekannten Sprechern erkennt es {score}\N{NO-BREAK SPACE}% der Emotionen richtig; Raten ergibt "
+        "{guess}\N{NO-BREAK SPACE}%, und Menschen, die dieselben Aufnahmen hörten, {human}\N{NO-BREAK SPACE}% (neutral "
+        "und ruhig zählten als eins).",
     ),
     "foot.unseen": (
-        "On unseen corpora in other rooms and languages, {least} to {most} %.",
-        "In unbekannten Sammlungen aus anderen Räumen und Sprachen {least} bis {most} %.",
+        "On recordings from other rooms and languages, some with fewer emotions to choose from, {least} to "
+        "{most}\N{NO-BREAK SPACE}%.",
+        "Bei Aufnahmen aus anderen Räumen und Sprachen, teils mit weniger Emotionen zur Wahl, {least} bis "
+        "{most}\N{NO-BREAK SPACE}%.",
     ),
     "foot.not": ("What it is not.", "Was es nicht ist."),
     "foot.not.text": (
         "It does not know what a person feels, and it is no ground for judging anyone. In the EU, inferring emotions "
-        "at "
-        "work or in education is prohibited (AI Act, Article 5(1)(f)). Tell people before you let a machine listen for "
-        "their emotions.",
-        "Es weiß nicht, was ein Mensch fühlt, und ist kein Grund, jemanden zu beurteilen. In der EU ist es verboten, "
-        "am "
-        "Arbeitsplatz oder in der Bildung auf Emotionen zu schließen (KI-Verordnung, Artikel 5 Absatz 1 Buchstabe f). "
-        "Sagen Sie es Menschen, bevor eine Maschine auf ihre Emotionen hört.",
+        "at work or in education is prohibited (AI Act, Article 5(1)(f)). Tell people before you let a machine listen "
+        "for their emotions.",
+        "Es weiß nicht, was ein Mensch fühlt, und taugt nicht als Grundlage, jemanden zu beurteilen. In der EU ist es "
+        "verboten, am Arbeitsplatz oder in der Bildung auf Emotionen zu schließen (KI-Verordnung, Artikel 5 Absatz 1 "
+        "Buchstabe f). Informieren Sie Menschen, bevor eine Maschine ihre Stimme auf Emotionen prüft.",
     ),
     "foot.version": ("ser {version}, model {model}", "ser {version}, Modell {model}"),
     "foot.language": ("Language", "Sprache"),

@@ -95,7 +95,8 @@ def show_timeline(
     if timeline is None:
         raise ValueError(f"{recording.name} has an answer in place of a timeline.")
     _styles()
-    st.html(headline(timeline, texts) + notices(timeline, texts))
+    name = f'<p class="file">{html.escape(recording.name)}</p>'
+    st.html(headline(timeline, texts) + notices(timeline, texts) + name)
     channels = timeline.channels if len(timeline.channels) > 1 else ()
     player(
         recording,
@@ -135,9 +136,7 @@ def headline(timeline: Timeline, texts: Texts) -> str:
         title, about = texts("timeline.no_speech"), length
     else:
         title = _title(timeline, texts)
-        sure_s = sum(segment.duration_s for segment in timeline.segments if not segment.uncertain)
-        sure = texts.percent(sure_s / timeline.speech_s)
-        about = texts("timeline.speech", length=length, speech=texts.seconds(timeline.speech_s), sure=sure)
+        about = texts("timeline.speech", length=length, speech=texts.seconds(timeline.speech_s))
         if timeline.adapted is not None:
             own = timeline.adapted.source == SELF
             name = timeline.adapted.source
@@ -151,15 +150,16 @@ def headline(timeline: Timeline, texts: Texts) -> str:
 def _title(timeline: Timeline, texts: Texts) -> str:
     """Return the emotions that make up most of the speech; those of each side of a call."""
     if len(timeline.channels) < 2:
-        return _mostly(timeline, texts)
+        return mostly(timeline, texts)
     sides = [(channel, timeline.of_channel(channel)) for channel in timeline.channels]
     parts = [
-        f"{channel_name(channel, texts)} {_lower(_mostly(side, texts))}" for channel, side in sides if side.segments
+        f"{channel_name(channel, texts)} {_lower(mostly(side, texts))}" for channel, side in sides if side.segments
     ]
     return _upper("; ".join(parts))
 
 
-def _mostly(timeline: Timeline, texts: Texts) -> str:
+def mostly(timeline: Timeline, texts: Texts) -> str:
+    """Return the emotions that make up most of the speech, with their shares."""
     falling = sorted(timeline.share.items(), key=lambda item: -item[1])[:MOST_NAMED]
     reached = np.cumsum([share for _, share in falling])
     named = falling[: int(np.searchsorted(reached, MOSTLY)) + 1]
@@ -218,7 +218,7 @@ def over_time(timeline: Timeline, texts: Texts) -> str:
     names = "".join(
         f'<li style="--colour:{COLOURS[label]}"><i></i>{texts.emotion(label)}</li>' for label in timeline.labels
     )
-    alt = html.escape(texts("timeline.over_time_alt", emotions=_lower(_mostly(timeline, texts))))
+    alt = html.escape(texts("timeline.over_time_alt", emotions=_lower(mostly(timeline, texts))))
     return (
         f'<div class="timeline-area"><img src="data:image/svg+xml;base64,{source}" alt="{alt}">'
         f'<p aria-hidden="true">{times}</p><ul aria-hidden="true">{names}</ul></div>'

@@ -114,7 +114,12 @@ def doubts(prediction: Prediction, sure_from: float, texts: Texts) -> list[tuple
         "share": texts.percent(prediction.confidence),
         "sure": texts.percent(sure_from),
     }
-    return [(texts(f"doubt.{cause}", **values), texts(f"doubt.{cause}.help")) for cause in CAUSES if cause in present]
+    alone = {"offset", "hum"} if is_unnamed(prediction) else set()  # no answer that counts all the same
+    return [
+        (texts(f"doubt.{cause}", **values), texts(f"doubt.{cause}.{'alone' if cause in alone else 'help'}"))
+        for cause in CAUSES
+        if cause in present
+    ]
 
 
 def first_two(metrics: Mapping[str, Any], texts: Texts) -> str:
@@ -161,9 +166,9 @@ def score(metrics: Mapping[str, Any], n_labels: int, human: float, texts: Texts)
         return ""
     known = texts(
         "foot.score",
-        score=texts.number(100 * uar),
+        score=texts.number(100 * uar, 0),
         guess=texts.number(100 / n_labels),
-        human=texts.number(100 * human),
+        human=texts.number(100 * human, 0),
     )
     unseen = [100 * scores["uar"] for scores in metrics.get("left_out", {}).values()]
     ranges = texts("foot.unseen", least=f"{min(unseen):.0f}", most=f"{max(unseen):.0f}") if unseen else ""

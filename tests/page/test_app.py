@@ -134,8 +134,8 @@ def test_the_footer_states_use_scores_and_limits(page):
     footer = text(page)
     metrics = ser.load().artifact.manifest["metrics"]
     unseen = [scores["uar"] for scores in metrics["left_out"].values()]
-    assert f"rooms and languages, {100 * min(unseen):.0f} to {100 * max(unseen):.0f}" in footer
-    assert f"{100 * metrics['folds']['uar']:.1f}" in footer and "62.4" in footer and "12.5" in footer
+    assert f"to choose from, {100 * min(unseen):.0f} to {100 * max(unseen):.0f}" in footer
+    assert f"{100 * metrics['folds']['uar']:.0f} %" in footer and "62 %" in footer and "12.5 %" in footer
     assert "does not know what a person feels" in footer
     assert "Article 5(1)(f)" in footer
     assert ser.__version__ in footer
@@ -289,7 +289,7 @@ def test_ten_recordings_offer_to_adapt_to_their_source(page):
 
 def test_gains_of_adaptation_are_those_of_the_model(page):
     scores = ser.load().artifact.manifest["metrics"]["calibrated"]
-    sentence = f"from {100 * scores['without']:.1f} to {100 * scores['with']:.1f}"
+    sentence = f"from {100 * scores['without']:.0f} to {100 * scores['with']:.0f}"
     assert sentence in text(open_part(page, "source"))
 
 

@@ -87,7 +87,7 @@ def test_an_answer(manifest):
         assert part in page.text
     assert "tired <i>voice</i>" in page.text and "Mood map" in page.text and "Derived from the emotions" in page.text
     uar = 100 * manifest["metrics"]["folds"]["uar"]
-    assert f"{uar:.1f}" in page.text and "voice, ser" in page.text and ser.__version__ in page.text
+    assert f"{uar:.0f}\N{NO-BREAK SPACE}%" in page.text and "voice, ser" in page.text and ser.__version__ in page.text
     assert "Article 5(1)(f)" in page.text and "no ground for judging anyone" in page.text
     assert page.elements.count("svg") == 2
 

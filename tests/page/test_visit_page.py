@@ -137,7 +137,7 @@ def test_keeping_is_offered_to_local_visitors_only_and_off(recordings, database)
 def test_answers_are_kept_listed_and_deleted(recordings, database):
     page = opened(*recordings, long_recording(), offered=True)
     page.toggle(key="keep").set_value(True)
-    assert "3 of 3 answers of this visit are kept." in html(ran(page)) and not components(page)[0]["ask"]
+    assert "Kept: 3 of 3 answers of this visit." in html(ran(page)) and not components(page)[0]["ask"]
     assert [entry.file for entry in History().newest()] == ["call.mp3", "music.flac", "even.flac"]
     page.session_state["kept"] = True
     listed = html(ran(page))

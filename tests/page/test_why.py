@@ -32,7 +32,7 @@ def test_each_property_is_a_dot_on_a_scale():
     shown = html(FULL, ENGLISH)
     assert re.findall(r"--at:([\d.]+)", shown) == ["0.75", "0.00"]  # of -2 to 2 standard deviations
     assert re.findall(r'aria-valuetext="(.*?)"', shown) == ["high", "slow"]
-    assert "Pitch high low neutral voice high Without that, fearful would have 26 % in place of 57 %." in words(shown)
+    assert "Pitch high low neutral voice high Without that, “fearful” would have 26 % in place of 57 %." in words(shown)
     assert "Tempo and pauses slow slow neutral voice quick" in words(shown)
 
 
@@ -40,13 +40,13 @@ def test_stretches_are_named_in_order_of_time_and_marked():
     assert marks(FULL) == ((0.5, 0.75), (1.9, 2.3))
     said = words(html(FULL, ENGLISH))
     assert "Marked in the waveform: 0.5 to 0.8 s and 1.9 to 2.3 s." in said
-    assert "Without 1.9 to 2.3 s, fearful would have 27 % in place of 57 %." in said
+    assert "Without 1.9 to 2.3 s, “fearful” would have 27 % in place of 57 %." in said
     assert "Marked" not in html(replace(FULL, stretches=()), ENGLISH)
 
 
 def test_german_has_its_words_and_numbers():
     said = words(html(FULL, GERMAN))
-    assert "Tonhöhe hoch tief neutrale Stimme hoch Ohne das hätte ängstlich 26 % statt 57 %." in said
+    assert "Tonhöhe hoch tief neutrale Stimme hoch Ohne das läge „ängstlich“ bei 26 % statt 57 %." in said
     assert "0,5 bis 0,8 s und 1,9 bis 2,3 s" in said
 
 

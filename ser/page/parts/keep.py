@@ -113,6 +113,11 @@ def show(visit: Visit, texts: Texts) -> None:
             _show_kept(visit, texts)
 
 
+def is_on() -> bool:
+    """Return whether answers of this visit are kept."""
+    return _keeper().on
+
+
 def _keeper() -> Keeper:
     return st.session_state.setdefault("keeper", Keeper())
 

@@ -50,7 +50,7 @@ def about(metrics: Mapping[str, Any], texts: Texts) -> str:
 
 def _gain(scores: list[dict[str, float]], texts: Texts) -> dict[str, str]:
     before, after = (100 * fmean(score[key] for score in scores) for key in ("without", "with"))
-    return {"without": texts.number(before), "with_": texts.number(after)}
+    return {"without": texts.number(before, 0), "with_": texts.number(after, 0)}
 
 
 def show_change(sources: Sources, visit: Visit, model: Recognizer, texts: Texts) -> None:

@@ -13,6 +13,7 @@ from ser.metrics import HUMAN
 from ser.page import wording
 from ser.page.parts.mood import channel_name, minutes, mood_html
 from ser.page.texts import Texts
+from ser.page.timeline import mostly
 from ser.page.visit import Recording
 from ser.types import COLOURS, EMOJI, SELF, Adaptation, Prediction, Segment, Timeline
 
@@ -148,8 +149,7 @@ def _of_answer(recording: Recording, answer: Prediction, sure_from: float, texts
 def _of_timeline(recording: Recording, answer: Timeline, texts: Texts) -> list[str]:
     shares = sorted(((label, share) for label, share in answer.share.items() if share), key=lambda item: -item[1])
     length, speech = texts.seconds(answer.duration_s), texts.seconds(answer.speech_s)
-    most = [f"{texts.emotion(label)} ({texts.percent(share)})" for label, share in shares[:2]]
-    title = texts("report.mostly", labels=texts.all_of(most)) if most else texts("report.no_speech")
+    title = mostly(answer, texts) if shares else texts("report.no_speech")
     labels = tuple(label for label, _ in shares[:2])
     said = texts("report.speech", length=length, speech=speech)
     head = wording.Headline("probably", said, wording.capitalised(title), "", labels)

@@ -59,7 +59,8 @@ def html(explanation: Explanation | None, texts: Texts) -> str:
         return f'<p class="how">{escape(texts("why.no_sound"))}</p>'
     if not explanation.checked:
         return f'<p class="how"><b>{escape(texts("why.nothing"))}</b> {escape(texts("why.nothing.about"))}</p>'
-    about = texts("why.about_own" if explanation.reference == "speaker" else "why.about")
+    about = "why.about_own" if explanation.reference == "speaker" else "why.about"
+    about = texts(about if explanation.groups else "why.about_stretches")
     scales = "".join(_scale(group, explanation, texts) for group in explanation.groups)
     parts = [f'<p class="how">{escape(about)}</p>', scales]
     if explanation.stretches:
