@@ -112,7 +112,7 @@ def inputs(visit: Visit, line: DeltaGenerator, texts: Texts) -> list[Sound]:
                 recorded = list(recordings(visit, texts))
             with right:
                 uploaded = list(uploads(texts))
-            return [*recorded, *uploaded, *samples(texts)]
+            return [*recorded, *uploaded, *samples(visit, texts)]
     with line:
         for panel, icon in PANELS.items():
             st.button(texts(f"input.{panel}"), icon=icon, on_click=toggle_panel, args=(panel,), key=f"open-{panel}")
@@ -122,7 +122,7 @@ def inputs(visit: Visit, line: DeltaGenerator, texts: Texts) -> list[Sound]:
     with place.container(border=True, key="sheet"):
         if shown == "record":
             return list(recordings(visit, texts))
-        return list(uploads(texts) if shown == "add" else samples(texts))
+        return list(uploads(texts) if shown == "add" else samples(visit, texts))
 
 
 def linked(texts: Texts) -> Iterator[Sound]:
@@ -168,12 +168,15 @@ def uploads(texts: Texts) -> Iterator[Sound]:
     yield from (Sound(file, "file") for file in files)
 
 
-def samples(texts: Texts) -> Iterator[Sound]:
+def samples(visit: Visit, texts: Texts) -> Iterator[Sound]:
     st.html(f'<p class="how"><b>{texts("input.samples")}</b> {texts("input.synthetic")}</p>')
     with st.container(horizontal=True, key="samples"):
         for stem, path in SAMPLES.items():
             if st.button(texts(f"sample.{stem}"), key=stem):
                 st.session_state.panel = None
+                if known := next((each for each in visit if (each.kind, each.name) == ("sample", path.name)), None):
+                    visit.show(known.id)
+                    st.rerun()
                 yield Sound(intake.named(path.read_bytes(), path.name), "sample")
 
 
@@ -181,7 +184,7 @@ def samples(texts: Texts) -> Iterator[Sound]:
 
 
 def show_result(visit: Visit, chosen: ser.Recognizer, sources: Sources, texts: Texts) -> None:
-    refused = st.session_state.get("refused", [])
+    refused = [translate(sentence, texts) for sentence in st.session_state.get("refused", [])]
     if refused:
         several = texts("input.refused_several", count=len(refused))
         title = texts("input.refused") if len(refused) == 1 else several
@@ -202,7 +205,8 @@ def show_result(visit: Visit, chosen: ser.Recognizer, sources: Sources, texts: T
         return
     if recording.timeline is not None:
         with st.container(border=True, key="answer"):
-            show_timeline(recording, chosen, texts, listen_again=partial(listen_again, recording, chosen))
+            again = None if st.session_state.get("listening") else partial(listen_again, recording, chosen)
+            show_timeline(recording, chosen, texts, listen_again=again)
         return
     prediction = visit.summary(recording, chosen)
     stretches = known_marks(recording, chosen, prediction.label, explanations())
@@ -223,7 +227,7 @@ def parts(visit: Visit, model: ser.Recognizer, chosen: ser.Recognizer, sources: 
     if recording := visit.current:
         answer = recording.timeline or visit.summary(recording, chosen)
         is_named = isinstance(answer, Timeline) or not wording.is_unnamed(answer)
-        if isinstance(answer, Prediction) and is_named:
+        if isinstance(answer, Prediction) and is_named and visit.labels == "eight":
             part("why", texts, lambda: explain(recording, answer, chosen, texts))
         part("words", texts, lambda: show_words(visit, recording, texts))
         if is_named:

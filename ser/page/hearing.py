@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import NamedTuple
 
 import streamlit as st
@@ -10,7 +11,6 @@ import streamlit as st
 from ser.inference.recognizer import Recognizer
 from ser.page import intake
 from ser.page.listening import Listening
-from ser.page.messages import translate
 from ser.page.texts import Texts
 from ser.page.timeline import listen_long
 from ser.page.visit import Kind, Recording, Visit
@@ -33,7 +33,7 @@ def hear(model: Recognizer, visit: Visit, sounds: list[Sound], texts: Texts) -> 
         if bar:
             bar.progress(done / len(sounds), texts("input.progress", done=done, all=len(sounds)))
         taken = intake.take(visit, model, [sound.file], sound.kind)
-        state.refused += [translate(str(failure.error), texts) for failure in taken.failures]
+        state.refused += [str(failure.error) for failure in taken.failures]
         state.setdefault("long", []).extend(Sound(file, sound.kind) for file in taken.long)
     state.uploads, state.panel = state.get("uploads", 0) + 1, None
     st.rerun()
@@ -48,14 +48,25 @@ def hear_long(visit: Visit, chosen: Recognizer, texts: Texts) -> None:
     listening: Listening | None = state.get("listening")
     if listening is None:
         return
-    has_ended, outcome = listening.ended, listen_long(listening, texts)
+    has_ended = listening.ended
     if has_ended:
-        state.listening = None
+        state.listening = None  # first, so that a fault is shown once
+    outcome = listen_long(listening, texts)
+    if has_ended:
         if isinstance(outcome, SerError):
-            state.refused = [*state.get("refused", []), translate(str(outcome), texts)]
-        elif outcome is not None:
-            (visit.replace if outcome.id in visit else visit.add)(outcome)
+            state.refused = [*state.get("refused", []), str(outcome)]
+        elif outcome is not None and listening.again is None:
+            visit.add(outcome)
+        elif outcome is not None and outcome.id in visit:  # else it was deleted meanwhile
+            visit.replace(replace(visit[outcome.id], timeline=outcome.timeline, model=outcome.model))
         st.rerun()
+
+
+def forget_long() -> None:
+    """Stop what is heard and forget what waits, as the visit is cleared."""
+    if listening := st.session_state.get("listening"):
+        listening.stop()
+    st.session_state.listening, st.session_state.long = None, []
 
 
 def listen_again(recording: Recording, chosen: Recognizer, channels: Channels) -> None:

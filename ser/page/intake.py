@@ -41,7 +41,7 @@ def take(
     A file that was taken before is left out, one that cannot be heard leaves the others, a long one waits in `long`
     for its timeline. `progress` is called before each with the number done, that of all, and the name.
     """
-    new = new_files(visit, files)
+    new = list(files) if kind == "sample" else new_files(visit, files)  # a sample that was deleted may come back
     intake = Intake()
     for n_done, file in enumerate(new):
         progress(n_done, len(new), file.name)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ser.inference.adaptation import Profile, SourceMeans, profile_of
-from ser.inference.recognizer import Analysis, Recognizer
+from ser.inference.recognizer import SPEAKER, Analysis, Recognizer
 from ser.page.visit import Recording
 from ser.types import Prediction
 
@@ -50,14 +50,15 @@ class Sources:
     def adapt_to(self, model: Recognizer, recordings: Iterable[Recording]) -> None:
         """Adapt to recordings of one source; raises `ParameterError` if fewer than three hold speech."""
         means = SourceMeans()
-        for analysis in speech_of(recordings):
+        for analysis in speech_of(recordings, model):
             means.add(analysis.means)
         self._use("source", model.adapted_to(means, "source"))
 
     def add_profile(self, model: Recognizer, content: bytes, name: str) -> Profile:
         """Use a stored profile; raises `ArtifactError` if it is damaged or does not fit the model."""
         profile = profile_of(content, name)
-        self._use(profile.source, model.with_profile(profile))
+        name = "voice" if profile.source == SPEAKER else profile.source
+        self._use(name, model.with_profile(profile))
         return profile
 
     def _use(self, name: str, recognizer: Recognizer) -> None:
@@ -70,9 +71,9 @@ class Sources:
             self.in_use = None
 
 
-def speech_of(recordings: Iterable[Recording]) -> list[Analysis]:
-    """Return the analyses of recordings that hold speech."""
-    analyses = (recording.analysis for recording in recordings)
+def speech_of(recordings: Iterable[Recording], model: Recognizer) -> list[Analysis]:
+    """Return the analyses of recordings that hold speech, by this model: one whose sound is gone may have another's."""
+    analyses = (recording.analysis for recording in recordings if recording.model in ("", model.name))
     return [analysis for analysis in analyses if analysis is not None and analysis.is_speech]
 
 

@@ -14,6 +14,7 @@ import soundfile as sf
 import streamlit as st
 
 from ser.inference.recognizer import Recognizer
+from ser.page import wording
 from ser.page.listening import Listening
 from ser.page.player import channel_name, player
 from ser.page.texts import Texts
@@ -138,9 +139,9 @@ def headline(timeline: Timeline, texts: Texts) -> str:
         title = _title(timeline, texts)
         about = texts("timeline.speech", length=length, speech=texts.seconds(timeline.speech_s))
         if timeline.adapted is not None:
-            own = timeline.adapted.source == SELF
-            name = timeline.adapted.source
-            about += ", " + (texts("timeline.adapted_self") if own else texts("timeline.adapted", source=name))
+            name = wording.source(timeline.adapted.source, texts)
+            is_own = timeline.adapted.source == SELF
+            about += ", " + (texts("timeline.adapted_self") if is_own else texts("timeline.adapted", source=name))
     return (
         f'<section class="timeline-head" role="status"><h2>{html.escape(title)}</h2>'
         f"<p>{html.escape(about)}.</p></section>"

@@ -17,6 +17,8 @@ from typing import Any
 import streamlit as st
 
 from ser.files import encodable
+from ser.inference.artifact import known
+from ser.inference.manifest import read_manifest
 from ser.inference.recognizer import SPEAKER, Recognizer
 from ser.page.parts.report import report
 from ser.page.texts import Texts
@@ -67,7 +69,11 @@ def downloads(
     """Yield the files of an answer or a timeline: the report, its formats, and the sound if only the page has it."""
     stem = file_stem(recording.name)
     named = replace(answer, file=recording.name)
-    page = partial(report, recording, answer, recognizer.artifact.manifest, texts, sure_from=recognizer.sure_from)
+    manifest: Mapping[str, Any] = recognizer.artifact.manifest
+    sure_from: float | None = recognizer.sure_from
+    if answer.model != recognizer.name and answer.model in known():  # answered before another model was chosen
+        manifest, sure_from = read_manifest(known()[answer.model]), None
+    page = partial(report, recording, answer, manifest, texts, sure_from=sure_from)
     yield Download("html", texts("along.report"), f"{stem}.html", "text/html", lambda: _bytes(page()))
     timeline = named if isinstance(named, Timeline) else as_timeline(named)
     for format in FORMATS:

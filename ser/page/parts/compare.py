@@ -12,6 +12,7 @@ import streamlit as st
 
 from ser.inference.recognizer import Recognizer
 from ser.page import wording
+from ser.page.hearing import forget_long
 from ser.page.strip import ASSETS, CSS, Face, clock, detail, share, show_styles, title
 from ser.page.texts import Texts
 from ser.page.visit import Recording, Visit
@@ -243,4 +244,10 @@ def show_clear(visit: Visit, texts: Texts) -> None:
     """Show "Clear this visit", which asks once."""
     with st.popover(texts("visit.clear"), key="visit-clear"):
         st.write(texts("visit.clear.sure", count=len(visit)))
-        st.button(texts("visit.clear.yes"), key="visit-clear-yes", type="primary", on_click=visit.clear)
+        st.button(texts("visit.clear.yes"), key="visit-clear-yes", type="primary", on_click=_clear, args=(visit,))
+
+
+def _clear(visit: Visit) -> None:
+    visit.clear()
+    forget_long()
+    st.session_state.explanations, st.session_state.refused = {}, []

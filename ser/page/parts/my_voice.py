@@ -101,7 +101,7 @@ def show_voice(sources: Sources, model: Recognizer, texts: Texts, record: Record
 
 def show_source(sources: Sources, visit: Visit, model: Recognizer, texts: Texts) -> None:
     """Offer to adapt to the recordings of this visit, if there are enough."""
-    clips = len(speech_of(visit))
+    clips = len(speech_of(visit, model))
     if clips < ENOUGH:
         st.html(f'<p class="how">{escape(texts("source.needs", clips=clips, needed=ENOUGH))}</p>')
         return
@@ -138,11 +138,13 @@ def show_profiles(sources: Sources, model: Recognizer, texts: Texts) -> None:
 
 def me_too(sources: Sources, recording: Recording, model: Recognizer, texts: Texts) -> None:
     """Offer to count a shown recording as the visitor's own voice."""
-    if recording.analysis is None or not model.adapts:
+    if recording.analysis is None or recording.model not in ("", model.name) or not model.adapts:
         return
     if recording.id in sources.voice:
         st.html(f'<p class="ready">{escape(texts("source.me_too_done"))}</p>')
         return
     if st.button(texts("source.me_too"), key="me-too"):
-        sources.add_to_voice(model, recording.id, recording.analysis)
-        st.rerun()
+        if sources.add_to_voice(model, recording.id, recording.analysis):
+            st.rerun()
+        why = wording.doubts(model.answer(recording.analysis), 0, texts)[0]
+        st.html(components.notice(texts("input.refused"), " ".join(why)))

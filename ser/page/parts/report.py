@@ -153,7 +153,7 @@ def _of_timeline(recording: Recording, answer: Timeline, texts: Texts) -> list[s
     labels = tuple(label for label, _ in shares[:2])
     said = texts("report.speech", length=length, speech=speech)
     head = wording.Headline("probably", said, wording.capitalised(title), "", labels)
-    top = _top(recording, head, (*_adapted(answer.adapted, texts), *_cut_off(answer, texts)), texts)
+    top = _top(recording, head, (*_adapted(answer.adapted, texts), *_ends_early(answer, texts)), texts)
     if not shares:
         return [top]
     ribbons = [of.segments for of in map(answer.of_channel, answer.channels)] or [answer.segments]
@@ -199,8 +199,10 @@ def _adapted(adapted: Adaptation | None, texts: Texts) -> list[str]:
     return [texts("answer.adapted", source=wording.source(adapted.source, texts), clips=adapted.clips)]
 
 
-def _cut_off(answer: Timeline, texts: Texts) -> list[str]:
-    return [texts("doubt.cut_off", length=texts.seconds(answer.duration_s))] if answer.cut_off else []
+def _ends_early(answer: Timeline, texts: Texts) -> list[str]:
+    at = texts.seconds(answer.duration_s)
+    present = {"timeline.stopped": answer.stopped, "timeline.cut_off": answer.cut_off}
+    return [texts(key, at=at) for key, found in present.items() if found]
 
 
 def _bars(shares: Sequence[tuple[str, float]], texts: Texts) -> str:

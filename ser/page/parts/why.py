@@ -19,7 +19,7 @@ TICK = "position:absolute;left:calc(50% - 1px);top:-3px;width:2px;height:12px;ba
 ENDS = "display:grid;grid-template-columns:1fr auto 1fr"
 Stretches = tuple[tuple[float, float], ...]
 # By recording, recogniser and label; None if its sound is no longer kept.
-Explanations = MutableMapping[tuple[str, int, str], Explanation | None]
+Explanations = MutableMapping[tuple[str, Recognizer, str], Explanation | None]
 
 
 def why(waveform: Waveform, recognizer: Recognizer, label: str | None = None) -> Explanation:
@@ -29,7 +29,7 @@ def why(waveform: Waveform, recognizer: Recognizer, label: str | None = None) ->
 
 def explanation_of(recording: Recording, recognizer: Recognizer, label: str, known: Explanations) -> Explanation | None:
     """Return the explanation of an answer, computed once and kept in `known`; None if the sound is no longer kept."""
-    key = recording.id, id(recognizer), label
+    key = recording.id, recognizer, label
     if key not in known:
         sound = recording.sound
         known[key] = why(load_waveform(sound, recognizer.sample_rate), recognizer, label) if sound else None
@@ -38,7 +38,7 @@ def explanation_of(recording: Recording, recognizer: Recognizer, label: str, kno
 
 def known_marks(recording: Recording, recognizer: Recognizer, label: str, known: Explanations) -> Stretches:
     """Return the stretches of an explanation that was computed before, for the player; empty if there is none."""
-    explanation = known.get((recording.id, id(recognizer), label))
+    explanation = known.get((recording.id, recognizer, label))
     return () if explanation is None else marks(explanation)
 
 
