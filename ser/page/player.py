@@ -12,10 +12,10 @@ import streamlit as st
 
 from ser.page.texts import Texts
 from ser.page.visit import Recording
+from ser.page.wording import PROBABLY_FROM
 from ser.types import COLOURS, Segment
 
 ASSETS = Path(__file__).parent / "assets"
-PROBABLY = 0.5  # probability from which on an unsure label is called probable
 CHANNEL_NAMES = ("left", "right", "mono")  # those with a word of their own
 
 Stretch = tuple[float, float]  # start and end in seconds
@@ -137,7 +137,7 @@ def _segment(segment: Segment, texts: Texts) -> dict[str, Any]:
 
 def is_likely(segment: Segment) -> bool:
     """Return whether the label of an unsure segment is probable all the same."""
-    return "unlike_training" not in segment.reasons and segment.confidence >= PROBABLY
+    return "unlike_training" not in segment.reasons and segment.confidence >= PROBABLY_FROM
 
 
 def segment_label(segment: Segment, texts: Texts) -> str:

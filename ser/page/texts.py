@@ -89,7 +89,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Answers are kept on this computer, the sound is not.",
         "Antworten bleiben auf diesem Computer, der Ton nicht.",
     ),
-    "top.loading": ("Loading the model …", "Das Modell wird geladen …"),
     "top.no_model": ("The model cannot be loaded", "Das Modell lässt sich nicht laden"),
     # --- Input ---
     "input.record": ("Record", "Aufnehmen"),
@@ -115,7 +114,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Endet auf Klick",
     ),
     "input.recording": ("Recording {number}", "Aufnahme {number}"),
-    "input.listening": ("Analysing {name} …", "{name} wird ausgewertet …"),
     "input.progress": ("{done} of {all} files", "{done} von {all} Dateien"),
     "input.refused": (
         "This could not be used",
@@ -614,7 +612,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "anzupassen.",
     ),
     "source.adapted_to": ("Answers adapted to", "Antworten angepasst an"),
-    "source.on": ("Answers are adapted to {source}", "Antworten sind angepasst an {source}"),
     "source.changed": (
         "This answer: before {before}, now {after}.",
         "Diese Antwort: vorher {before}, jetzt {after}.",

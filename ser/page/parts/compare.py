@@ -21,6 +21,7 @@ from ser.types import COLOURS, EMOJI, EMOTIONS, Prediction
 
 FEWEST_COMPARED, FEWEST_LISTED = 2, 3  # recordings
 SAME = 0.05  # difference of two probabilities up to which they count as nearly the same
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # beginnings of a formula
 TIMES = ("time", "kind")  # columns of the CSV file before those of every table
 TABLE = """<table class="visit-table" role="table"><thead role="rowgroup"><tr role="row"></tr></thead>
 <tbody role="rowgroup"></tbody></table>"""
@@ -238,6 +239,11 @@ def to_csv(visit: Visit, recognizer: Recognizer) -> bytes:
         time = recording.time.isoformat(timespec="seconds")
         writer.writerow({"time": time, "kind": kind, **flat({**prediction.to_dict(), "note": recording.note})})
     return file.getvalue().encode("utf-8-sig")  # the mark tells Excel that it is UTF-8
+
+
+def _cell(value: Any) -> Any:
+    """Return a value of a CSV file; a text that a spreadsheet would take for a formula gets a quote before it."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def show_clear(visit: Visit, texts: Texts) -> None:
