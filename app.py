@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -25,13 +24,13 @@ from ser.page.parts.model_choice import choose_model
 from ser.page.parts.mood import mood_map
 from ser.page.parts.my_voice import me_too, show_sources
 from ser.page.parts.spoken import show_words
-from ser.page.parts.why import Explanations, explanation_of, known_marks, show_why
+from ser.page.parts.why import explain, explanations, known_marks
 from ser.page.recorder import record
 from ser.page.serving import middleware
 from ser.page.sources import Sources
 from ser.page.texts import LANGUAGES, Texts, language_of
 from ser.page.timeline import show_timeline
-from ser.page.visit import Recording, Visit
+from ser.page.visit import Visit
 from ser.types import ParameterError, Prediction, SerError, Timeline
 
 HERE = Path(__file__).parent
@@ -213,12 +212,6 @@ def show_result(visit: Visit, chosen: ser.Recognizer, sources: Sources, texts: T
     show_answer(recording, prediction, chosen, texts, stretches)
 
 
-def explanations() -> Explanations:
-    """Return what was explained on this visit."""
-    known: Explanations = st.session_state.setdefault("explanations", {})
-    return known
-
-
 # --- On demand ---
 
 
@@ -244,17 +237,6 @@ def part(key: str, texts: Texts, show: Callable[[], None]) -> None:
     with st.expander(texts(f"{key}.title"), on_change="rerun", key=f"part-{key}") as panel:
         if panel.open:
             show()
-
-
-def explain(recording: Recording, prediction: Prediction, chosen: ser.Recognizer, texts: Texts) -> None:
-    known = explanations()
-    is_new = not known_marks(recording, chosen, prediction.label, known)
-    with st.spinner(texts("why.working")):
-        explanation = explanation_of(recording, chosen, prediction.label, known)
-    if explanation:  # of the kept sound, which is rounded to 16 bits; the number is that of the headline
-        explanation = replace(explanation, confidence=prediction.confidence)
-    if show_why(explanation, texts) and is_new:
-        st.rerun()  # the stretches are marked in the waveform above
 
 
 def this_visit(visit: Visit, chosen: ser.Recognizer, texts: Texts) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
+from dataclasses import replace
 from html import escape
 
 import streamlit as st
@@ -12,7 +13,7 @@ from ser.inference.explain import Explanation, Group
 from ser.inference.recognizer import Recognizer
 from ser.page.texts import Texts
 from ser.page.visit import Recording
-from ser.types import Waveform
+from ser.types import Prediction, Waveform
 
 MOST_Z = 2.0  # standard deviations at the ends of a scale
 TICK = "position:absolute;left:calc(50% - 1px);top:-3px;width:2px;height:12px;background:var(--soft)"
@@ -20,6 +21,24 @@ ENDS = "display:grid;grid-template-columns:1fr auto 1fr"
 Stretches = tuple[tuple[float, float], ...]
 # By recording, recogniser and label; None if its sound is no longer kept.
 Explanations = MutableMapping[tuple[str, Recognizer, str], Explanation | None]
+
+
+def explanations() -> Explanations:
+    """Return what was explained on this visit."""
+    known: Explanations = st.session_state.setdefault("explanations", {})
+    return known
+
+
+def explain(recording: Recording, prediction: Prediction, chosen: Recognizer, texts: Texts) -> None:
+    """Show why an answer is given; it is computed when it is first opened."""
+    known = explanations()
+    is_new = not known_marks(recording, chosen, prediction.label, known)
+    with st.spinner(texts("why.working")):
+        explanation = explanation_of(recording, chosen, prediction.label, known)
+    if explanation:  # of the kept sound, which is rounded to 16 bits; the number is that of the headline
+        explanation = replace(explanation, confidence=prediction.confidence)
+    if show_why(explanation, texts) and is_new:
+        st.rerun()  # the stretches are marked in the waveform above
 
 
 def why(waveform: Waveform, recognizer: Recognizer, label: str | None = None) -> Explanation:
