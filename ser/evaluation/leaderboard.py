@@ -304,9 +304,8 @@ def _asked_again(
         train_networks(entry.study, [], [entry.random], jobs, progress)
         random = fold_result(entry.study, entry.random)
         export_onnx(random.fitted, entry.study.first.work / GRAPH)
-        # That of the network whose answers follow: other machines round otherwise.
-        scores = _row(name, entry.study.first.labels, folds=None, random=fold_scores(entry.study.first, [random]))
-        yield stored[name] | {"random": scores["random"]}, _recognizer(entry)
+        scores = fold_scores(entry.study.first, [random])
+        yield stored[name] | {"asked_random_uar": scores["uar"]}, _recognizer(entry)
 
 
 def _recognizer(entry: _Entry) -> Recognizer:

@@ -34,7 +34,7 @@ def write(out: Path, board: dict[str, Any]) -> None:
 def markdown(board: dict[str, Any]) -> str:
     """Return the report: scores, costs, unseen corpora if there are any, and published anchors."""
     left_out = any(row["left_out"] for row in board["rows"])
-    unseen = f"## Unseen corpora\n\n{UNSEEN_NOTE}\n\n{left_out_table(board)}\n\n" if left_out else ""
+    unseen = f"## Unseen corpora\n\n{UNSEEN_NOTE}{_anew(board)}\n\n{left_out_table(board)}\n\n" if left_out else ""
     return f"""# Leaderboard
 
 Written by `ser leaderboard`, {board["created"][:10]}. {board["clips"]:,} recordings of {board["speakers"]}
@@ -64,6 +64,13 @@ median fold.
 
 {anchors_table(board)}
 """
+
+
+def _anew(board: dict[str, Any]) -> str:
+    """Return a sentence on networks that were trained anew for the table of unseen corpora, if there are any."""
+    scores = {row["title"].split(":")[0]: row["asked_random_uar"] for row in board["rows"] if "asked_random_uar" in row}
+    said = ", ".join(f"{name} {bare_percent(uar)}" for name, uar in scores.items())
+    return f"\nSome were trained anew for this table; their UAR on the random split: {said}." if said else ""
 
 
 def scores_table(board: dict[str, Any]) -> str:

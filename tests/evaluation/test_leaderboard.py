@@ -223,7 +223,7 @@ def sent(tasks: Iterable[Callable[[], None]], jobs: int) -> Iterator[None]:
 
 @pytest.mark.slow
 @pytest.mark.data
-def test_a_run_that_breaks_off_goes_on_where_it_was(few, home, eager, monkeypatch):
+def test_a_run_that_breaks_off_goes_on_where_it_was(few, home, eager, monkeypatch, ser_data):
     """In this process, where `tests/training/test_train.py` kills a training, but with tasks as workers get them."""
     fits = []
     real = cross_validation.fit
@@ -244,6 +244,8 @@ def test_a_run_that_breaks_off_goes_on_where_it_was(few, home, eager, monkeypatc
     assert len(fits) == N_FITS + 1
     assert {path: path.read_bytes() for path in finished} == finished
     check_rows(found, home)
+    check_unseen(few, home, Path(ser_data, "emotiontts_kr"), found["rows"])
+    assert len(fits) == N_FITS + 1
     words = ["--data", str(few), "--models", "dense105", "--out", str(home / "out"), "--format", "json"]
     result = CliRunner().invoke(app, ["leaderboard", *words])
     stored = json.loads((home / "out" / "leaderboard.json").read_text())
@@ -256,19 +258,19 @@ def test_a_run_that_breaks_off_goes_on_where_it_was(few, home, eager, monkeypatc
     assert shipped["random"]["clips"] == len(tested) > 0
 
 
-@pytest.mark.slow
-@pytest.mark.data
-def test_only_unseen_corpora_are_added_to_rows_that_stand(few, home, eager, ser_data):
-    out, unseen = home / "out", [("emotiontts", str(Path(ser_data, "emotiontts_kr")))]
-    options = {"out": out, "progress": False, "only_unseen": True}
-    with pytest.raises(ParameterError, match="Unknown row of the leaderboard 'smoke'; known: "):
-        leaderboard.leaderboard(few, ["smoke"], **options)
-    clips = load_corpus("ravdess", few).clips
-    stands = row("smoke") | {"random": None}
-    standings.write(out, {**board(stands), **leaderboard._header(clips)})
-    (found,) = leaderboard.leaderboard(few, ["smoke"], unseen=unseen, **options)["rows"]
-    assert found["random"]["clips"] == 13 and set(found["left_out"]) == {"emotiontts"}
-    assert 0 <= found["left_out"]["emotiontts"]["uar"] <= 1 and found["folds"] == stands["folds"]
+def check_unseen(few: Path, home: Path, corpus: Path, rows: list[dict[str, Any]]) -> None:
+    """Add another corpus to the row that stands, by the network of the random split that is there."""
+    options: dict[str, Any] = {"out": home / "out", "progress": False, "only_unseen": True, "resume": True, "jobs": 2}
+    with pytest.raises(ParameterError, match="Unknown row of the leaderboard 'design_a'; known: smoke, smoke-doubled"):
+        leaderboard.leaderboard(few, ["design_a"], **options)
+    found = leaderboard.leaderboard(few, ["smoke"], unseen=[("emotiontts", str(corpus))], **options)["rows"]
+    scores = found[0].pop("left_out")
+    assert set(scores) == {"emotiontts"} and 0 <= scores["emotiontts"]["uar"] <= 1
+    assert found[0].pop("asked_random_uar") == rows[0]["random"]["uar"]
+    stood = json.loads(json.dumps(rows))
+    assert {key for key, value in found[0].items() if value != stood[0][key]} == set() and found[1:] == stood[1:]
+    text = (home / "out" / "leaderboard.md").read_text(encoding="utf-8")
+    assert "were trained anew for this table; their UAR" in text
 
 
 def known_test_clips(name: str) -> list[str]:
