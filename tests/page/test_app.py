@@ -188,6 +188,44 @@ def test_several_files_one_of_which_cannot_be_heard(page):
     assert "broken.wav" not in text(page) and len(page.session_state["visit"]) == 3
 
 
+def test_a_sample_is_shown_again_and_heard_once(page):
+    page.button(key="even").click().run()
+    page.button(key="open-samples").click().run()
+    page.button(key="sharp").click().run()
+    page.button(key="open-samples").click().run()
+    page.button(key="even").click().run()
+    assert page.session_state["visit"].current.name == "even.flac" and len(page.session_state["visit"]) == 2
+    page.session_state["visit"].clear()
+    page.run().button(key="even").click().run()
+    assert [each.name for each in page.session_state["visit"]] == ["even.flac"]
+
+
+def test_a_long_recording_becomes_a_timeline_after_the_short_one(page):
+    long = np.tile(np.append(voice(), np.zeros(8_000)), 4)
+    upload(page, ("long.wav", wav(long)), ("short.wav", wav(voice())))
+    page.session_state["listening"]._thread.join()
+    page.run()
+    assert [each.name for each in page.session_state["visit"]] == ["short.wav", "long.wav"]
+    assert "long.wav" in text(page) and "Share of each emotion" in text(page)
+    assert page.session_state["listening"] is None
+
+
+def test_what_is_heard_is_forgotten_with_the_visit(page):
+    long = np.tile(np.append(voice(), np.zeros(8_000)), 4)
+    upload(page, ("short.wav", wav(voice())), ("long.wav", wav(long)), ("longer.wav", wav(np.tile(long, 2))))
+    open_part(page, "visit").button(key="visit-clear-yes").click().run()
+    assert not len(page.session_state["visit"]) and not page.session_state["long"]
+    assert page.session_state["listening"] is None and "An answer looks like this" in text(page)
+
+
+@pytest.mark.parametrize("query", ["nonsense", "<script>"])
+def test_a_link_to_an_unknown_sample_lists_the_known_ones(query):
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=30)
+    page.query_params["sample"] = query
+    page.run()
+    assert not page.exception and "slow-and-soft" in text(page) and "<script>" not in html(page)
+
+
 # --- States of an answer ---
 
 
@@ -300,6 +338,28 @@ def test_another_model_answers_what_was_heard(page):
     assert "model dense105" in text(page)
     expected = ser.load("dense105").predict(wav(voice())).probabilities
     assert shown(page).probabilities == pytest.approx(expected, abs=0.01)  # of its sound as 16 bits
+
+
+def test_a_model_that_cannot_be_loaded_leaves_the_page_as_it_is(page_of, monkeypatch):
+    page = page_of("voice")
+    monkeypatch.delenv("SER_MODEL")
+    upload(page, wav(voice()))
+    open_part(page, "model")
+    real, stored = ser.load, ser.load().adapted(SPOKEN).profile
+
+    def refuse(name: str | None = None) -> ser.Recognizer:
+        return real("dense105").with_profile(stored)
+
+    monkeypatch.setattr("ser.load", refuse)
+    page.selectbox(key="choose-model").select("dense105").run()
+    assert not page.exception and "cannot be loaded" in text(page)
+    assert "model voice" in text(page) and len(page.session_state["visit"]) == 1
+
+
+def test_why_this_is_not_me_is_said(page):
+    upload(page, ("music.flac", (ROOT / "samples" / "music.flac").read_bytes()))
+    open_part(page, "source").button(key="me-too").click().run()
+    assert not page.session_state["sources"].voice and "does not sound like the speech" in text(page)
 
 
 def test_a_set_of_labels_restricts_the_answer(page):

@@ -380,12 +380,13 @@ def test_comparison_says_the_largest_difference(visit, model):
 def test_csv_has_the_columns_of_every_table(visit, model):
     first, call = next(iter(visit)), visit.current
     visit.note(first.id, 'angry? "no", ü')
+    visit.note(call.id, "=1+1")  # a formula in a spreadsheet
     rows = list(csv.DictReader(io.StringIO(compare.to_csv(visit, model).decode("utf-8-sig"))))
     assert list(rows[0]) == ["time", "kind", *columns(model.labels), "note"]
     assert [row["file"] for row in rows] == ["even.flac"] * 3 + ["call.mp3"]
     assert rows[0]["note"] == 'angry? "no", ü' and rows[0]["reasons"] == "close_call"
     assert (rows[3]["kind"], rows[3]["label"], float(rows[3]["sad"])) == ("timeline", "sad", call.timeline.share["sad"])
-    assert float(rows[3]["duration_s"]) == 618
+    assert float(rows[3]["duration_s"]) == 618 and rows[3]["note"] == "'=1+1"
 
 
 # --- Keeping ---

@@ -237,7 +237,8 @@ def to_csv(visit: Visit, recognizer: Recognizer) -> bytes:
     for recording, prediction in zip(visit, answers, strict=True):
         kind = recording.kind if recording.timeline is None else "timeline"
         time = recording.time.isoformat(timespec="seconds")
-        writer.writerow({"time": time, "kind": kind, **flat({**prediction.to_dict(), "note": recording.note})})
+        row = flat({**prediction.to_dict(), "note": recording.note})
+        writer.writerow({"time": time, "kind": kind, **{name: _cell(value) for name, value in row.items()}})
     return file.getvalue().encode("utf-8-sig")  # the mark tells Excel that it is UTF-8
 
 
