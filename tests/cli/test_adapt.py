@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import soundfile as sf
-from command_line import run
+from command_line import ROOT, UNIX, run
 from golden.make import RATE, chords
 from speech import SPOKEN
 
@@ -54,6 +56,18 @@ def test_what_does_not_count_is_named(calls, tmp_path):
     assert result.exit_code == 2 and read_profile(tmp_path / "p").clips == N
     assert "text.wav: this is text" in result.stderr and "1 without speech do not count:" in result.stderr
     assert "music.wav" in result.stderr
+
+
+@UNIX
+def test_a_full_disk_leaves_no_profile(calls, tmp_path):
+    """A limit of the file size simulates it."""
+    command = [sys.executable, "-m", "ser", "adapt", str(calls), "--out", str(tmp_path / "p")]
+    limited = ["bash", "-c", 'ulimit -f 1 && exec "$@"', "-", *command]
+    ran = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 2 and ran.stdout == "" and "Traceback" not in ran.stderr
+    said = f"ser: {tmp_path / 'p'} cannot be written (File too large). Choose another --out."
+    assert ran.stderr.splitlines()[-1] == said
+    assert [path.name for path in tmp_path.iterdir()] == ["calls"]
 
 
 def test_what_a_folder_leaves_out_is_named(calls, tmp_path, monkeypatch):

@@ -85,6 +85,18 @@ def test_a_reader_that_leaves_is_exit_code_1_without_traceback(shell):
     assert bash(f"cd {Path(shell['PATH'].split(':')[0])}; {script}", shell).split() == ["1"]
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder in which even root cannot make one")
+def test_without_a_home_or_temporary_folder_only_the_history_is_refused():
+    names = ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "SER_CACHE")
+    nowhere = {**os.environ, **dict.fromkeys(names, "/proc/none")}
+    nowhere.pop("SER_DATABASE_URL", None)
+    command = [sys.executable, "-m", "ser", "predict", str(SAMPLE), "--model", "dense105", "--format", "json"]
+    for words, code, said in (((), 0, ""), (("--keep",), 2, "ser: The folder /proc/none/ser cannot be made")):
+        ran = subprocess.run([*command, *words], cwd=ROOT, env=nowhere, capture_output=True, text=True, check=False)
+        assert (ran.returncode, ran.stderr[: len(said)]) == (code, said) and "Traceback" not in ran.stderr
+        assert ('"label"' in ran.stdout) is (code == 0)
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 @pytest.mark.parametrize("words", [("samples",), ("info", "--format", "json"), ("predict", "gone.wav")])
 def test_a_full_disk_behind_standard_output_says_so(words):
