@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -53,6 +54,14 @@ def _need(name: str, reason: str) -> None:
     """Skip with a reason, or fail where `SER_REQUIRE` lists `name`."""
     required = os.environ.get("SER_REQUIRE", "").split(",")
     (pytest.fail if name in required else pytest.skip)(reason)
+
+
+@pytest.fixture(autouse=True)
+def same_main() -> Iterator[None]:
+    """Put `__main__` back: AppTest leaves its script there, which processes that are started later would run."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
 
 
 @pytest.fixture(scope="session")

@@ -254,7 +254,7 @@ def test_strip_table_and_reload(browser, url, tmp_path):
     shown(page, "music.flac")
     assert asked == ["beforeunload"]
     page.get_by_text("Keep on this computer").click()
-    expect(page.get_by_text("2 of 2 answers of this visit are kept.")).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_text("Kept: 2 of 2 answers of this visit.")).to_be_visible(timeout=WAIT_MS)
     page.evaluate("setTimeout(() => location.reload())")
     expect(page.get_by_text("Shown: nothing")).to_be_visible(timeout=WAIT_MS)
     assert asked == ["beforeunload"]
