@@ -22,7 +22,7 @@ from ser.page.parts import compare, keep
 from ser.page.parts.along import sample_of, take_along
 from ser.page.parts.model_choice import choose_model
 from ser.page.parts.mood import mood_map
-from ser.page.parts.my_voice import me_too, show_sources
+from ser.page.parts.my_voice import me_too, offer, show_sources
 from ser.page.parts.spoken import show_words
 from ser.page.parts.why import explain, explanations, known_marks
 from ser.page.recorder import record
@@ -80,7 +80,7 @@ def body(visit: Visit, model: ser.Recognizer, sources: Sources, texts: Texts) ->
     with st.container(key="progress"):
         hear_long(visit, chosen, texts)
     with st.container(key="result"):
-        show_result(visit, chosen, sources, texts)
+        show_result(visit, model, chosen, sources, texts)
     parts(visit, model, chosen, sources, texts)
     footer(model, texts)
 
@@ -182,7 +182,7 @@ def samples(visit: Visit, texts: Texts) -> Iterator[Sound]:
 # --- Answer ---
 
 
-def show_result(visit: Visit, chosen: ser.Recognizer, sources: Sources, texts: Texts) -> None:
+def show_result(visit: Visit, model: ser.Recognizer, chosen: ser.Recognizer, sources: Sources, texts: Texts) -> None:
     refused = [translate(sentence, texts) for sentence in st.session_state.get("refused", [])]
     if refused:
         several = texts("input.refused_several", count=len(refused))
@@ -198,6 +198,7 @@ def show_result(visit: Visit, chosen: ser.Recognizer, sources: Sources, texts: T
             key="use",
             on_change=lambda: sources.use(st.session_state.use),
         )
+    offer(sources, visit, model, texts)
     recording = visit.current
     if recording is None:
         show_example(texts)

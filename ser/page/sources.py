@@ -22,6 +22,7 @@ class Sources:
     voice: dict[str, Analysis] = field(default_factory=dict)  # by sentence or recording
     recognizers: dict[str, Recognizer] = field(default_factory=dict)
     in_use: str | None = None
+    is_declined: bool = False  # the offer to adapt to the visit's recordings
 
     def chosen(self, model: Recognizer) -> Recognizer:
         """Return the adapted recogniser in use, else the model; those of another model are forgotten."""
@@ -32,6 +33,10 @@ class Sources:
     def use(self, name: str | None) -> None:
         """Use one of the recognisers, None for the model as it is."""
         self.in_use = name
+
+    def decline(self) -> None:
+        """Do not offer again to adapt to the visit's recordings."""
+        self.is_declined = True
 
     def add_to_voice(self, model: Recognizer, key: str, analysis: Analysis) -> bool:
         """Add a recording to the voice and, from three on, use it; False if it does not describe a voice."""

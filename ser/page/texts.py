@@ -605,6 +605,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "These {clips} recordings come from the same microphone and room?",
         "Stammen diese {clips} Aufnahmen vom selben Mikrofon und aus demselben Raum?",
     ),
+    "source.decline": ("No", "Nein"),
     "source.adapt": ("Adapt to them", "Daran anpassen"),
     "source.needs": (
         "{clips} of {needed} recordings of this visit so far. Drop a folder's worth of files to adapt to their source.",

@@ -176,10 +176,9 @@ def test_adaptation_after_ten_and_its_profile(opened, tmp_path):
     with opened() as page:
         upload(page, *copies(tmp_path, ENOUGH))
         expect(page.locator(".chip")).to_have_count(ENOUGH, timeout=WAIT_MS)
-        open_part(page, "source")
-        page.locator(".st-key-adapt button").click()
+        page.locator(".st-key-offer-adapt button").click()
         page.get_by_text(f"Adapted to this source, {ENOUGH} recordings").wait_for()
-        settle(page)
+        open_part(page, "source")
         profile = downloaded(page, page.locator(".st-key-profile-down button").first)
         shares = page.locator(BARS).all_inner_texts()
     assert json.loads(profile)["clips"] == ENOUGH

@@ -109,6 +109,17 @@ def show_source(sources: Sources, visit: Visit, model: Recognizer, texts: Texts)
     st.button(texts("source.adapt"), on_click=sources.adapt_to, args=(model, list(visit)), key="adapt")
 
 
+def offer(sources: Sources, visit: Visit, model: Recognizer, texts: Texts) -> None:
+    """Offer to adapt to the recordings of a visit, once, if there are enough and nothing is adapted."""
+    clips = len(speech_of(visit, model)) if model.adapts else 0
+    if clips < ENOUGH or sources.recognizers or sources.is_declined:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", key="offer"):
+        st.html(f"<p>{escape(texts('source.offer', clips=clips))}</p>")
+        st.button(texts("source.adapt"), on_click=sources.adapt_to, args=(model, list(visit)), key="offer-adapt")
+        st.button(texts("source.decline"), on_click=sources.decline, key="offer-decline", type="tertiary")
+
+
 def show_profiles(sources: Sources, model: Recognizer, texts: Texts) -> None:
     """Offer the adaptation in use as a profile, and take a stored one."""
     chosen = sources.chosen(model)
