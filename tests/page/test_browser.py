@@ -172,6 +172,20 @@ def test_recorder_live_and_my_voice(opened):
         assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
 
 
+def test_a_recording_that_ends_without_a_connection_arrives_later(opened):
+    with opened(PHONE) as page:
+        upload(page, VOICE)
+        answered(page, VOICE.name)
+        page.locator(".st-key-open-record button").click()
+        page.locator(".recorder button.button").click()
+        page.locator(".recorder[data-state=recording]").wait_for()
+        page.context.set_offline(True)
+        page.locator(".recorder[data-state=sending]").wait_for()
+        page.context.set_offline(False)
+        assert answered(page, "Recording 1")
+        expect(page.locator(".chip")).to_have_count(2, timeout=WAIT_MS)  # the visit is intact
+
+
 def test_adaptation_after_ten_and_its_profile(opened, tmp_path):
     with opened() as page:
         upload(page, *copies(tmp_path, ENOUGH))
