@@ -189,7 +189,8 @@ def show_result(visit: Visit, model: ser.Recognizer, chosen: ser.Recognizer, sou
         title = texts("input.refused") if len(refused) == 1 else several
         st.html(components.notice(title, *refused, texts("input.kept")))
     if sources.recognizers:
-        names = {name: wording.source({"voice": "speaker"}.get(name, name), texts) for name in sources.recognizers}
+        known = {name: wording.source({"voice": "speaker"}.get(name, name), texts) for name in sources.recognizers}
+        names = {name: wording.as_markdown(text) for name, text in known.items()}
         st.session_state.use = sources.in_use
         st.pills(
             texts("source.adapted_to"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from ser.page.texts import Texts
 from ser.types import MIN_USED_S, Prediction
 
+MARKS = re.compile(r"[\\`*_{}\[\]()<>#+.!~$:|-]")  # of Markdown
 Certainty = Literal["sure", "probably", "two", "hard", "none"]
 
 # Calibrated probabilities mean what the words say: "probably" is right more often than not, clearly.
@@ -157,6 +159,11 @@ def used_part(prediction: Prediction, texts: Texts) -> str:
 def source(name: str, texts: Texts) -> str:
     """Return what an answer is adapted to, in words."""
     return {"speaker": texts("answer.voice"), "source": texts("answer.source")}.get(name, name)
+
+
+def as_markdown(text: str) -> str:
+    """Return a visitor's text for a label that Streamlit takes as Markdown: it is shown as it stands."""
+    return MARKS.sub(r"\\\g<0>", text)
 
 
 def score(metrics: Mapping[str, Any], n_labels: int, human: float, texts: Texts) -> str:

@@ -113,3 +113,8 @@ def test_both_languages_have_every_text_with_the_same_values():
     assert [key for key, (english, german) in TEXTS.items() if values(english) != values(german)] == []
     same = [key for key, (english, german) in TEXTS.items() if english == german and len(english.split()) > 2]
     assert same == []
+
+
+def test_a_name_is_no_markdown():
+    assert wording.as_markdown("**b** [x](y)") == r"\*\*b\*\* \[x\]\(y\)"
+    assert wording.as_markdown("your voice") == "your voice"
