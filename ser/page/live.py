@@ -14,6 +14,7 @@ from ser.inference.memory import freeze_loaded
 from ser.inference.recognizer import Recognizer
 from ser.page.recorder import ID_LETTERS, MOST_BYTES, RATE, decoded, mount
 from ser.page.texts import Texts
+from ser.page.wording import is_unnamed
 from ser.types import COLOURS, EMOJI, EMOTIONS, AudioError, Prediction
 
 # Hands the answers to recorder.js, which draws them. A component of its own, because Streamlit sends a component's
@@ -116,8 +117,7 @@ class Sessions:
 def answer_data(answer: LiveAnswer) -> dict[str, Any]:
     """Return an answer as recorder.js draws it; `kind` is sure, unsure, or none where no emotion is named."""
     prediction = answer.prediction
-    is_unnamed = {"silent", "unlike_training", "too_short"} & set(prediction.reasons)
-    kind = "none" if is_unnamed else "unsure" if prediction.uncertain else "sure"
+    kind = "none" if is_unnamed(prediction) else "unsure" if prediction.uncertain else "sure"
     shares = {label: round(share, 4) for label, share in prediction.probabilities.items()}
     return {"t_s": answer.t_s, "label": prediction.label, "kind": kind, "probabilities": shares}
 

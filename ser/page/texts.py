@@ -568,8 +568,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The hollow dot is the start ({first}), the large one the end ({last}).",
         "Der hohle Punkt ist der Anfang ({first}), der große das Ende ({last}).",
     ),
-    "channel.left": ("left", "links"),
-    "channel.right": ("right", "rechts"),
     "mood.channels": ("Solid line: {first}; dashed: {others}.", "Durchgezogen: {first}; gestrichelt: {others}."),
     # --- My voice and this source ---
     "source.title": ("My voice and this source", "Meine Stimme und diese Quelle"),

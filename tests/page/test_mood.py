@@ -8,8 +8,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ser.page.parts.mood import HALF_X, HALF_Y, MAX_POINTS, SCALE_X, SCALE_Y, in_words, minutes, mood_html, path
+from ser.page.parts.mood import HALF_X, HALF_Y, MAX_POINTS, SCALE_X, SCALE_Y, in_words, mood_html, path
 from ser.page.texts import Texts
+from ser.page.timeline import minutes
 from ser.types import EMOTIONS, Mood, Prediction, Segment, Timeline, mood
 
 ENGLISH, GERMAN = Texts("en"), Texts("de")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -11,7 +10,9 @@ from typing import Final
 
 import streamlit as st
 
+from ser.page.player import channel_name
 from ser.page.texts import Texts
+from ser.page.timeline import minutes
 from ser.page.wording import is_unnamed
 from ser.types import COLOURS, EMOJI, PLACES, Mood, Prediction, Segment, Timeline
 
@@ -251,15 +252,3 @@ def _legend(paths: Mapping[str, Sequence[Point]], texts: Texts) -> list[str]:
     lines = [texts("mood.path", first=in_words(first.mood, texts), last=in_words(last.mood, texts))]
     names = [channel_name(name, texts) for name in paths]
     return lines + ([texts("mood.channels", first=names[0], others=texts.all_of(names[1:]))] if names[1:] else [])
-
-
-def channel_name(channel: str, texts: Texts) -> str:
-    """Return the name of a channel: left and right in the language of the page, others as they are."""
-    return texts(f"channel.{channel}") if channel in ("left", "right") else channel
-
-
-def minutes(time_s: float) -> str:
-    """Return a time as a player shows it: 0:22, 1:00:22."""
-    seconds = math.floor(time_s)
-    hours, minute, second = seconds // 3600, seconds // 60 % 60, seconds % 60
-    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"

@@ -11,15 +11,16 @@ import numpy as np
 import ser
 from ser.metrics import HUMAN
 from ser.page import wording
-from ser.page.parts.mood import channel_name, minutes, mood_html
+from ser.page.components import UNNAMED
+from ser.page.parts.mood import mood_html
+from ser.page.player import channel_name
 from ser.page.texts import Texts
-from ser.page.timeline import mostly
+from ser.page.timeline import minutes, mostly
 from ser.page.visit import Recording
 from ser.types import COLOURS, EMOJI, SELF, Adaptation, Prediction, Segment, Timeline
 
 WIDTH, WAVE, RIBBON, GAP = 720, 96, 22, 6  # pixels of the drawing
 MOST_STROKES = 240
-UNNAMED = "#8A8F98"
 HATCH = (
     '<defs><pattern id="unsure" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
     '<rect width="2.5" height="5" style="fill:var(--card)" fill-opacity="0.75"/></pattern></defs>'
