@@ -242,6 +242,13 @@ def test_timeline_report_and_a_link_to_a_sample(opened, tmp_path):
     assert hosts <= {"localhost", None}  # None: data and blob addresses
 
 
+def test_the_other_recorder_is_answered(opened):
+    with opened() as page:
+        page.locator(".st-key-others summary").click()
+        page.frame_locator("iframe[title*=audio_recorder]").locator("svg").click()
+        assert answered(page, "Recording 1")
+
+
 def test_oversize_file_is_refused(opened, tmp_path):
     large = tmp_path / "large.wav"
     with large.open("wb") as file:
