@@ -33,6 +33,7 @@ FLAGS += ["--disable-component-update", "--disable-sync"]
 DEVICE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 SPOKEN_S, PAUSE_S = 1.6, 2.6
 ZEROS_S = 0.05  # with which many devices begin
+LATE_S = 0.4  # at most, of speech that a busy browser misses
 PAGE = """
 import json
 from pathlib import Path
@@ -170,7 +171,8 @@ def test_a_recording_that_ends_at_a_pause_is_what_was_said(visit, folder, spoken
     assert rate == RATE and sf.info(folder / "sound.wav").subtype == "PCM_16"
     assert len(sound) / rate == pytest.approx(SPOKEN_S + 1.5, abs=0.35)
     likeness, delay_s = likeness_of(sound, spoken)
-    assert likeness > 0.95 and delay_s == pytest.approx(ZEROS_S, abs=0.02)  # the zeros at the start are left out
+    # The zeros at the start are left out; the microphone of a busy browser begins late.
+    assert likeness > 0.95 and ZEROS_S - 0.02 <= delay_s < ZEROS_S + LATE_S
     page.get_by_text("Run again").click()
     expect(page.locator("#got")).to_have_count(0)  # it came once
 
