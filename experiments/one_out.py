@@ -22,11 +22,12 @@ from ser.training.configs import CONFIGS, ENSEMBLES, describe, find_ensemble
 from ser.training.cross_validation import scores, tested
 from ser.training.ensemble import fold_result, prepare_ensemble, train_networks
 from ser.training.train import work_folder
-from ser.types import Clip
+from ser.types import LABEL_SETS, Clip
 
 REPORT = Path(__file__).resolve().parent.parent / "reports" / "one_out.json"
-OTHERS = ("nemo", "emodb")  # that an ensemble is trained on beside RAVDESS, and the Korean table
-TABLE = "emotiontts_kr"
+# That an ensemble is trained on beside RAVDESS; the folder of `emotiontts` has another name.
+OTHERS = ("emodb", "emotiontts", "nemo", "aesdd", "turev", "ased", "emospeech")
+FOLDERS = {"emotiontts": "emotiontts_kr"}
 
 
 def main() -> None:
@@ -50,7 +51,8 @@ def main() -> None:
 def _report(data: Path, name: str, jobs: int) -> dict[str, Any]:
     ensemble, configs = find_ensemble(name)
     scored = load_corpus("ravdess", data).clips
-    clips = [*scored, *_other_clips(data)] if ensemble.first_corpus else scored
+    labels = next(iter(configs.values())).labels
+    clips = [*scored, *_other_clips(data, labels)] if ensemble.first_corpus else scored
     work = work_folder(f"one-out-{name}", clips, describe(name, ensemble, configs), resume=True)
     study = prepare_ensemble(clips, ensemble, configs, work, n_scored=len(scored))
     splits = _one_out(study.clips, study.n_scored)
@@ -62,9 +64,9 @@ def _report(data: Path, name: str, jobs: int) -> dict[str, Any]:
     return {"labels": list(first.labels), **{key: report[key] for key in keys}}
 
 
-def _other_clips(data: Path) -> list[Clip]:
-    others = [clip for corpus in OTHERS for clip in load_corpus(corpus, data).clips]
-    return [*others, *load_corpus("table", data / TABLE).clips]
+def _other_clips(data: Path, labels: str) -> list[Clip]:
+    listings = [load_corpus(corpus, data / FOLDERS.get(corpus, corpus)) for corpus in OTHERS]
+    return [clip for listing in listings for clip in listing.clips if clip.emotion in LABEL_SETS[labels]]
 
 
 def _one_out(clips: Sequence[Clip], n_scored: int) -> list[Split]:
