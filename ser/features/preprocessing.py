@@ -22,6 +22,7 @@ STEEPNESS = 8  # of the high-pass: a Butterworth filter of order 4, forwards and
 MAINS_HZ = (40.0, 70.0)  # what is counted as energy near the mains; hum of 50 or 60 Hz lies within, also if it varies
 UNCHANGED_HZ = 10 * LOWEST_HZ  # from here on its gain is 1 in float32
 PADDING_S = 0.2  # of zeros, in which the filter's response to the ends dies away
+FFT_STEP = 1024  # which divides the transform's length: powers of two are transformed faster than other small factors
 LOUD_FRAMES = 8  # the level is that of the 8th loudest frame: a pop of 30 ms is in fewer
 LEVEL = 0.2  # root mean square of that frame after normalisation; peaks of speech are then about 1
 PAUSE_S = 0.4  # longer pauses are left out
@@ -126,7 +127,7 @@ def high_pass(samples: np.ndarray, sample_rate: int) -> np.ndarray:
 
 def _filtered(samples: np.ndarray, sample_rate: int) -> tuple[np.ndarray, float]:
     """Return the result of `high_pass`, and the `mains_energy` of the samples."""
-    n = next_fast_len(len(samples) + round(PADDING_S * sample_rate), real=True)
+    n = FFT_STEP * next_fast_len(-(-(len(samples) + round(PADDING_S * sample_rate)) // FFT_STEP), real=True)
     spectrum = rfft(samples - samples.mean(), n)
     low = spectrum[: int(UNCHANGED_HZ * n / sample_rate) + 1]
     near_mains = low[int(MAINS_HZ[0] * n / sample_rate) : int(MAINS_HZ[1] * n / sample_rate) + 2]
