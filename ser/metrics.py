@@ -126,13 +126,14 @@ def confidence_curves(confidence: np.ndarray, correct: np.ndarray) -> dict[str, 
     }
 
 
-def confidence_threshold(confidence: np.ndarray, correct: np.ndarray, wanted_accuracy: float) -> float:
-    """Return the lowest confidence from which on predictions reach `wanted_accuracy`.
+def confidence_threshold(confidence: np.ndarray, correct: np.ndarray, wanted_accuracy: float, least: int = 1) -> float:
+    """Return the lowest confidence from which on predictions, at least `least` of them, reach `wanted_accuracy`.
 
     If even the most confident do not reach it, return a value above the highest confidence.
     """
-    _, accuracy = risk_coverage(confidence, correct)
-    reached = np.unique(confidence)[::-1][accuracy >= wanted_accuracy]
+    coverage, accuracy = risk_coverage(confidence, correct)
+    enough = coverage * len(confidence) >= min(least, len(confidence)) - 0.5
+    reached = np.unique(confidence)[::-1][(accuracy >= wanted_accuracy) & enough]
     return float(reached[-1] if len(reached) else np.nextafter(confidence.max(), 2))
 
 

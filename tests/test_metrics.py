@@ -199,6 +199,13 @@ def test_threshold_above_all_if_none_is_accurate_enough():
     assert not len(given(confidence, np.zeros(3, bool), threshold)) and np.isfinite(threshold)
 
 
+def test_a_few_right_by_chance_make_no_threshold():
+    confidence, right = np.array([0.9, 0.8, 0.7, 0.6, 0.5]), np.array([1, 0, 0, 0, 1], bool)
+    assert metrics.confidence_threshold(confidence, right, 0.5, least=2) == 0.8
+    assert not len(given(confidence, right, metrics.confidence_threshold(confidence, right, 0.5, least=3)))
+    assert metrics.confidence_threshold(confidence, right, 0.4, least=9) == 0.5  # fewer than that at all
+
+
 def test_threshold_counts_equal_confidences_together():
     confidence, right = np.array([0.9, 0.9, 0.9, 0.5]), np.array([1, 0, 0, 1], bool)
     threshold = metrics.confidence_threshold(confidence, right, 0.85)
