@@ -29,7 +29,8 @@ def encoder_graph(checkpoint: str | os.PathLike[str] | None, cache_folder: Path)
             f"--encoder or {VARIABLE}."
         )
     folder = Path(checkpoint).expanduser()
-    path = cache_folder / f"encoder-{_digest(folder)[:16]}.onnx"
+    blocks = "-".join(map(str, ENCODER_BLOCKS))
+    path = cache_folder / f"encoder-{_digest(folder)[:16]}-{blocks}.onnx"
     if not path.is_file():
         cache_folder.mkdir(parents=True, exist_ok=True)
         build_encoder(folder, path, ENCODER_BLOCKS)
