@@ -13,8 +13,9 @@ from ser.inference.manifest import read_manifest
 from ser.metrics import HUMAN
 from ser.reporting.markdown import percent, table
 from ser.reporting.model_card import (
-    ADAPTED,
+    adapted_columns,
     explained_table,
+    kinds_table,
     robustness_table,
     score_table,
     sections,
@@ -47,6 +48,7 @@ def figures() -> dict[str, str]:
         "dense105": score_table(read_manifest(find("dense105"))),
         "sure": sure_line(manifest),
         "others": others(scores["left_out"]),
+        "kinds": kinds_table(scores["source_kinds"]),
         "answers": answers(scores),
         "mood": mood(report("mood")),
         "explained": explained_table(report("explain")),
@@ -74,9 +76,10 @@ def summary(scores: dict[str, Any]) -> str:
         (f"a random split of RAVDESS, {random['note']}", percent(random["uar"]), percent(random["accuracy"])),
     ]
     left_out = [*scores["left_out"].values()]
-    for key, what in ((None, ""), ("adapted_20", ", adapted to 20 unlabelled clips of it")):
-        found = [entry[key]["with"] if key else entry["uar"] for entry in left_out if key is None or key in entry]
-        rows.append((f"an unseen corpus, mean of {len(found)}{what}", percent(mean(found)), ""))
+    rows.append((f"an unseen corpus, mean of {len(left_out)}", percent(mean(entry["uar"] for entry in left_out)), ""))
+    if adapted := [entry["adapted_20"]["with"] for entry in left_out if "adapted_20" in entry]:
+        what = "adapted to 20 unlabelled clips of it"
+        rows.append((f"an unseen corpus, mean of {len(adapted)}, {what}", percent(mean(adapted)), ""))
     rows.append(("human listeners on RAVDESS, neutral and calm accepted for each other", "", percent(HUMAN)))
     return table(("evaluated on", "UAR", "accuracy"), rows)
 
@@ -92,20 +95,21 @@ def confidence(scores: dict[str, Any]) -> str:
 
 def others(left_out: dict[str, Any]) -> str:
     """Return the scores on each corpus of networks that were trained without it, alone and adapted."""
+    known = adapted_columns(left_out)
     rows = [
         (
             CORPORA.get(corpus, corpus),
             percent(scores["uar"]),
-            *(percent(scores[key]["with"]) if key in scores else "" for key in ADAPTED),
+            *(percent(scores[key]["with"]) if key in scores else "" for key in known),
             percent(scores["top_two"]),
             str(len(scores["labels"])),
         )
         for corpus, scores in left_out.items()
     ]
-    means = [[scores[key]["with"] for scores in left_out.values() if key in scores] for key in ADAPTED]
+    means = [[scores[key]["with"] for scores in left_out.values() if key in scores] for key in known]
     columns = [[scores["uar"] for scores in left_out.values()], *means, [each["top_two"] for each in left_out.values()]]
     rows.append(("**mean**", *(percent(mean(values)) for values in columns), ""))
-    return table(("unseen corpus", "UAR alone", *ADAPTED.values(), "first two", "labels"), rows)
+    return table(("unseen corpus", "UAR alone", *known.values(), "first two", "labels"), rows)
 
 
 def answers(scores: dict[str, Any]) -> str:

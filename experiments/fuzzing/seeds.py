@@ -28,13 +28,13 @@ MANIFEST_SEED = {
     "files": {GRAPH: hashlib.sha256(CONTENT).hexdigest()},
 }
 PROFILE_SEED = {
-    "schema": "ser-profile/1",
+    "schema": "ser-profile/2",
     "model": "voice",
     "version": "0",
     "source": "calls",
     "clips": 12,
     "created": "2026-01-01T00:00:00+00:00",
-    "means": {"encoder-v1": [0.5, -1.0], "voice105-v2": [1e-3]},
+    "log_probabilities": {"neutral": -0.5, "happy": -1e-3},
 }
 PART = 'Content-Disposition: form-data; name="file"; filename="{}"\r\nContent-Type: audio/wav\r\n\r\n{}\r\n'
 BODY = "multipart/form-data; boundary=b\n--b\r\n" + PART.format("a.wav", "RIFF") + "--b\r\n" + PART.format("ö", "")

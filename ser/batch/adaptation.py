@@ -1,4 +1,4 @@
-"""Adaptation of a run to its sources: means of a sample of each source's files, kept beside the results.
+"""Adaptation of a run to its sources: mean scores of a sample of each source's files, kept beside the results.
 
 A sample takes a constant time for each source, and lets every part be answered in one pass.
 """
@@ -15,7 +15,7 @@ import numpy as np
 
 from ser.batch.executors import Pool, WorkerDied
 from ser.files import write_atomically
-from ser.inference.adaptation import MIN_CLIPS, NAME_CHARACTERS, Profile, SourceMeans, profile_of
+from ser.inference.adaptation import MIN_CLIPS, NAME_CHARACTERS, Profile, SourceMean, profile_of
 
 Adapt = Literal["none", "folder", "source"]
 SAMPLES = {"folder": 20, "source": 50}  # files of a source that are analysed
@@ -24,7 +24,7 @@ NAME = "sources.jsonl"
 FIRST_NAME = "_sources.jsonl"  # of the first version, among the results
 WHOLE = "source"  # name of the only source, if all files are of one
 
-Analyse = Callable[[list[str], Any], SourceMeans]  # files and the task of a run
+Analyse = Callable[[list[str], Any], SourceMean]  # files and the task of a run
 
 
 def source_of(file: str, adapt: Adapt) -> str:
@@ -53,7 +53,7 @@ def sample(files: Iterable[str], adapt: Adapt, seed: int = 0) -> dict[str, list[
     return samples
 
 
-def source_means(samples: dict[str, list[str]], analyse: Analyse, task: Any, pool: Pool) -> dict[str, SourceMeans]:
+def source_means(samples: dict[str, list[str]], analyse: Analyse, task: Any, pool: Pool) -> dict[str, SourceMean]:
     """Return the means of every source of which enough files hold speech, analysed by the workers of a pool."""
     pieces = [
         (key, files[start : start + PIECE])
@@ -61,15 +61,15 @@ def source_means(samples: dict[str, list[str]], analyse: Analyse, task: Any, poo
         if len(files) >= MIN_CLIPS
         for start in range(0, len(files), PIECE)
     ]
-    means: dict[str, SourceMeans] = {}
+    means: dict[str, SourceMean] = {}
     for key, part in _analysed(pieces, analyse, task, pool):
-        means.setdefault(key, SourceMeans()).merge(part)
+        means.setdefault(key, SourceMean()).merge(part)
     return {key: total for key, total in means.items() if total.clips >= MIN_CLIPS}
 
 
 def _analysed(
     pieces: Sequence[tuple[str, list[str]]], analyse: Analyse, task: Any, pool: Pool
-) -> Iterator[tuple[str, SourceMeans]]:
+) -> Iterator[tuple[str, SourceMean]]:
     """Yield (source, means) of every piece; a file that crashes a worker does not count."""
     left = dict(enumerate(pieces))
     try:
@@ -83,7 +83,7 @@ def _analysed(
                     yield source, next(pool([(analyse, [file], task)]))
 
 
-def _numbered(number: int, analyse: Analyse, files: list[str], task: Any) -> tuple[int, SourceMeans]:
+def _numbered(number: int, analyse: Analyse, files: list[str], task: Any) -> tuple[int, SourceMean]:
     return number, analyse(files, task)
 
 
@@ -97,11 +97,7 @@ def store(path: Path, profiles: Iterable[tuple[str, Profile | None]]) -> None:
     write_atomically(path, "\n".join([*earlier, *lines]), sync=True)
 
 
-def read(path: Path) -> dict[str, SourceMeans | None]:
+def read(path: Path) -> dict[str, SourceMean | None]:
     """Return the means of every source that `store` wrote, the last if there are several."""
     pairs = map(json.loads, path.read_text(encoding="utf-8").splitlines() if path.exists() else ())
-    return {source: None if text is None else _means(profile_of(text.encode(), path.name)) for source, text in pairs}
-
-
-def _means(profile: Profile) -> SourceMeans:
-    return SourceMeans.of(profile.clips, profile.means)
+    return {source: None if text is None else profile_of(text.encode(), path.name).mean for source, text in pairs}

@@ -24,7 +24,7 @@ from ser.batch.sources import as_text, is_address, names, openable
 from ser.drift import tally
 from ser.extras import needs
 from ser.files import encodable, write_atomically
-from ser.inference.adaptation import Profile, SourceMeans, profile_of, read_profile
+from ser.inference.adaptation import Profile, SourceMean, profile_of, read_profile
 from ser.inference.artifact import MODEL_VARIABLE, find, manifest_digest, reference, verify
 from ser.inference.manifest import read_manifest
 from ser.inference.memory import tune_malloc
@@ -42,7 +42,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 Progress = Callable[[int, int], None]  # files done, of all
-Sources = dict[str, SourceMeans]
+Sources = dict[str, SourceMean]
 
 
 class Task(NamedTuple):
@@ -89,16 +89,16 @@ def _rows(recognizer: Recognizer, file: str, task: Task) -> list[dict[str, Any]]
         return [_error_row(file, str(error) if isinstance(error, SerError) else reason)]
 
 
-def analyse_files(files: list[str], task: Task) -> SourceMeans:
-    """Return the means of the files that hold speech."""
-    recognizer, means = _recognizer(task), SourceMeans()
+def analyse_files(files: list[str], task: Task) -> SourceMean:
+    """Return the mean of the files that hold speech."""
+    recognizer, mean = _recognizer(task), SourceMean()
     for file in files:
         with suppress(Exception):  # becomes a row with an error later
             source = openable(file, task.root)
             for analysis in recognizer.analyse_channels(source, channels=task.channels, track=task.track):
                 if analysis.is_speech:
-                    means.add(analysis.means)
-    return means
+                    mean.add(analysis.scores)
+    return mean
 
 
 def _error_row(file: str, message: str) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def batch(
     in `out`.
 
     Answers are adapted, without labels, to a sample of the source ("source") or of their own folder ("folder"), or not
-    ("none", and if the model cannot adapt). A `profile`, by default that of `SER_PROFILE`, takes the place of that.
+    ("none"). A `profile`, by default that of `SER_PROFILE`, takes the place of that.
     `channels` and `track` are those of `Recognizer.predict`; with "each" a file has a row for every channel.
 
     Returns counts: files, earlier (answered by an earlier call), answered, failed, silent, uncertain, labels (without
@@ -169,7 +169,7 @@ def batch(
     given = read_profile(file) if file else None
     out, folder = Path(out), find(model or os.environ.get(MODEL_VARIABLE) or (given.model if given else None))
     manifest = read_manifest(folder)
-    if given or "adaptation" not in manifest:
+    if given:
         adapt = "none"
     root, text = str(Path.cwd()), given.to_json() if given else ""
     task = Task(root, reference(folder), manifest_digest(folder), text, adapt, channels, track)
@@ -373,16 +373,17 @@ def _sources(
         files = (file for _, part in checkpoint.parts() for file in part if source_of(file, task.adapt) in unknown)
         samples = {key: each for key, each in sample(files, task.adapt).items() if len(each) >= MIN_CLIPS}
         means = source_means(samples, analyse_files, task, pool)
-        name, version = read_manifest(find(task.model))["name"], task.digest
-        profiles = ((key, _profile(means.get(key), name, version, key)) for key in samples)
+        manifest = read_manifest(find(task.model))
+        profiles = ((key, _profile(means.get(key), manifest, task.digest, key)) for key in samples)
         with _writing(out):
             adaptation.store(path, profiles)
         stored = adaptation.read(path)
     return {source: means for source, means in stored.items() if means is not None}
 
 
-def _profile(means: SourceMeans | None, model: str, version: str, source: str) -> Profile | None:
-    return None if means is None else Profile.of(means, model, version, adaptation.source_name(source))
+def _profile(mean: SourceMean | None, manifest: dict[str, Any], version: str, source: str) -> Profile | None:
+    name, labels = manifest["name"], tuple(manifest["labels"])
+    return None if mean is None else Profile.of(mean, labels, name, version, adaptation.source_name(source))
 
 
 def _of_part(sources: Sources, files: list[str], task: Task) -> Sources:

@@ -13,7 +13,7 @@ from ser.cli.options import ForceOption, ModelOption
 from ser.cli.output import REFUSED, progress_bar, say, say_passed_over
 from ser.cli.predict import sources
 from ser.files import check_writable, unwritable
-from ser.inference.adaptation import SourceMeans
+from ser.inference.adaptation import SourceMean
 from ser.inference.artifact import find, verify
 from ser.inference.recognizer import Recognizer
 from ser.types import ParameterError, SerError
@@ -34,9 +34,7 @@ def adapt(
     read is named and left out; the exit code is then 2.
     """
     check_writable(out, force=force)
-    recognizer, means = Recognizer(verify(find(model))), SourceMeans()  # whatever SER_PROFILE says
-    if not recognizer.adapts:
-        raise ParameterError(f"{recognizer.name} cannot be adapted to a source; choose another --model.")
+    recognizer, mean = Recognizer(verify(find(model))), SourceMean()  # whatever SER_PROFILE says
     listing = Listing()
     recordings = list(_recordings(files, listing))
     failed = [row["error"] for row in listing.errors()]
@@ -48,11 +46,11 @@ def adapt(
             except SerError as error:
                 failed.append(str(error))
             else:
-                means.add(analysis.means) if analysis.is_speech else other.append(label)
+                mean.add(analysis.scores) if analysis.is_speech else other.append(label)
             progress(done, len(recordings))
     _tell(failed, other)
     say_passed_over(listing.passed_over)
-    profile = recognizer.adapted_to(means, name or out.stem).profile
+    profile = recognizer.adapted_to(mean, name or out.stem).profile
     try:
         profile.save(out)
     except OSError as error:

@@ -15,8 +15,8 @@ import numpy as np
 from ser.datasets.corpora import TABLE, CorpusClips, is_table, load_corpus
 from ser.extras import needs
 from ser.inference.artifact import Artifact, find, verify
-from ser.inference.recognizer import Analysis, Recognizer
-from ser.training.adaptation import DRAWS, SPEAKER_CLIPS, Answer, Source, source_scores
+from ser.inference.recognizer import Recognizer
+from ser.training.adaptation import DRAWS, SPEAKER_CLIPS, Source, large_sources, source_scores
 from ser.training.configs import read_description
 from ser.training.cross_validation import out_of_fold, scores
 from ser.training.ensemble import fold_results, prepare_ensemble, train_networks
@@ -33,12 +33,12 @@ JOBS = 2  # processes that train networks
 
 @dataclass(frozen=True)
 class Answered:
-    """An answer to a clip; `again` are the stored graphs and the analysed clip, if it can be answered anew."""
+    """An answer to a clip; `scores` are the log-probabilities of the model's labels, if stored graphs gave it."""
 
     label: str
     probabilities: dict[str, float]
     is_sure: bool
-    again: tuple[Recognizer, Analysis] | None = None
+    scores: np.ndarray | None = None
 
 
 Answers = dict[int, Answered]  # by the clip's index
@@ -60,16 +60,14 @@ def evaluate(
     trained on the corpus. Scored are the labels that corpus, model and label set share, with probabilities
     renormalised over them; other clips are counted under `excluded`. `adapt` adds the scores of answers adapted to so
     many unlabelled clips of the corpus (`adapted`; 20 seeded draws, whose clips are not scored), and to five of the
-    speaker (`calibrated`). Raises `ParameterError` for unknown names, for `adapt` if the model cannot adapt or the
-    protocol has no stored graphs, and if an installed package lacks these.
+    speaker (`calibrated`). Raises `ParameterError` for unknown names, for `adapt` if the protocol has no stored
+    graphs, and if an installed package lacks these.
     """
     check_known(protocol, PROTOCOLS, "protocol")
     check_known(labels, LABEL_SETS, "label set")
     artifact = verify(find(model))
     listing = _as_trained(artifact, load_corpus(corpus, os.fspath(data)))
     shared = _shared_labels(artifact, listing, labels)
-    if adapt and artifact.manifest.get("adaptation") is None:
-        raise ParameterError(f"{artifact.name} cannot adapt to a source; leave out --adapt, or choose another model.")
     answers, errors = _answers(artifact, listing.clips, protocol, progress)
     seen = protocol == "all" and any(clip.speaker in _trained_speakers(artifact) for clip in listing.clips)
     return {
@@ -78,7 +76,7 @@ def evaluate(
         "protocol": protocol,
         "note": PROTOCOLS[protocol],
         **_scores(listing.clips, answers, shared),
-        **(_adapted_scores(listing.clips, answers, shared, adapt, progress) if adapt else {}),
+        **(_adapted_scores(listing.clips, answers, shared, artifact.labels, adapt, progress) if adapt else {}),
         "excluded": _excluded(listing.clips, listing.excluded, answers, shared),
         "errors": errors,
         "seen_in_training": seen,
@@ -123,43 +121,34 @@ def _scores(clips: Sequence[Clip], answers: Answers, labels: list[str]) -> dict[
 
 
 def _adapted_scores(
-    clips: Sequence[Clip], answers: Answers, labels: list[str], n_clips: int, progress: bool
+    clips: Sequence[Clip],
+    answers: Answers,
+    labels: list[str],
+    model_labels: Sequence[str],
+    n_clips: int,
+    progress: bool,
 ) -> dict[str, Any]:
     """Return the scores of answers adapted to clips of the corpus, and to five clips of each speaker."""
     from tqdm.auto import tqdm
 
-    again = {index: answer.again for index, answer in answers.items() if answer.again is not None}
-    if len(again) < len(answers):
+    known = [index for index in sorted(answers) if answers[index].scores is not None]
+    if len(known) < len(answers):
         raise ParameterError("--adapt needs the model's stored graphs for this protocol; choose --protocol all.")
+    columns = [model_labels.index(label) for label in labels]
+    scores = np.array([answers[index].scores for index in known])[:, columns]
+    answered = [clips[index] for index in known]
     report: dict[str, Any] = {}
     sources: tuple[tuple[str, Source, int], ...] = (
         ("adapted", "corpus", n_clips),
         ("calibrated", "speaker", SPEAKER_CLIPS),
     )
     for key, by, n in sources:
-        sizes = Counter(getattr(clips[index], by) for index in again)
-        used = [index for index in sorted(again) if sizes[getattr(clips[index], by)] > n]
-        total = DRAWS * len({getattr(clips[index], by) for index in used})
+        kept = large_sources(answered, n, by)
+        part = [answered[position] for position in kept]
+        total = DRAWS * len({getattr(clip, by) for clip in part})
         with tqdm(total=total, desc=f"Adapting to the {by}", unit="draw", disable=not progress) as bar:
-            part, answer = [clips[index] for index in used], _adapting([again[index] for index in used], labels)
-            report[key] = source_scores(part, labels, answer, n, by=by, on_draw=bar.update)
+            report[key] = source_scores(part, labels, scores[kept], n, by=by, on_draw=bar.update)
     return report
-
-
-def _adapting(given: Sequence[tuple[Recognizer, Analysis]], labels: Sequence[str]) -> Answer:
-    """Return a function from (clips adapted to, clips asked) to probabilities of `labels`."""
-
-    def answer(drawn: Sequence[int], asked: Sequence[int]) -> np.ndarray:
-        known = [given[clip][1] for clip in drawn]
-        plain = {id(recognizer): recognizer for recognizer, _ in (given[clip] for clip in asked)}
-        adapted = {key: each.calibrated_to(known) if known else each for key, each in plain.items()}
-        pairs = (given[clip] for clip in asked)
-        probabilities = [adapted[id(recognizer)].probabilities(analysis) for recognizer, analysis in pairs]
-        return np.array(probabilities).reshape(-1, len(model_labels))[:, columns]
-
-    model_labels = given[0][0].labels
-    columns = [model_labels.index(label) for label in labels]
-    return answer
 
 
 def _excluded(clips: Sequence[Clip], unknown: dict[str, int], answers: Answers, labels: list[str]) -> dict[str, int]:
@@ -219,7 +208,7 @@ def _predict(
             analysis = recognizer.analyse(clips[index].path)
             answer = recognizer.answer(analysis)
             sure = "close_call" not in answer.reasons and "silent" not in answer.reasons
-            answers[index] = Answered(answer.label, answer.probabilities, sure, (recognizer, analysis))
+            answers[index] = Answered(answer.label, answer.probabilities, sure, analysis.scores)
         except AudioError as error:
             errors.append({"file": clips[index].path, "error": str(error)})
     return answers, errors

@@ -1,17 +1,15 @@
-"""Adaptation to a source: the mean features of a few of its recordings, kept as a profile, shift those of all others.
+"""Adaptation to a source: the mean scores of a few of its recordings, kept as a profile, correct those of all others.
 
-A source is what recordings have in common: microphone, room, line, language, or a speaker. No labels are needed. Each
-feature is moved by the difference of the source's mean from that of the training recordings, shrunk by the number of
-recordings.
+A source is what recordings have in common: microphone, room, line, language, or a speaker. No labels are needed. What a
+model says of all recordings of a source alike says something of the source, and little of their moods: a share of it,
+which grows with the number of recordings, is taken off.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,48 +18,48 @@ from typing import Any
 import numpy as np
 
 from ser.files import write_atomically
-from ser.types import Adaptation, ArtifactError, ParameterError, rounded
+from ser.types import Adaptation, ArtifactError, ParameterError
 
-SCHEMA = "ser-profile/1"
+SCHEMA = "ser-profile/2"
 MIN_CLIPS = 3  # that hold speech
+PRIOR_CLIPS = 5.0  # n recordings count by n / (n + 5),
+LARGEST_SHARE = 2 / 3  # but not more: a source's moods may be uneven, however many of its recordings are known
 NAME_CHARACTERS = 100
-MAX_BYTES = 1_000_000  # of a profile's file
-KEYS = {"schema", "model", "version", "source", "clips", "created", "means"}
+MAX_BYTES = 100_000  # of a profile's file
+LARGEST = 1e9  # number in a profile
+KEYS = {"schema", "model", "version", "source", "clips", "created", "log_probabilities"}
 
 
-class SourceMeans:
-    """Running mean of the features of a source's recordings, each recording counted once."""
+def share_of(clips: int) -> float:
+    """Return which share of a source's mean scores is taken off, for so many recordings of it."""
+    return min(clips / (clips + PRIOR_CLIPS), LARGEST_SHARE)
 
-    def __init__(self) -> None:
-        self.clips = 0
-        self._sums: dict[str, np.ndarray] = {}
 
-    @classmethod
-    def of(cls, clips: int, means: Mapping[str, np.ndarray]) -> SourceMeans:
-        """Return the running mean of `clips` recordings whose means are known."""
-        self = cls()
-        self.clips, self._sums = clips, {recipe: clips * mean.astype(np.float64) for recipe, mean in means.items()}
-        return self
+class SourceMean:
+    """Running mean of the scores of a source's recordings, (n_labels,), each recording counted once."""
 
-    def add(self, means: Mapping[str, np.ndarray]) -> None:
-        """Add a recording by the mean features over its windows, of every recipe."""
-        self.clips += 1
-        for recipe, mean in means.items():
-            self._sums[recipe] = self._sums.get(recipe, 0.0) + mean.astype(np.float64)
+    def __init__(self, clips: int = 0, mean: np.ndarray | float = 0.0) -> None:
+        """Start without recordings, or with `clips` of them whose mean is known."""
+        self.clips, self.mean = clips, np.asarray(mean)
 
-    def merge(self, other: SourceMeans) -> None:
+    def add(self, scores: np.ndarray) -> None:
+        """Add a recording by its log-probabilities."""
+        self.merge(SourceMean(1, scores))
+
+    def merge(self, other: SourceMean) -> None:
         """Add all recordings of another one."""
-        self.clips += other.clips
-        for recipe, total in other._sums.items():
-            self._sums[recipe] = self._sums.get(recipe, 0.0) + total
+        if other.clips:
+            self.clips += other.clips
+            self.mean = self.mean + other.clips / self.clips * (other.mean - self.mean)
 
-    def copy(self) -> SourceMeans:
+    def copy(self) -> SourceMean:
         """Return a second object, which later recordings do not change."""
-        return SourceMeans.of(self.clips, self.means())
+        return SourceMean(self.clips, self.mean)
 
-    def means(self) -> dict[str, np.ndarray]:
-        """Return the mean of every recipe, float32; empty if there is no recording."""
-        return {recipe: (total / self.clips).astype(np.float32) for recipe, total in self._sums.items()}
+    @property
+    def correction(self) -> np.ndarray:
+        """What is added to the scores of every recording of the source, (n_labels,), sum 0."""
+        return share_of(self.clips) * (self.mean.mean() - self.mean)
 
     def check_enough(self) -> None:
         """Raise `ParameterError` if too few recordings hold speech."""
@@ -73,7 +71,7 @@ class SourceMeans:
 
 @dataclass(frozen=True)
 class Profile:
-    """What a model keeps of a source: the mean of its features over a number of `clips`, by recipe.
+    """What a model keeps of a source: the mean log-probability of each label over a number of `clips`.
 
     It holds no sound. It fits one `version` of one `model`, the SHA-256 of the model's manifest.
     """
@@ -83,21 +81,25 @@ class Profile:
     source: str
     clips: int
     created: str
-    means: dict[str, np.ndarray]
+    log_probabilities: dict[str, float]
 
     @classmethod
-    def of(cls, means: SourceMeans, model: str, version: str, source: str) -> Profile:
+    def of(cls, mean: SourceMean, labels: tuple[str, ...], model: str, version: str, source: str) -> Profile:
         created = datetime.now(UTC).isoformat(timespec="seconds")
-        return cls(model, version, source, means.clips, created, means.means())
+        scores = dict(zip(labels, mean.mean.tolist(), strict=True))
+        return cls(model, version, source, mean.clips, created, scores)
+
+    @property
+    def mean(self) -> SourceMean:
+        return SourceMean(self.clips, np.array([*self.log_probabilities.values()]))
 
     @property
     def adaptation(self) -> Adaptation:
         return Adaptation(self.source, self.clips)
 
     def to_json(self) -> str:
-        """Return the profile as JSON; numbers have 9 significant digits, more than float32 holds."""
-        means = {recipe: [rounded(value) for value in mean.tolist()] for recipe, mean in self.means.items()}
-        return json.dumps({"schema": SCHEMA, **asdict(self), "means": means})
+        """Return the profile as JSON, its numbers exactly."""
+        return json.dumps({"schema": SCHEMA, **asdict(self)})
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the profile as a JSON file, beside the old one until it is whole."""
@@ -145,38 +147,9 @@ def _checked(stored: Any) -> Profile:
     if not all(isinstance(text, str) and 0 < len(text) <= NAME_CHARACTERS and text.isprintable() for text in texts):
         raise ValueError("a name or date does not fit")
     clips = stored["clips"]
-    if type(clips) is not int or clips < 1:
+    if type(clips) is not int or not 1 <= clips <= LARGEST:
         raise ValueError("the number of clips does not fit")
-    means = {recipe: _vector(values) for recipe, values in stored["means"].items()}
-    return Profile(stored["model"], stored["version"], stored["source"], clips, stored["created"], means)
-
-
-def _vector(values: Any) -> np.ndarray:
-    if not isinstance(values, list) or not all(type(v) in (int, float) and math.isfinite(v) for v in values):
-        raise ValueError("the means are not finite numbers")
-    vector = np.array(values, np.float32)
-    if not np.isfinite(vector).all():
-        raise ValueError("the means are too large")
-    return vector
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What a model measures a source against: its training recordings' mean by recipe, and how much few clips count.
-
-    A source's difference from `means` is multiplied by n / (n + `prior_clips`) for n clips.
-    """
-
-    means: dict[str, np.ndarray]
-    prior_clips: float
-
-    def shift(self, means: Mapping[str, np.ndarray], clips: int) -> dict[str, np.ndarray]:
-        """Return what is subtracted from the features of each recipe, for the means of a source's clips."""
-        share = np.float32(clips / (clips + self.prior_clips))
-        return {recipe: share * (means[recipe] - reference) for recipe, reference in self.means.items()}
-
-    def check_fits(self, profile: Profile) -> None:
-        """Raise `ArtifactError` unless a profile has a mean of the right size for every recipe."""
-        sizes = {recipe: mean.shape for recipe, mean in self.means.items()}
-        if {recipe: mean.shape for recipe, mean in profile.means.items()} != sizes:
-            raise ArtifactError(f"The profile of {profile.source!r} does not hold the features of {profile.model}.")
+    scores = stored["log_probabilities"]
+    if not isinstance(scores, dict) or not all(type(v) in (int, float) and abs(v) <= LARGEST for v in scores.values()):
+        raise ValueError("the log-probabilities do not fit")
+    return Profile(stored["model"], stored["version"], stored["source"], clips, stored["created"], scores)

@@ -18,7 +18,6 @@ import numpy as np
 
 from ser.features.log_mel import N_MELS
 from ser.features.recipes import RECIPES
-from ser.inference.adaptation import Reference
 from ser.inference.encoder import Encoder
 from ser.inference.manifest import MANIFEST, graphs, needed, read_manifest
 from ser.inference.sessions import open_session
@@ -217,17 +216,6 @@ def check_golden(artifact: Artifact, sessions: list[Any]) -> None:
         if not difference <= GOLDEN_TOLERANCE:
             reason = f"expected a difference of at most {GOLDEN_TOLERANCE}, found {difference:.3g}"
             raise ArtifactError(f"{graph} does not give its stored answer ({file}): {reason}.")
-
-
-def read_reference(artifact: Artifact, fold: dict[str, Any] | None = None) -> Reference | None:
-    """Return what the model, or the networks of a fold, measure a source against; None if they cannot adapt."""
-    entry = artifact.manifest.get("adaptation")
-    if entry is None or (fold is not None and "adaptation" not in fold):
-        return None
-    file = fold["adaptation"] if fold else entry["file"]
-    names = entry["recipes"]
-    arrays = read_arrays(artifact, file, **{name: RECIPES[name].shape for name in names})
-    return Reference(dict(zip(names, arrays, strict=True)), entry["prior_clips"])
 
 
 def new_folder(name: str) -> Path:

@@ -8,7 +8,7 @@ from ser.audio.loading import MAX_BYTES, MAX_CHANNELS, MAX_PREDICT_S, MAX_RATE, 
 from ser.audio.pcm import HEADER_BYTES, SAMPLE_BYTES, wav_header
 from ser.audio.webm import WebmDecoder
 from ser.features.voice105 import WINDOW_S
-from ser.inference.adaptation import SourceMeans
+from ser.inference.adaptation import SourceMean
 from ser.inference.recognizer import Recognizer
 from ser.types import SELF, ParameterError, Prediction, Waveform
 
@@ -133,21 +133,21 @@ class WebmStream:
 class StreamRecognizer:
     """Answer the windows of one stream, adapted to its own speech as it goes on.
 
-    Windows that do not overlap count; from ten of them on, answers are adapted to their means. A recogniser that cannot
-    adapt, or is adapted already, answers as it is.
+    Windows that do not overlap count; from ten of them on, answers are adapted to their mean. A recogniser that is
+    adapted already answers as it is.
     """
 
     def __init__(self, recognizer: Recognizer, *, adapt: bool = True) -> None:
         self._recognizer, self._adapted = recognizer, recognizer
-        self._adapting = adapt and recognizer.adapts and recognizer.adaptation is None
-        self._means, self._next_s = SourceMeans(), WINDOW_S
+        self._adapting = adapt and recognizer.adaptation is None
+        self._mean, self._next_s = SourceMean(), WINDOW_S
 
     def predict(self, t_s: float, window: Waveform | bytes) -> Prediction:
         """Return the prediction for the window that ends at `t_s` seconds."""
         analysis = self._recognizer.analyse(window)
         if self._adapting and t_s >= self._next_s and analysis.is_speech:
-            self._means.add(analysis.means)
+            self._mean.add(analysis.scores)
             self._next_s = t_s + WINDOW_S
-            if self._means.clips >= ENOUGH_WINDOWS:
-                self._adapted = self._recognizer.adapted_to(self._means.copy(), SELF)
+            if self._mean.clips >= ENOUGH_WINDOWS:
+                self._adapted = self._recognizer.adapted_to(self._mean.copy(), SELF)
         return self._adapted.answer(analysis)

@@ -18,8 +18,7 @@ MANIFEST = "manifest.json"
 FILE_NAME = re.compile(r"\w[\w.-]{0,99}(/\w[\w.-]{0,99}){0,3}", re.ASCII)  # stays inside the folder
 # Columns of a graph's second output: probability of a female voice, of strong intensity.
 HEADS = ("female", "strong")
-FOLD = {"name": str, "files": [str], "adaptation?": str, "test": [str], "temperature": float}
-RATIOS = ("prior_clips", "temperature_ratio")  # of an adaptation, above 0
+FOLD = {"name": str, "files": [str], "test": [str], "temperature": float}
 # The schema. [x]: a list of x; {str: x}: any keys; "key?": optional; numbers are finite.
 FIELDS: dict[Any, Any] = {
     "schema": str,
@@ -32,7 +31,7 @@ FIELDS: dict[Any, Any] = {
     "thresholds": {"confidence": float, "adapted?": float},
     "heads?": [str],
     "encoder?": {"file": str},
-    "adaptation?": {"file": str, "recipes": [str], "prior_clips": float, "temperature_ratio": float},
+    "adaptation?": {"temperature_ratio": float},  # of answers that are adapted to a source, to others
     "reduce_noise?": bool,
     "novelty?": {"file": str, "branch?": int, "recipe?": str, "threshold": float, "deciles?": [float]},
     "folds?": [FOLD],
@@ -70,7 +69,7 @@ def _problems(manifest: Any) -> Iterator[str]:
     yield from _branch_problems(manifest)
     positive = [("temperature", entry) for entry in (manifest, *_folds(manifest))]
     positive += [("weight", entry) for entry in manifest["branches"]]
-    positive += [(name, manifest["adaptation"]) for name in RATIOS if "adaptation" in manifest]
+    positive += [("temperature_ratio", manifest["adaptation"])] if "adaptation" in manifest else []
     for name, entry in positive:
         if entry[name] <= 0:
             yield f"expected a {name} above 0, found {entry[name]}"
@@ -98,7 +97,6 @@ def _misfits(value: Any, shape: Any, key: str) -> Iterator[str]:
 def _branch_problems(manifest: dict[str, Any]) -> Iterator[str]:
     """Check that there are branches of known recipes, and that all entries fit them."""
     branches, novelty = manifest["branches"], manifest.get("novelty", {})
-    adapting = manifest.get("adaptation", {}).get("recipes", [])
     if not branches:
         yield "expected at least one branch, found none"
     entries = [*branches, *([novelty] if "recipe" in novelty else [])]
@@ -111,8 +109,6 @@ def _branch_problems(manifest: dict[str, Any]) -> Iterator[str]:
         yield "expected recipes that prepare sound alike (all of one version), found others"
     if any(recipe.encoder for recipe in used) and "encoder" not in manifest:
         yield "expected 'encoder', which a branch needs"
-    if strange := [name for name in adapting if name not in {branch["recipe"] for branch in branches}]:
-        yield f"expected 'adaptation.recipes' among those of the branches, found {strange[0]!r}"
     if manifest.get("heads", list(HEADS)) != list(HEADS):
         yield f"expected 'heads' as {list(HEADS)}, found {manifest['heads']}"
     if any(len(fold["files"]) != len(branches) for fold in _folds(manifest)):
@@ -130,13 +126,11 @@ def _folds(manifest: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def graphs(manifest: dict[str, Any]) -> set[str]:
-    """Return the names of all graphs, those of folds included, and of what their adaptation needs."""
-    adaptations = {fold["adaptation"] for fold in _folds(manifest) if "adaptation" in fold}
-    files = (fold["files"] for fold in _folds(manifest))
-    return {entry["file"] for entry in manifest["branches"]}.union(adaptations, *files)
+    """Return the names of all graphs, those of folds included."""
+    return {entry["file"] for entry in manifest["branches"]}.union(*(fold["files"] for fold in _folds(manifest)))
 
 
 def needed(manifest: dict[str, Any]) -> set[str]:
     """Return the names of the files that answering needs."""
-    others = [manifest[name] for name in ("novelty", "encoder", "adaptation") if name in manifest]
+    others = [manifest[name] for name in ("novelty", "encoder") if name in manifest]
     return {entry["file"] for entry in [*manifest["branches"], *others]} | {manifest["golden"]}

@@ -16,7 +16,7 @@ from ser.audio.loading import Source, channels_of_samples, checked_waveform, loa
 from ser.audio.quality import faults
 from ser.features.preprocessing import reduce_noise
 from ser.features.recipes import recipe, with_encoder
-from ser.inference.adaptation import MIN_CLIPS, Profile, Reference, SourceMeans, check_source, read_profile
+from ser.inference.adaptation import MIN_CLIPS, Profile, SourceMean, check_source, read_profile
 from ser.inference.artifact import (
     MODEL_VARIABLE,
     Artifact,
@@ -26,7 +26,6 @@ from ser.inference.artifact import (
     open_encoder,
     open_graph,
     read_arrays,
-    read_reference,
     reference,
     run_outputs,
     verify,
@@ -80,10 +79,8 @@ class Inputs:
 class Analysis:
     """All that a model needs of a recording to answer it, adapted to any source: numbers, and no sound.
 
-    `rows` maps the recipes that adapt to features, shape (n_windows, *recipe.shape), empty if the recording is silent;
-    `scores` (n_labels,) are the weighted log-probabilities of the other branches, `plain` those of each that adapts,
-    before it does; `heads` (2,) are the mean of the heads.
-    `doubts` are the reasons for doubt that do not depend on the answer.
+    `scores` (n_labels,) are the weighted log-probabilities of all branches, 0 if the recording is silent; `heads` (2,)
+    are the mean of the heads. `doubts` are the reasons for doubt that do not depend on the answer.
     """
 
     duration_s: float
@@ -92,9 +89,7 @@ class Analysis:
     doubts: frozenset[str]
     distance: float | None
     scores: np.ndarray
-    plain: tuple[np.ndarray, ...]
     heads: np.ndarray | None
-    rows: dict[str, np.ndarray]
     file: str | None = None
     channel: str | None = None
     track: int | None = None
@@ -104,11 +99,6 @@ class Analysis:
     def is_speech(self) -> bool:
         """Whether it says something about its source: silence, music, noise and tones do not."""
         return not {SILENT, "unlike_training"} & self.doubts
-
-    @property
-    def means(self) -> dict[str, np.ndarray]:
-        """Mean over the windows of the features that adapt, by recipe."""
-        return {recipe: rows.mean(axis=0) for recipe, rows in self.rows.items()}
 
 
 class _Branch(NamedTuple):
@@ -151,9 +141,8 @@ class Recognizer:
             names.add(name)
         encoder = open_encoder(artifact)
         self._recipes = [with_encoder(recipe(name), encoder) for name in sorted(names)]
-        self._reference: Reference | None = read_reference(artifact, fold)
-        self._source: tuple[str, SourceMeans] | None = None  # that it is adapted to, with its name
-        self._shift: dict[str, np.ndarray] = {}  # subtracted from the features of a recipe
+        self._source: tuple[str, SourceMean] | None = None  # that it is adapted to, with its name
+        self._correction = np.zeros(len(self.labels))  # of the source, added to the scores
         self._bias = np.zeros(len(self.labels))
 
     @property
@@ -168,11 +157,6 @@ class Recognizer:
         return float(thresholds.get("adapted", thresholds["confidence"]) if self._source else thresholds["confidence"])
 
     @property
-    def adapts(self) -> bool:
-        """Whether the model can be adapted to a source."""
-        return self._reference is not None
-
-    @property
     def adaptation(self) -> Adaptation | None:
         """What its answers are adapted to, None if nothing."""
         return self._source and Adaptation(self._source[0], self._source[1].clips)
@@ -182,8 +166,8 @@ class Recognizer:
         """The source that it is adapted to, as it can be saved; raises `ParameterError` if there is none."""
         if self._source is None:
             raise ParameterError(f"{self.name} is not adapted to a source. Call adapted(clips) first.")
-        name, means = self._source
-        return Profile.of(means, self.name, manifest_digest(self.artifact.folder), name)
+        name, mean = self._source
+        return Profile.of(mean, self.labels, self.name, manifest_digest(self.artifact.folder), name)
 
     def __repr__(self) -> str:
         return f"Recognizer({self.name!r}: {', '.join(self.labels)})"
@@ -276,8 +260,7 @@ class Recognizer:
     def _analysis(self, inputs: Inputs, file: str | None) -> Analysis:
         waveform, (start, end) = inputs.waveform, inputs.used
         distance = self._distance(inputs.rows)
-        scores, plain, heads = self._unadapted(inputs.rows)
-        adapting = self._reference.means if self._reference else {}
+        scores, heads = self._outputs(inputs.rows)
         return Analysis(
             duration_s=waveform.duration_s,
             used_s=(start / waveform.sample_rate, end / waveform.sample_rate),
@@ -285,9 +268,7 @@ class Recognizer:
             doubts=frozenset(name for name, present in self._doubts(inputs, distance).items() if present),
             distance=distance,
             scores=scores,
-            plain=plain,
             heads=heads,
-            rows={name: rows for name, rows in inputs.rows.items() if name in adapting},
             file=file,
             channel=waveform.channel,
             track=waveform.track,
@@ -414,10 +395,12 @@ class Recognizer:
 
     def probabilities(self, analysis: Analysis) -> np.ndarray:
         """Return the probability of each label, (n_labels,); all equal if the recording is silent."""
-        temperature = self._temperature * (
-            self.artifact.manifest["adaptation"]["temperature_ratio"] if self._source else 1
-        )
-        return softmax(self._scores(analysis) / temperature)
+        if SILENT in analysis.doubts:
+            return softmax(analysis.scores)
+        temperature = self._temperature
+        if self._source is not None:
+            temperature *= self.artifact.manifest.get("adaptation", {}).get("temperature_ratio", 1.0)
+        return softmax((analysis.scores + self._correction + self._bias) / temperature)
 
     def probabilities_of(self, samples: np.ndarray) -> np.ndarray:
         """Return the probability of each label for samples at the model's rate, (n_labels,), without any doubts."""
@@ -437,85 +420,74 @@ class Recognizer:
 
         The clips need no labels; any speakers and moods do, ten are enough. Silence, music and noise among them do not
         count. `name` is what answers call the source. This object stays as it is. Raises `ParameterError` if fewer
-        than three clips hold speech, or the model cannot adapt, and `predict`'s errors for a clip that is not sound.
+        than three clips hold speech, and `predict`'s errors for a clip that is not sound.
         """
         _check_several("adapted", clips)
-        means = SourceMeans()
+        mean = SourceMean()
         for clip in clips:
             analysis = self.analyse(clip)
             if analysis.is_speech:
-                means.add(analysis.means)
-        return self.adapted_to(means, "source" if name is None else name)
+                mean.add(analysis.scores)
+        return self.adapted_to(mean, "source" if name is None else name)
 
-    def adapted_to(self, means: SourceMeans, name: str) -> Recognizer:
-        """Return a recogniser that is adapted as `adapted` does, from the means of analysed recordings."""
-        self._required_reference()
-        means.check_enough()
+    def adapted_to(self, mean: SourceMean, name: str) -> Recognizer:
+        """Return a recogniser that is adapted as `adapted` does, from the mean scores of analysed recordings."""
+        mean.check_enough()
         twin = copy(self)
-        twin._adapt(check_source(name), means)
+        twin._adapt(check_source(name), mean)
         return twin
 
     def adapted_to_windows(self, windows: Iterable[Analysis], clips: int) -> Recognizer:
         """Return a recogniser adapted to a recording's own windows, as to `clips` clips; this one if too few speak."""
-        means = SourceMeans()
+        mean = SourceMean()
         for window in windows:
             if window.is_speech:
-                means.add(window.means)
-        clips = min(clips, means.clips)  # windows overlap
-        return self.adapted_to(SourceMeans.of(clips, means.means()), SELF) if clips >= MIN_CLIPS else self
+                mean.add(window.scores)
+        clips = min(clips, mean.clips)  # windows overlap
+        return self.adapted_to(SourceMean(clips, mean.mean), SELF) if clips >= MIN_CLIPS else self
 
     def with_profile(self, profile: Profile) -> Recognizer:
         """Return a recogniser that is adapted by a stored profile; `ArtifactError` if it is of another model."""
-        reference = self._required_reference()
         version = manifest_digest(self.artifact.folder)
         if (profile.model, profile.version) != (self.name, version):
             other = f"the model {profile.model}" if profile.model != self.name else f"another version of {self.name}"
             raise ArtifactError(
                 f"The profile of {profile.source!r} is for {other}. Make a new one with `ser adapt FOLDER --out FILE`."
             )
-        reference.check_fits(profile)
+        if tuple(profile.log_probabilities) != self.labels:
+            raise ArtifactError(f"The profile of {profile.source!r} does not hold the labels of {self.name}.")
         twin = copy(self)
-        twin._adapt(profile.source, SourceMeans.of(profile.clips, profile.means))
+        twin._adapt(profile.source, profile.mean)
         return twin
 
     def calibrated(self, clips: Sequence[Source | Waveform], labels: Sequence[str] | None = None) -> Recognizer:
         """Return a recogniser that is calibrated to one speaker, from a few recordings in any mood.
 
         It needs no labels. With `labels`, one for each clip, labels whose probability was too low on these clips also
-        gain. This object stays as it is. Raises `ParameterError` for no clips, a single recording, unknown labels, or a
-        model that cannot adapt.
+        gain. This object stays as it is. Raises `ParameterError` for no clips, a single recording, or unknown labels.
         """
         _check_several("calibrated", clips)
         return self.calibrated_to([self.analyse(clip) for clip in clips], labels)
 
     def calibrated_to(self, clips: Sequence[Analysis], labels: Sequence[str] | None = None) -> Recognizer:
         """Return a calibrated recogniser as `calibrated` does, from analysed recordings."""
-        self._required_reference()
-        means = SourceMeans()
+        mean = SourceMean()
         for clip in clips:
             if SILENT not in clip.doubts:
-                means.add(clip.means)
-        if not means.clips:
+                mean.add(clip.scores)
+        if not mean.clips:
             raise ParameterError(
                 "Calibration needs at least one recording of the voice that is not silent; five do well."
             )
         twin = copy(self)
-        twin._adapt(SPEAKER, means)
+        twin._adapt(SPEAKER, mean)
         if labels is not None:
             twin._bias = twin._label_bias(clips, labels)
         return twin
 
-    def _required_reference(self) -> Reference:
-        if self._reference is None:
-            raise ParameterError(
-                f"{self.name} cannot be calibrated to a voice or adapted to a source; a model like 'voice' can."
-            )
-        return self._reference
-
-    def _adapt(self, name: str, means: SourceMeans) -> None:
+    def _adapt(self, name: str, mean: SourceMean) -> None:
         """Set the source; only for an object that is new."""
-        self._source = name, means
-        self._shift = self._required_reference().shift(means.means(), means.clips)
+        self._source, self._correction = (name, mean), mean.correction
         self._bias = np.zeros(len(self.labels))  # not that of another speaker
 
     def _label_bias(self, clips: Sequence[Analysis], labels: Sequence[str]) -> np.ndarray:
@@ -530,36 +502,18 @@ class Recognizer:
 
     # --- Networks ---
 
-    def _unadapted(self, rows: dict[str, np.ndarray]) -> tuple[np.ndarray, tuple[np.ndarray, ...], np.ndarray | None]:
-        """Return `scores`, `plain` and `heads` of an `Analysis`.
+    def _outputs(self, rows: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return `scores` and `heads` of an `Analysis`.
 
         The heads, if any, are the mean of all branches. Without rows, for silence, scores are 0 and heads None.
         """
-        scores, plain, heads = np.zeros(len(self.labels)), [], np.zeros(2)
+        scores, heads = np.zeros(len(self.labels)), np.zeros(2)
         for branch in self._branches if rows else []:
             outputs = run_outputs(branch.session, rows[branch.recipe])
-            weighted = branch.weight * outputs[0].mean(axis=0)
-            if self._is_adapting(branch):
-                plain.append(weighted)
-            else:
-                scores += weighted
+            scores += branch.weight * outputs[0].mean(axis=0)
             heads += branch.weight * (outputs[1].mean(axis=0) if len(outputs) > 1 else 0.0)
         has_heads = bool(rows) and "heads" in self.artifact.manifest
-        return scores, tuple(plain), heads / sum(branch.weight for branch in self._branches) if has_heads else None
-
-    def _scores(self, analysis: Analysis) -> np.ndarray:
-        """Return the weighted log-probabilities (n_labels,) of all branches, adapted to the source; 0 if silent."""
-        return sum(self._adapted(analysis) if self._shift else analysis.plain, analysis.scores + self._bias)
-
-    def _adapted(self, analysis: Analysis) -> Iterator[np.ndarray]:
-        """Yield the weighted log-probabilities (n_labels,) of each branch that adapts, adapted to the source."""
-        for branch in self._branches:
-            if branch.recipe in analysis.rows:
-                rows = analysis.rows[branch.recipe] - self._shift[branch.recipe]
-                yield branch.weight * run_outputs(branch.session, rows)[0].mean(axis=0)
-
-    def _is_adapting(self, branch: _Branch) -> bool:
-        return self._reference is not None and branch.recipe in self._reference.means
+        return scores, heads / sum(branch.weight for branch in self._branches) if has_heads else None
 
     def _waveforms(self, source: Any, sample_rate: int | None, channels: Channels, track: int | None) -> list[Waveform]:
         if isinstance(source, np.ndarray):

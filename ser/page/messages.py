@@ -221,14 +221,13 @@ GERMAN: dict[str, str] = {
     "no {schema}": "kein {schema}",
     "a name or date does not fit": "ein Name oder Datum passt nicht",
     "the number of clips does not fit": "die Zahl der Aufnahmen passt nicht",
-    "the means are not finite numbers": "die Mittelwerte sind keine endlichen Zahlen",
-    "the means are too large": "die Mittelwerte sind zu groß",
+    "the log-probabilities do not fit": "die Log-Wahrscheinlichkeiten passen nicht",
     "Expecting value: line {line} column {column} (char {character})": (
         "kein JSON: Zeile {line}, Spalte {column}, Zeichen {character}"
     ),
     "'utf-8' codec can't decode byte {byte} in position {position}: {error}": "kein Text in UTF-8 ab Byte {position}",
-    "The profile of {source} does not hold the features of {model}.": (
-        "Das Profil von {source} enthält nicht die Merkmale von {model}."
+    "The profile of {source} does not hold the labels of {model}.": (
+        "Das Profil von {source} enthält andere Emotionen als {model}."
     ),
     "The profile of {source} is for {other:part}. Make a new one with `ser adapt FOLDER --out FILE`.": (
         "Das Profil von {source} ist für {other}. Erstellen Sie ein neues mit `ser adapt FOLDER --out FILE`."
@@ -237,9 +236,6 @@ GERMAN: dict[str, str] = {
     "another version of {model}": "eine andere Version von {model}",
     "{model} is not adapted to a source. Call adapted(clips) first.": (
         "{model} ist an keine Quelle angepasst. Rufen Sie zuerst adapted(clips) auf."
-    ),
-    "{model} cannot be calibrated to a voice or adapted to a source; a model like 'voice' can.": (
-        "{model} lässt sich an keine Stimme oder Quelle anpassen; ein Modell wie 'voice' schon."
     ),
     "Expected one label a clip from {labels}; found {mistake:part}.": (
         "Nötig ist für jede Aufnahme eine Emotion aus {labels}, nicht {mistake}."
@@ -316,9 +312,6 @@ GERMAN: dict[str, str] = {
         "alle Zweige sollten Ton gleich vorbereiten (eine einzige Version)"
     ),
     "expected 'encoder', which a branch needs": "'encoder' fehlt, ein Zweig braucht ihn",
-    "expected 'adaptation.recipes' among those of the branches, found {found}": (
-        "'adaptation.recipes' sollte zu den Zweigen gehören, anders als {found}"
-    ),
     "expected 'heads' as {heads}, found {found}": "'heads' sollte {heads} sein, nicht {found}",
     "expected one file a branch in every entry of 'folds' and 'random'": (
         "jeder Eintrag von 'folds' und 'random' braucht eine Datei je Zweig"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ser.inference.adaptation import Profile, SourceMeans, profile_of
+from ser.inference.adaptation import Profile, SourceMean, profile_of
 from ser.inference.recognizer import SPEAKER, Analysis, Recognizer
 from ser.page.visit import Recording
 from ser.types import Prediction
@@ -54,10 +54,10 @@ class Sources:
 
     def adapt_to(self, model: Recognizer, recordings: Iterable[Recording]) -> None:
         """Adapt to recordings of one source; raises `ParameterError` if fewer than three hold speech."""
-        means = SourceMeans()
+        mean = SourceMean()
         for analysis in speech_of(recordings, model):
-            means.add(analysis.means)
-        self._use("source", model.adapted_to(means, "source"))
+            mean.add(analysis.scores)
+        self._use("source", model.adapted_to(mean, "source"))
 
     def add_profile(self, model: Recognizer, content: bytes, name: str) -> Profile:
         """Use a stored profile; raises `ArtifactError` if it is damaged or does not fit the model."""

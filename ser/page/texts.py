@@ -625,10 +625,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Nur Zahlen, kein Ton. Hier wieder verwendbar oder auf der Kommandozeile mit --profile.",
     ),
     "source.upload": ("Use a profile", "Ein Profil verwenden"),
-    "source.unsuited": (
-        "This model cannot adapt; choose voice below.",
-        "Dieses Modell kann sich nicht anpassen; wählen Sie unten voice.",
-    ),
     # --- Model ---
     "model.title": ("Model", "Modell"),
     "model.choose": ("Model", "Modell"),

@@ -139,6 +139,7 @@ def sections(metrics: dict[str, Any]) -> str:
     renderers: dict[str, tuple[str, Callable[[Any], str]]] = {
         "left_out": ("Unseen corpora", _left_out),
         "calibrated": ("Calibration to a speaker", _calibrated),
+        "source_kinds": ("What a source's clips must be like", _source_kinds),
         "robustness": ("Degraded recordings", robustness_table),
         "explained": ("Explanations", _explained),
         "formats": ("Formats", _formats),
@@ -155,16 +156,19 @@ def _other_outputs(metrics: dict[str, Any]) -> str:
 
 
 def _left_out(by_corpus: dict[str, dict[str, Any]]) -> str:
-    rows = []
+    rows, known = [], adapted_columns(by_corpus)
     for corpus, scores in by_corpus.items():
         n_scored = sum(value is not None for value in scores["recall"].values())
-        adapted = [percent(scores[key]["with"]) if key in scores else "" for key in ADAPTED]
+        adapted = [percent(scores[key]["with"]) if key in scores else "" for key in known]
         rows.append((corpus, percent(scores["uar"]), *adapted, percent(scores["top_two"]), str(n_scored)))
-    introduction = (
-        "Each corpus is tested by networks that were trained without it, over the labels that both have: alone,\n"
-        "adapted to unlabelled clips of the corpus, and to five of the speaker."
-    )
-    return f"{introduction}\n\n{table(('unseen corpus', 'UAR', *ADAPTED.values(), 'first two', 'labels'), rows)}"
+    introduction = "Each corpus is tested by networks that were trained without it, over the labels that both have"
+    introduction += ": alone,\nadapted to unlabelled clips of the corpus, and to five of the speaker." if known else "."
+    return f"{introduction}\n\n{table(('unseen corpus', 'UAR', *known.values(), 'first two', 'labels'), rows)}"
+
+
+def adapted_columns(by_corpus: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Return the titles of the adapted scores that some left-out corpus has, by their key."""
+    return {key: title for key, title in ADAPTED.items() if any(key in scores for scores in by_corpus.values())}
 
 
 def _calibrated(scores: dict[str, Any]) -> str:
@@ -176,6 +180,33 @@ def _calibrated(scores: dict[str, Any]) -> str:
         f"{percent(scores['without'])} to\n{percent(scores['with'])}: {gain} points, 95 % interval over "
         f"speakers {low} to {high}."
     )
+
+
+def _source_kinds(report: dict[str, dict[str, dict[str, float]]]) -> str:
+    """Return what adaptation gains by the kind of clips, for sources in a known studio and elsewhere."""
+    introduction = (
+        "UAR on the other clips of a source, without and with adaptation to its clips, mean over sources: the groups\n"
+        "of speakers that the folds test, and whole corpora, each by networks that were trained without them."
+    )
+    return f"{introduction}\n\n{kinds_table(report)}" if any(report.values()) else ""
+
+
+def kinds_table(report: dict[str, dict[str, dict[str, float]]]) -> str:
+    """Return a report of `ser.training.source_kinds` for several kinds of sources as a Markdown table."""
+    names = {"folds": "unseen speakers", "left_out": "unseen corpora"}
+    known = {name: kinds for name, kinds in report.items() if kinds}
+    rows = [
+        (kind, *(_change(known[name].get(kind)) for name in known))
+        for kind in dict.fromkeys(kind for kinds in known.values() for kind in kinds)
+    ]
+    return table(("clips", *(names[name] for name in known)), rows)
+
+
+def _change(pair: dict[str, float] | None) -> str:
+    if pair is None:
+        return ""
+    gain = 100 * (pair["with"] - pair["without"])
+    return f"{percent(pair['without'])} to {percent(pair['with'])} ({gain:+.1f})"
 
 
 def _formats(reports: list[dict[str, Any]]) -> str:

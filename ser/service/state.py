@@ -15,7 +15,7 @@ from threading import Event
 from typing import Any, TypeVar
 
 from ser.audio.loading import Source, load_channels, load_waveform, source_name
-from ser.inference.adaptation import MIN_CLIPS, SourceMeans
+from ser.inference.adaptation import MIN_CLIPS, SourceMean
 from ser.inference.artifact import find, known, verify
 from ser.inference.live import StreamRecognizer, WebmStream
 from ser.inference.memory import tune_malloc
@@ -157,15 +157,15 @@ def predict_window(stream: StreamRecognizer, t_s: float, wav: bytes, check: Call
 
 
 def adapt(recognizer: Recognizer, recordings: Sequence[Source], check: Callable[[], None]) -> Recognizer:
-    """Return a recogniser adapted to recordings, or as it is if too few hold speech, or it cannot adapt."""
-    means = SourceMeans()
-    for recording in recordings if recognizer.adapts and recognizer.adaptation is None else ():
+    """Return a recogniser adapted to recordings, or as it is if too few hold speech."""
+    mean = SourceMean()
+    for recording in recordings if recognizer.adaptation is None else ():
         check()
         with suppress(AudioError):  # it is answered by its error
             analysis = recognizer.analyse(load_waveform(recording, recognizer.sample_rate, check=check))
             if analysis.is_speech:
-                means.add(analysis.means)
-    return recognizer.adapted_to(means, OWN) if means.clips >= MIN_CLIPS else recognizer
+                mean.add(analysis.scores)
+    return recognizer.adapted_to(mean, OWN) if mean.clips >= MIN_CLIPS else recognizer
 
 
 def timeline(

@@ -58,8 +58,6 @@ class WindowRecognizer(Protocol):
     def sure_from(self) -> float: ...
     @property
     def adaptation(self) -> Adaptation | None: ...
-    @property
-    def adapts(self) -> bool: ...
     def analyse(self, source: Waveform) -> Any: ...
     def answer(self, analysis: Any) -> Prediction: ...
     def adapted_to_windows(self, windows: Iterable[Any], clips: int) -> WindowRecognizer: ...
@@ -87,7 +85,7 @@ def timeline(
     is true, the timeline ends there, with `stopped`. `on_block` is given every block, at the model's rate, so that who
     draws or plays the recording need not decode it again. `jobs` windows are predicted at a time, by default
     one a core. Segments are the same for every `block_s` and `jobs`. With `adapt="self"` the answers are adapted to the
-    recording's own speech if that lasts a minute, the model can adapt, and the recogniser is not adapted already; a
+    recording's own speech if that lasts a minute, and the recogniser is not adapted already; a
     channel that is heard by itself is a source by itself.
 
     `channels` takes the mean of all channels, one of them, or each by itself, as the two sides of a call: then the
@@ -100,7 +98,7 @@ def timeline(
     jobs, stopped = jobs or min(MAX_JOBS, _cores()), False
     opened = open_recording(source, max_s=max_s, max_bytes=max_bytes, track=track, keep_times=True)
     with opened as recording, ThreadPoolExecutor(jobs) as pool:
-        adapting = adapt == "self" and recognizer.adapts and recognizer.adaptation is None
+        adapting = adapt == "self" and recognizer.adaptation is None
         names = recording.names(channels)
         segmenters = [_Segmenter(recognizer, pool, PENDING * jobs, adapting) for _ in names]
         for block in recording.channel_blocks(recognizer.sample_rate, block_s, progress, channels):

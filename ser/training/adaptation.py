@@ -1,92 +1,42 @@
-"""Adaptation in training: rows as a recogniser that knows their source sees them, and scores of adapted answers."""
+"""Scores of answers that are adapted to a source: to a few clips of a corpus or of a speaker, drawn without labels."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from ser import metrics
-from ser.inference.adaptation import Reference
-from ser.training.feature_table import FeatureTable
+from ser.inference.adaptation import SourceMean
 from ser.types import Clip, ParameterError
 
-PRIOR_CLIPS = 5.0  # a source's difference counts by n / (n + 5) for n clips
-SOURCE_CLIPS = (8, 15, 20, 30)  # numbers of clips of a corpus that a row is adapted to
 SPEAKER_CLIPS = 5
-KINDS = 3  # of rows, equally likely: plain, adapted to clips of their corpus, adapted to clips of their speaker
-DRAWS = 20  # of clips that answers are adapted to, in a score
+DRAWS = 20  # of clips that answers are adapted to
 
 Source = Literal["corpus", "speaker"]  # what the clips of a source have in common
-Answer = Callable[[Sequence[int], Sequence[int]], np.ndarray]  # (clips adapted to, clips asked) -> (n_asked, n_labels)
 
 
-def reference_mean(table: FeatureTable, clips: Sequence[Clip], train: Sequence[int]) -> np.ndarray:
-    """Return what sources are compared with: the mean over the training corpora of the mean of their unaltered rows."""
-    rows = table.side(train, copies=False)
-    corpora = np.array([clips[clip].corpus for clip in table.origin[rows]])
-    means = [table.rows[rows[corpora == corpus]].mean(axis=0) for corpus in sorted(set(corpora.tolist()))]
-    return np.mean(means, axis=0).astype(np.float32)
+def adapted(scores: np.ndarray, drawn: Sequence[int] | np.ndarray, asked: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Return the scores of the clips that are asked, adapted to those of a source that are drawn, (n_asked, n_labels).
 
-
-def clip_means(table: FeatureTable, n_clips: int) -> np.ndarray:
-    """Return the mean of the unaltered rows of every clip, shape (n_clips, size), float32."""
-    unaltered = np.flatnonzero(table.copy == 0)
-    order = unaltered[np.argsort(table.origin[unaltered], kind="stable")]
-    return _means(np.split(order, np.cumsum(np.bincount(table.origin[order], minlength=n_clips))[:-1]), table.rows)
-
-
-def _means(groups: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
-    """Return the mean of each group of `rows`, given by their indices, shape (n_groups, size), float32."""
-    sizes = np.array([len(group) for group in groups])
-    shares, starts = np.repeat(1 / sizes, sizes).astype(np.float32), np.cumsum([0, *sizes])
-    return csr_array((shares, np.concatenate(groups), starts), (len(groups), len(rows))) @ rows
-
-
-def shift(means: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Return what is subtracted from the rows of a source, some of whose clips have these means (n, size)."""
-    return Reference({"": reference}, PRIOR_CLIPS).shift({"": means.mean(axis=0)}, len(means))[""]
-
-
-def adapted_rows(
-    table: FeatureTable, clips: Sequence[Clip], train: Sequence[int], rows: np.ndarray, seed: int
-) -> np.ndarray:
-    """Return rows of a table, a third as they are, a third adapted to clips of their corpus, a third of their speaker.
-
-    The clips are drawn from the training side `train` without regard to labels. A network that is trained on these rows
-    can be asked with and without a known source.
+    `scores` (n, n_labels) are log-probabilities.
     """
-    rng, means = np.random.default_rng(seed), clip_means(table, len(clips))
-    reference = reference_mean(table, clips, train)
-    groups = {
-        1: _groups([clips[clip].corpus for clip in train], train),
-        2: _groups([clips[clip].speaker for clip in train], train),
-    }
-    kinds, drawn = rng.integers(KINDS, size=len(rows)), []
-    for kind, origin in zip(kinds[kinds > 0], table.origin[rows[kinds > 0]], strict=True):
-        group = groups[kind][clips[origin].corpus if kind == 1 else clips[origin].speaker]
-        n_drawn = rng.choice(SOURCE_CLIPS) if kind == 1 else SPEAKER_CLIPS
-        drawn.append(rng.choice(group, min(n_drawn, len(group))))
-    counts = np.array([[len(group)] for group in drawn], np.float32)
-    adapted = table.rows[rows]
-    adapted[kinds > 0] -= counts / (counts + np.float32(PRIOR_CLIPS)) * (_means(drawn, means) - reference)
-    return adapted
+    known = scores[drawn]
+    return scores[asked] + SourceMean(len(known), known.mean(axis=0)).correction
 
 
-def _groups(names: Sequence[str], members: Sequence[int]) -> dict[str, np.ndarray]:
-    found = np.array(names)
-    return {name: np.asarray(members)[found == name] for name in set(names)}
-
-
-# --- Scores ---
+def large_sources(clips: Sequence[Clip], n_clips: int, by: Source) -> list[int]:
+    """Return the indices of the clips whose source has more than `n_clips`."""
+    sizes = Counter(getattr(clip, by) for clip in clips)
+    return [index for index, clip in enumerate(clips) if sizes[getattr(clip, by)] > n_clips]
 
 
 def source_scores(
     clips: Sequence[Clip],
     labels: Sequence[str],
-    answer: Answer,
+    scores: np.ndarray,
     n_clips: int,
     *,
     by: Source = "speaker",
@@ -97,15 +47,15 @@ def source_scores(
     """Return UAR with and without adaptation to each source, pooled over sources and draws, and the gain's interval.
 
     A draw takes `n_clips` clips of a source, regardless of their labels, and compares both answers for its other clips.
-    `answer` returns scores in the order of `labels`; clips with other labels are drawn but not scored. The 95 %
-    interval is over sources (bootstrap). Raises `ParameterError` if a source has too few clips.
+    `scores` (n_clips, n_labels) are the log-probabilities of `labels`; clips with other labels are drawn but not
+    scored. The 95 % interval is over sources (bootstrap). Raises `ParameterError` if a source has too few clips.
     """
     known = {label: index for index, label in enumerate(labels)}
     truth = np.array([known.get(clip.emotion, -1) for clip in clips])
     pairs: dict[str, np.ndarray] = {}
     for source, drawn, rest in adapted_draws(clips, n_clips, by=by, draws=draws, seed=seed):
         scored = rest[truth[rest] >= 0]
-        answers = (answer((), scored), answer(drawn.tolist(), scored))
+        answers = scores[scored], adapted(scores, drawn, scored)
         pair = [metrics.confusion_matrix(truth[scored], each.argmax(axis=1), len(labels)) for each in answers]
         pairs[source] = pairs.get(source, 0) + np.stack(pair)
         on_draw()
@@ -126,7 +76,8 @@ def adapted_draws(
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Yield (source, drawn clips, its other clips) of every draw; raise `ParameterError` if a source is too small."""
     rng = np.random.default_rng(seed)
-    sources = _groups([getattr(clip, by) for clip in clips], range(len(clips)))
+    names = np.array([getattr(clip, by) for clip in clips])
+    sources = {name: np.flatnonzero(names == name) for name in set(names.tolist())}
     few = sorted(source for source, indices in sources.items() if len(indices) <= n_clips)
     if few or not sources:
         raise ParameterError(

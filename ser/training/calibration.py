@@ -14,11 +14,12 @@ import numpy as np
 
 from ser import metrics
 from ser.datasets.splits import Split, shared_labels
-from ser.training.adaptation import adapted_draws
+from ser.training.adaptation import adapted, adapted_draws
 from ser.training.cross_validation import FoldResult, tested
-from ser.training.ensemble import EnsembleStudy, adapted_answer
+from ser.training.ensemble import EnsembleStudy
 
 TARGET_ACCURACY = 0.85  # of answers that are not uncertain
+LEAST_SURE = 30  # answers that reach it; a few may by chance
 CLIPS = 20  # of a left-out corpus that answers are adapted to
 DRAWS = 3  # of them
 EXCLUDED = -1e9  # log-probability of a label that a corpus does not have
@@ -52,8 +53,8 @@ def calibration(study: EnsembleStudy, folds: Sequence[FoldResult], left_out: Seq
         confidence = confidence_threshold(scores / temperature, truth)
         return Calibration(temperature, confidence, temperature, confidence)
     plain = list(map(_part, left_out))
-    adapted = list(_adapted_parts(study, left_out)) or plain
-    return Calibration(*_fit(study, plain), *_fit(study, adapted))
+    known = list(_adapted_parts(study, left_out)) or plain
+    return Calibration(*_fit(study, plain), *_fit(study, known))
 
 
 def _part(fold: FoldResult) -> Part:
@@ -62,12 +63,12 @@ def _part(fold: FoldResult) -> Part:
 
 def _adapted_parts(study: EnsembleStudy, left_out: Sequence[FoldResult]) -> Iterator[Part]:
     """Yield answers adapted to a few clips of each left-out corpus, which are not among them."""
-    for fold in left_out if study.adaptive else ():
-        answer, index = adapted_answer(study, fold.split), np.array(fold.split.test)
+    for fold in left_out:
+        scores, index = fold.log_probabilities, np.array(fold.split.test)
         clips = [study.clips[clip] for clip in index]
         if len(clips) > CLIPS:
             for _, drawn, rest in adapted_draws(clips, CLIPS, by="corpus", draws=DRAWS):
-                yield answer(index[drawn].tolist(), index[rest].tolist()), index[rest], fold.split
+                yield adapted(scores, drawn, rest), index[rest], fold.split
 
 
 def _fit(study: EnsembleStudy, parts: Sequence[Part]) -> tuple[float, float]:
@@ -135,4 +136,4 @@ def confidence_threshold(scores: np.ndarray, truth: np.ndarray) -> float:
     """Return the confidence above which answers with these calibrated scores reach the target accuracy."""
     probabilities = metrics.softmax(scores)
     right = probabilities.argmax(axis=1) == truth
-    return metrics.confidence_threshold(probabilities.max(axis=1), right, TARGET_ACCURACY)
+    return metrics.confidence_threshold(probabilities.max(axis=1), right, TARGET_ACCURACY, LEAST_SURE)

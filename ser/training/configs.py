@@ -41,9 +41,6 @@ class Config:
     feature_noise: float = 0.5  # standard deviation of the noise added to standardised features
     heads: bool = False  # also learn sex and intensity
     head_weight: float = 0.2  # of each head in the loss
-    adaptive: bool = (
-        False  # train on rows that are adapted to clips of their source, too (see `ser.training.adaptation`)
-    )
     balance: bool = False  # draw every emotion of every speaker equally often
     home_share: float = 0.0  # share of the first corpus in the draws; 0: as every other corpus
     # Draws of a corpus are proportional to its number of speakers and emotions, raised to this power.
@@ -149,7 +146,6 @@ ENCODER = replace(
     learning_rate=1e-3,
     weight_decay=1e-2,
     feature_noise=0.0,
-    adaptive=True,
 )
 # The mixed ones draw more from other corpora, and are better on other lines and languages.
 BRANCHES = {

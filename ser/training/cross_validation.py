@@ -18,7 +18,6 @@ from ser.datasets.duplicates import find_duplicates
 from ser.datasets.splits import DOUBLED, Split, check_split, inner_split, shared_labels
 from ser.features.recipes import RECIPES
 from ser.files import write_atomically
-from ser.training.adaptation import adapted_rows
 from ser.training.configs import Config
 from ser.training.feature_table import FeatureTable, feature_table
 from ser.training.fit import Fitted, Scaler, ended, fit, import_keras
@@ -121,7 +120,7 @@ def fit_inner(data: TrainingSet, split: Split) -> tuple[Fitted, tuple[int, ...]]
 
     def train() -> Fitted:
         check_no_leak(data, inner)
-        rows, targets, unaltered, sample_weights = _training_rows(data, inner.train, data.config.seeds[0])
+        rows, targets, unaltered, sample_weights = _training_rows(data, inner.train)
         inner_rows = data.table.side(inner.test, copies=False)
         validation = (data.table.rows[inner_rows], _one_hot(data, inner_rows))
         return fit(data.config, rows, targets, unaltered, data.config.seeds[0], None, validation, sample_weights)
@@ -153,7 +152,7 @@ def fit_final(data: TrainingSet, folds: Sequence[Split]) -> Fitted:
 
 def train_on(data: TrainingSet, clips: Sequence[int], seed: int, epochs: int) -> Fitted:
     """Train a network on clips and their augmented copies for a fixed number of epochs."""
-    rows, targets, unaltered, sample_weights = _training_rows(data, clips, seed)
+    rows, targets, unaltered, sample_weights = _training_rows(data, clips)
     return fit(data.config, rows, targets, unaltered, seed, epochs, sample_weights=sample_weights)
 
 
@@ -168,7 +167,7 @@ def check_no_leak(data: TrainingSet, split: Split) -> None:
 
 
 def _training_rows(
-    data: TrainingSet, clips: Sequence[int], seed: int
+    data: TrainingSet, clips: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
     """Return rows, targets, which rows the scaler is fitted on, and their sample weights (None: equal)."""
     rows = data.table.side(clips, copies=True)
@@ -176,10 +175,7 @@ def _training_rows(
     if data.config.heads:
         targets = np.column_stack([targets, _head_targets(data)[data.table.origin[rows]]])
     sample_weights = _sample_weights(data, rows) if data.config.balance else None
-    values = data.table.rows[rows]
-    if data.config.adaptive:
-        values = adapted_rows(data.table, data.clips, clips, rows, seed)
-    return values, targets, data.table.copy[rows] == 0, sample_weights
+    return data.table.rows[rows], targets, data.table.copy[rows] == 0, sample_weights
 
 
 def _one_hot(data: TrainingSet, rows: np.ndarray) -> np.ndarray:
@@ -244,16 +240,10 @@ def _load(folder: Path, finished_ns: int) -> Fitted:
 # --- Answers and scores ---
 
 
-def clip_log_probabilities(
-    data: TrainingSet, fitted: Fitted, clips: Sequence[int], shift: np.ndarray | None = None
-) -> np.ndarray:
-    """Return mean log-probabilities over the windows of each clip, in the given order, shape (n_clips, n_labels).
-
-    `shift`, that of a source, is subtracted from the features.
-    """
+def clip_log_probabilities(data: TrainingSet, fitted: Fitted, clips: Sequence[int]) -> np.ndarray:
+    """Return mean log-probabilities over the windows of each clip, in the given order, shape (n_clips, n_labels)."""
     rows = data.table.side(clips, copies=False)
-    values = data.table.rows[rows] if shift is None else data.table.rows[rows] - shift
-    return _clip_means(data, fitted.log_probabilities(values), rows, clips)
+    return _clip_means(data, fitted.log_probabilities(data.table.rows[rows]), rows, clips)
 
 
 def clip_heads(data: TrainingSet, fitted: Fitted, clips: Sequence[int]) -> np.ndarray:

@@ -5,7 +5,6 @@ The networks of an ensemble use different features of the same clips. A single n
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,16 +16,7 @@ import numpy as np
 from ser import metrics
 from ser.datasets.duplicates import find_duplicates
 from ser.datasets.splits import Split, corpus_splits, inner_split, random_split, shared_labels, speaker_folds
-from ser.training.adaptation import (
-    DRAWS,
-    SPEAKER_CLIPS,
-    Answer,
-    Source,
-    clip_means,
-    reference_mean,
-    shift,
-    source_scores,
-)
+from ser.training.adaptation import DRAWS, SPEAKER_CLIPS, Source, large_sources, source_scores
 from ser.training.configs import Config, Ensemble
 from ser.training.cross_validation import (
     FoldResult,
@@ -37,6 +27,7 @@ from ser.training.cross_validation import (
     fit_fold,
     fit_inner,
     prepare,
+    tested,
 )
 from ser.training.fit import Fitted
 from ser.training.parallel import in_parallel
@@ -69,11 +60,6 @@ class EnsembleStudy:
     @property
     def clips(self) -> Sequence[Clip]:
         return self.first.clips
-
-    @property
-    def adaptive(self) -> dict[str, TrainingSet]:
-        """The branches that can be adapted to a source."""
-        return {name: data for name, data in self.branches.items() if data.config.adaptive}
 
     @property
     def heads(self) -> bool:
@@ -223,29 +209,6 @@ def answers(study: EnsembleStudy, fitted: Mapping[str, Fitted], clips: Sequence[
     return np.tensordot(weights, scores, 1), np.tensordot(weights / weights.sum(), heads, 1)
 
 
-def adapted_answer(study: EnsembleStudy, split: Split) -> Answer:
-    """Return a function from (clips adapted to, clips asked) to log-probabilities, by the networks of a split."""
-    fitted, weights = networks(study, split), study.ensemble.branches
-    references = {name: reference_mean(data.table, study.clips, split.train) for name, data in study.adaptive.items()}
-    means = {name: clip_means(data.table, len(study.clips)) for name, data in study.adaptive.items()}
-    plain = np.zeros((len(study.clips), len(study.first.labels)))
-    plain[list(split.test)] = answers(study, fitted, split.test)[0]
-    others = plain.copy()  # of the branches that do not adapt
-    for name, data in study.adaptive.items():
-        others[list(split.test)] -= weights[name] * clip_log_probabilities(data, fitted[name], split.test)
-
-    def answer(drawn: Sequence[int], asked: Sequence[int]) -> np.ndarray:
-        if not len(drawn) or not references:
-            return plain[asked]
-        scores = others[asked]
-        for name, reference in references.items():
-            by = shift(means[name][drawn], reference)
-            scores = scores + weights[name] * clip_log_probabilities(study.branches[name], fitted[name], asked, by)
-        return scores
-
-    return answer
-
-
 def fold_result(study: EnsembleStudy, split: Split, temperature: float = 1.0, seed_index: int = 0) -> FoldResult:
     """Return the answers on the test side of a split; raise if they are not finite."""
     fitted = networks(study, split, seed_index)
@@ -284,41 +247,30 @@ def _temperature(study: EnsembleStudy, fold: FoldResult, results: Sequence[FoldR
 
 
 def calibrated_scores(study: EnsembleStudy, folds: Sequence[FoldResult]) -> dict[str, Any]:
-    """Return UAR with and without five clips of each tested speaker; empty if no branch adapts."""
-    if not study.adaptive:
+    """Return UAR with and without five clips of each tested speaker; speakers with too few clips are left out."""
+    index, scores = tested(folds)
+    clips = [study.clips[clip] for clip in index]
+    kept = large_sources(clips, SPEAKER_CLIPS, "speaker")
+    if not kept:
         return {}
-    answers_of = [(fold.split.test, adapted_answer(study, fold.split)) for fold in folds]
-    answer_of = {clip: answer for tested, answer in answers_of for clip in tested}
-    clips = study.clips[: study.n_scored]
-    scores = source_scores(
-        clips, study.first.labels, lambda drawn, asked: answer_of[asked[0]](drawn, asked), SPEAKER_CLIPS
-    )
-    return {"calibrated": scores}
+    part = [clips[position] for position in kept]
+    return {"calibrated": source_scores(part, study.first.labels, scores[kept], SPEAKER_CLIPS)}
 
 
-def adapted_left_out(study: EnsembleStudy, split: Split) -> dict[str, Any]:
-    """Return UAR on a left-out corpus, with and without clips of it, and of each speaker; empty if no branch adapts.
+def adapted_left_out(study: EnsembleStudy, fold: FoldResult) -> dict[str, Any]:
+    """Return UAR on a left-out corpus, with and without clips of it, and of each speaker.
 
     Speakers with too few clips are left out of the latter.
     """
-    if not study.adaptive:
-        return {}
-    answer, labels = adapted_answer(study, split), shared_labels(study.clips, split)
+    labels = shared_labels(study.clips, fold.split)
     columns = [study.first.labels.index(label) for label in labels]
-    scores: dict[str, Any] = {}
+    clips, scores = [study.clips[clip] for clip in fold.split.test], fold.log_probabilities[:, columns]
+    report: dict[str, Any] = {}
     for key, by, n_clips, draws in LEFT_OUT_SOURCES:
-        sizes = Counter(getattr(study.clips[clip], by) for clip in split.test)
-        index = np.array([clip for clip in split.test if sizes[getattr(study.clips[clip], by)] > n_clips], int)
-        if len(index):
-            part = [study.clips[clip] for clip in index]
-            answer_part = _columns_of(answer, index, columns)
-            scores[key] = source_scores(part, labels, answer_part, n_clips, by=by, draws=draws)
-    return scores
-
-
-def _columns_of(answer: Answer, index: np.ndarray, columns: Sequence[int]) -> Answer:
-    """Return an answer for positions in `index`, of some labels only."""
-    return lambda drawn, asked: answer(index[list(drawn)].tolist(), index[list(asked)].tolist())[:, columns]
+        if kept := large_sources(clips, n_clips, by):
+            part = [clips[position] for position in kept]
+            report[key] = source_scores(part, labels, scores[kept], n_clips, by=by, draws=draws)
+    return report
 
 
 def head_scores(study: EnsembleStudy, results: Sequence[FoldResult]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import numpy as np
 import ser
 from ser import metrics
 from ser.datasets.corpora import CORPORA, CorpusClips
-from ser.datasets.splits import Split
+from ser.datasets.splits import Split, shared_labels
 from ser.datasets.synthetic import speak
 from ser.features.log_mel import log_mel
 from ser.inference import artifact
@@ -28,8 +28,7 @@ from ser.models.graphs import store_half
 from ser.models.layers import with_scaler
 from ser.reporting.figures import write_figures
 from ser.reporting.model_card import card
-from ser.training.adaptation import PRIOR_CLIPS, reference_mean
-from ser.training.calibration import Calibration, calibration, confidences_of_others, sure_answers
+from ser.training.calibration import calibration, confidences_of_others, sure_answers
 from ser.training.configs import Ensemble
 from ser.training.cross_validation import (
     FoldResult,
@@ -49,12 +48,12 @@ from ser.training.ensemble import (
 )
 from ser.training.feature_table import feature_table, index_hash
 from ser.training.fit import Fitted, silenced
+from ser.training.source_kinds import Source, source_kinds
 
 GOLDEN_ROWS = 4
 GOLDEN_PITCH_HZ = 150.0  # of a synthetic voice
 LIBRARIES = ("numpy", "scipy", "librosa", "scikit-learn", "keras", "onnxruntime", "soundfile", "soxr")
 ENCODER = "pretrained.onnx"  # no branch is called so
-ADAPTATION = "adaptation.npz"
 SINGLE = "model"  # file name of the network, if there is only one
 
 
@@ -90,15 +89,27 @@ def _scores(trained: TrainedModel, threshold: float) -> dict[str, Any]:
         "left_out": {
             fold.split.name.removeprefix("without_"): left_out_scores(data, fold)
             | {"sure": sure_answers(study, [fold], [confidence])}
-            | adapted_left_out(study, fold.split)
+            | adapted_left_out(study, fold)
             for fold, confidence in zip(left_out, unseen, strict=True)
         },
         **({"left_out_sure": sure_answers(study, left_out, unseen)} if left_out else {}),
         **calibrated_scores(study, folds),
+        "source_kinds": {"folds": _kinds(study, folds), "left_out": _kinds(study, left_out)},
         **head_scores(study, folds),
         **metrics.confidence_curves(confidence, right),
         "accuracy_at_half": metrics.accuracy_at_coverage(confidence, right, 0.5),
     }
+
+
+def _kinds(study: EnsembleStudy, tested: Sequence[FoldResult]) -> dict[str, dict[str, float]]:
+    """Return what the clips of a source must be like; the test side of every split is a source."""
+    sources = []
+    for fold in tested:
+        labels = shared_labels(study.clips, fold.split)
+        columns = [study.first.labels.index(label) for label in labels]
+        clips = [study.clips[clip] for clip in fold.split.test]
+        sources.append(Source(clips, tuple(labels), fold.log_probabilities[:, columns]))
+    return source_kinds(sources)
 
 
 def _manifest(
@@ -118,14 +129,11 @@ def _manifest(
         ],
         **({"heads": list(HEADS)} if study.heads else {}),
         **({"encoder": {"file": ENCODER}} if study.encoder else {}),
-        **_adaptation_entry(study, calibrated),
+        "adaptation": {"temperature_ratio": calibrated.adapted_temperature / calibrated.temperature},
         "golden": "golden.npz",
         **({"reduce_noise": True} if data.config.reduce_noise else {}),
         "temperature": calibrated.temperature,
-        "thresholds": {
-            "confidence": calibrated.confidence,
-            **({"adapted": calibrated.adapted_confidence} if study.adaptive else {}),
-        },
+        "thresholds": {"confidence": calibrated.confidence, "adapted": calibrated.adapted_confidence},
         "folds": [fold_entry(study, fold) for fold in folds],
         "random": fold_entry(study, trained.random),
         "training": {
@@ -140,14 +148,6 @@ def _manifest(
         "metrics": _scores(trained, calibrated.confidence),
         "versions": {"ser": ser.__version__, **{library: version(library) for library in LIBRARIES}},
     }
-
-
-def _adaptation_entry(study: EnsembleStudy, calibrated: Calibration) -> dict[str, Any]:
-    """Return the manifest's entry for the branches that adapt to a source, if there are any."""
-    recipes = list(dict.fromkeys(data.config.recipe for data in study.adaptive.values()))
-    ratio = calibrated.adapted_temperature / calibrated.temperature
-    entry = {"file": ADAPTATION, "recipes": recipes, "prior_clips": PRIOR_CLIPS, "temperature_ratio": ratio}
-    return {"adaptation": entry} if recipes else {}
 
 
 def _corpus_entries(listings: Sequence[CorpusClips]) -> dict[str, Any]:
@@ -176,12 +176,7 @@ def fold_entry(study: EnsembleStudy, fold: FoldResult) -> dict[str, Any]:
         "temperature": fold.temperature,
         "epochs": fold.fitted.epochs,
         "ended": ended_by(study.first.config, fold),
-        **({"adaptation": _reference_file(fold.split)} if study.adaptive else {}),
     }
-
-
-def _reference_file(split: Split) -> str:
-    return f"folds/{split.name}-{ADAPTATION}"
 
 
 def _graph(ensemble: Ensemble, branch: str, split: Split | None = None) -> str:
@@ -202,10 +197,6 @@ def _write_files(folder: Path, trained: TrainedModel, manifest: dict[str, Any], 
     for split, (name, data) in product(splits, study.branches.items()):
         fitted = fit_fold(data, split, data.config.seeds[0])
         export_onnx(fitted, folder / _graph(study.ensemble, name, split), half=data.config.round_weights)
-    if study.adaptive:
-        _save_reference(study, range(len(study.clips)), folder / ADAPTATION)
-        for split in splits:
-            _save_reference(study, split.train, folder / _reference_file(split))
     for name, data in study.branches.items():
         fitted, path = trained.final(data), folder / _graph(study.ensemble, name)
         export_onnx(fitted, path)
@@ -216,14 +207,6 @@ def _write_files(folder: Path, trained: TrainedModel, manifest: dict[str, Any], 
     write_figures(folder / "figures", manifest, [fold.history for fold in trained.folds[0]])
     (folder / "MODEL_CARD.md").write_text(card(manifest), encoding="utf-8")
     return manifest
-
-
-def _save_reference(study: EnsembleStudy, train: Sequence[int], path: Path) -> None:
-    """Write the training side's mean of the features of every branch that adapts."""
-    means: dict[str, Any] = {
-        data.config.recipe: reference_mean(data.table, study.clips, train) for data in study.adaptive.values()
-    }
-    np.savez(path, **means)
 
 
 def export_onnx(fitted: Fitted, path: Path, *, half: bool = False) -> None:

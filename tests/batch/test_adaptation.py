@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -43,9 +44,9 @@ def rows(out: Path) -> dict[str, dict]:
     return {row["file"]: row for row in pq.read_table(out).to_pylist()}
 
 
-def expected(calls: Path, folders: list[str]) -> dict[str, dict]:
+def expected(calls: Path, folders: list[str], model: str = "voice") -> dict[str, dict]:
     """The answers of a recogniser that is adapted to the recordings of some folders."""
-    recognizer = load("voice")
+    recognizer = load(model)
     files = sorted(path for folder in folders for path in (calls / folder).glob("[0-9a-m]*.wav"))
     adapted = recognizer.adapted(files)
     return {str(file): adapted.predict(file).to_dict() for file in files}
@@ -83,13 +84,16 @@ def test_a_run_adapts_to_each_folder(calls, by_folder):
 
 def test_a_run_need_not_adapt(calls, tmp_path):
     batch(str(calls), tmp_path / "r", "voice", jobs=1, adapt="none")
-    batch(str(calls), tmp_path / "small", "dense105", jobs=1)  # cannot
     assert not list(tmp_path.rglob(NAME))
     file = str(calls / "south" / "0.wav")
-    for name, model in (("r", "voice"), ("small", "dense105")):
-        plain, row = load(model).predict(file).to_dict(), rows(tmp_path / name)[file]
-        assert {label: row[label] for label in plain["probabilities"]} == plain["probabilities"]
-        assert row["adapted_source"] is None
+    plain, row = load("voice").predict(file).to_dict(), rows(tmp_path / "r")[file]
+    assert {label: row[label] for label in plain["probabilities"]} == plain["probabilities"]
+    assert row["adapted_source"] is None
+
+
+def test_a_run_of_any_model_adapts(calls, tmp_path):
+    batch(str(calls), tmp_path / "r", "dense105", jobs=1)
+    check(rows(tmp_path / "r"), expected(calls, ["north", "south", "few"], "dense105"), WHOLE)
 
 
 def test_a_profile_takes_the_place_of_the_sample(calls, tmp_path, monkeypatch):
@@ -157,10 +161,20 @@ def test_what_is_kept_holds_no_sound(calls, by_folder):
     path = checkpoint_folder(by_folder) / NAME
     sources = read(path)
     assert {source_name(source) for source in sources} == {"north", "south"}
-    assert {means.clips for means in sources.values()} == {EACH}
-    assert path.stat().st_size < 2 * 60_000
+    assert {mean.clips for mean in sources.values()} == {EACH}
+    assert path.stat().st_size < 2 * 1000
     for line in path.read_text().splitlines():
-        assert set(json.loads(json.loads(line)[1])["means"]) == {"encoder-v1"}
+        assert tuple(json.loads(json.loads(line)[1])["log_probabilities"]) == load("voice").labels
+
+
+def test_what_another_version_kept_is_refused(calls, by_folder, tmp_path):
+    """Its means are of features; the rest of the run would be of another kind than what is answered already."""
+    for ending in ("", checkpoint_folder(Path("r")).suffix):
+        shutil.copytree(f"{by_folder}{ending}", tmp_path / f"r{ending}")
+    path = checkpoint_folder(tmp_path / "r") / NAME
+    path.write_text(path.read_text().replace("ser-profile/2", "ser-profile/1"))
+    with pytest.raises(ArtifactError, match=r"sources\.jsonl is not a profile \(no ser-profile/2\)"):
+        batch(str(calls), tmp_path / "r", "voice", jobs=1, adapt="folder")
 
 
 def test_folders_that_come_later_are_adapted_to(tmp_path):

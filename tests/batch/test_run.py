@@ -26,6 +26,7 @@ import soundfile as sf
 from golden.make import RATE, tone, voice
 from typer.testing import CliRunner, Result
 
+from ser.batch import adaptation
 from ser.batch.checkpoint import FIRST_NAME, NAME, PART, checkpoint_folder
 from ser.batch.run import Task, batch, predict_files
 from ser.cli.main import app
@@ -486,7 +487,7 @@ def test_a_killed_process_can_be_resumed(many, undisturbed, tmp_path):
     assert counts["earlier"] in (before * PART, (before - 1) * PART + 7) and counts["files"] == MANY
     assert rows(out) == undisturbed
     assert all(path.name.startswith("part-") for path in out.iterdir()), "half a part was left"
-    assert all(path.name.startswith(NAME) for path in checkpoint_folder(out).iterdir())
+    assert all(path.name.startswith((NAME, adaptation.NAME)) for path in checkpoint_folder(out).iterdir())
 
 
 @pytest.mark.service

@@ -42,6 +42,14 @@ def test_a_profile_is_written_and_used(calls, tmp_path):
     assert answers[0]["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-6)
 
 
+def test_a_profile_of_any_model_names_it(calls, tmp_path):
+    run("adapt", calls, "--out", tmp_path / "p", "--model", "dense105")
+    expected = ser.load("dense105").adapted(sorted(calls.iterdir()), name="p").predict(calls / "0.wav").to_dict()
+    (answer,) = json.loads(run("predict", calls / "0.wav", "--profile", tmp_path / "p", "-f", "json").stdout)
+    assert (answer["model"], answer["adapted"]) == ("dense105", {"source": "p", "clips": N})
+    assert answer["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-6)
+
+
 def test_the_variable_is_the_default(calls, tmp_path, monkeypatch):
     run("adapt", calls, "--out", tmp_path / "p", "--name", "the line")
     monkeypatch.setenv("SER_PROFILE", str(tmp_path / "p"))
@@ -62,7 +70,7 @@ def test_what_does_not_count_is_named(calls, tmp_path):
 def test_a_full_disk_leaves_no_profile(calls, tmp_path):
     """A limit of the file size simulates it."""
     command = [sys.executable, "-m", "ser", "adapt", str(calls), "--out", str(tmp_path / "p")]
-    limited = ["bash", "-c", 'ulimit -f 1 && exec "$@"', "-", *command]
+    limited = ["bash", "-c", 'ulimit -f 0 && exec "$@"', "-", *command]
     ran = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 2 and ran.stdout == "" and "Traceback" not in ran.stderr
     said = f"ser: {tmp_path / 'p'} cannot be written (File too large). Choose another --out."
@@ -104,7 +112,7 @@ def test_a_file_is_replaced_only_if_asked(calls, tmp_path):
     ("words", "match"),
     [
         (["gone"], "found 0; ten do well"),
-        (["calls", "--model", "dense105"], "dense105 cannot be adapted to a source; choose another --model"),
+        (["calls", "--model", "gone"], "No model 'gone'"),
         (["calls", "--name", "a\nb"], "1 to 100 printable characters"),
     ],
 )

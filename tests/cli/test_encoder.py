@@ -9,6 +9,7 @@ from tiny_encoder import N_MELS, WIDTH, write_checkpoint
 from typer.testing import CliRunner
 
 from ser.cli.main import app
+from ser.features.recipes import ENCODER_BLOCKS
 from ser.inference.encoder import Encoder
 from ser.types import ParameterError
 
@@ -26,7 +27,7 @@ def test_the_graph_is_written_and_opens(checkpoint, tmp_path, rng, precision):
     result = CliRunner().invoke(app, ["encoder", str(checkpoint), "--out", str(path), "--precision", precision])
     assert (result.exit_code, result.exception) == (0, None) and f"Written to {path}" in result.output
     statistics = Encoder(path, path.name)(rng.normal(size=(N_MELS, 50)).astype("f4"))
-    assert statistics.shape == (4 * WIDTH,)
+    assert statistics.shape == (2 * len(ENCODER_BLOCKS) * WIDTH,)
 
 
 def test_a_file_is_not_replaced_unasked(checkpoint, tmp_path):

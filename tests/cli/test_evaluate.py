@@ -44,6 +44,15 @@ def test_evaluate_table(few):
 
 
 @pytest.mark.data
+def test_evaluate_table_of_adapted_answers(few):
+    result = run("evaluate", "--corpus", "ravdess", "--data", few, "--adapt", 10, "--model", "dense105")
+    expected = evaluate("ravdess", few, "dense105", adapt=10, progress=False)
+    for clips, key, name in ((10, "adapted", "of the corpus"), (5, "calibrated", "of the speaker")):
+        line = f"UAR with {clips} clips  {expected[key]['with']:.1%}  ({name}, without labels; 20 draws)"
+        assert " ".join(line.split()) in " ".join(result.stdout.split())
+
+
+@pytest.mark.data
 def test_evaluate_table_of_a_label_without_answers(few, tmp_path):
     """The only disgusted clip cannot be read: the label has no recall, and the table says so."""
     folder = tmp_path / "ravdess"

@@ -19,7 +19,9 @@ from ser.datasets.splits import RAVDESS_FOLDS
 from ser.evaluation.evaluate import evaluate
 from ser.inference.artifact import ARTIFACTS, read_manifest, verify
 from ser.inference.recognizer import Recognizer
+from ser.metrics import uar
 from ser.reporting.model_card import card
+from ser.training.adaptation import adapted_draws
 from ser.types import EMOTIONS, LABEL_SETS, ArtifactError, Clip, ParameterError
 
 SHIPPED = ARTIFACTS / "dense105"
@@ -159,6 +161,30 @@ def test_all_on_the_training_corpus_says_that_it_was_seen(few):
     found = run("ravdess", few, "all")
     expected = by_hand(ser.load("dense105"), load_corpus("ravdess", few).clips, list(EMOTIONS))
     assert found["seen_in_training"] is True and found["confusion"] == expected.tolist()
+
+
+@pytest.mark.data
+def test_adapted_answers_are_those_of_an_adapted_recogniser(german):
+    """Some labels of the corpus are not shared, and are drawn but not scored."""
+    found = evaluate("emodb", german, "dense105", "all", "six", adapt=10, progress=False)
+    recognizer, clips, labels = Recognizer(verify(SHIPPED)), load_corpus("emodb", german).clips, found["labels"]
+    analyses = [recognizer.analyse(clip.path) for clip in clips]
+    for key, by, n_clips in (("adapted", "corpus", 10), ("calibrated", "speaker", 5)):
+        matrix = np.zeros((len(labels), len(labels)), int)
+        for _, drawn, rest in adapted_draws(clips, n_clips, by=by):
+            adapted = recognizer.calibrated_to([analyses[index] for index in drawn])
+            for index in rest:
+                if clips[index].emotion in labels:
+                    answer = adapted.answer(analyses[index]).probabilities
+                    matrix[labels.index(clips[index].emotion), np.argmax([answer[label] for label in labels])] += 1
+        assert found[key]["with"] == pytest.approx(uar(matrix)) and found[key]["clips"] == n_clips
+    assert found["adapted"]["with"] != found["adapted"]["without"]
+
+
+@pytest.mark.data
+def test_adaptation_to_more_clips_than_there_are(few):
+    with pytest.raises(ParameterError, match="Adaptation to 5000 clips is scored on the other clips of a corpus"):
+        evaluate("ravdess", few, "dense105", "all", adapt=5000, progress=False)
 
 
 @pytest.mark.data

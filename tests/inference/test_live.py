@@ -14,7 +14,7 @@ import ser
 from ser.audio.loading import MAX_BYTES, MAX_PREDICT_S, load_waveform
 from ser.audio.pcm import wav_header
 from ser.features.voice105 import WINDOW_S
-from ser.inference.adaptation import SourceMeans
+from ser.inference.adaptation import SourceMean
 from ser.inference.live import ENOUGH_WINDOWS, STEP_S, Stream, StreamRecognizer, most_bytes
 from ser.types import AudioError, ParameterError, Waveform
 
@@ -95,11 +95,11 @@ def test_a_stream_keeps_to_the_limits(rate, channels, message):
 def test_a_stream_adapts_to_its_windows_that_do_not_overlap():
     recognizer, music = ser.load("voice"), Waveform(chords(WINDOW_S), RATE)
     windows = [Waveform(samples, RATE) for samples in SPOKEN]
-    live, expected = StreamRecognizer(recognizer), SourceMeans()
+    live, expected = StreamRecognizer(recognizer), SourceMean()
     assert live.predict(WINDOW_S, music).adapted is None
     for number in range(ENOUGH_WINDOWS):
         t_s, window = (number + 1) * WINDOW_S, windows[number % len(windows)]
-        expected.add(recognizer.analyse(window).means)
+        expected.add(recognizer.analyse(window).scores)
         answer = live.predict(t_s, window)
         assert (answer.adapted is None) is (number + 1 < ENOUGH_WINDOWS)
         overlapping = live.predict(t_s + STEP_S, windows[0])

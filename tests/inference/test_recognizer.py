@@ -220,15 +220,14 @@ def test_features_and_probabilities_are_the_two_halves_of_an_answer(recognizer, 
     assert {name: rows.shape for name, rows in heard.rows.items()} == windows
 
 
-def test_a_model_without_a_network_for_it_is_not_calibrated(recognizer):
-    sound = wav(voice(2.0))
-    before = recognizer.predict(sound)
-    for clips, labels in (([sound], None), ([sound], ["happy"]), ([], None)):
-        with pytest.raises(ParameterError, match="dense105 cannot be calibrated to a voice or adapted to a source"):
-            recognizer.calibrated(clips, labels)
-    with pytest.raises(ParameterError, match="dense105 cannot be calibrated"):
-        recognizer.calibrated_to([recognizer.analyse(sound)])
-    assert recognizer.predict(sound) == before and before.sex is None and before.intensity is None
+def test_a_model_without_heads_is_calibrated_too(recognizer):
+    sounds = [wav(voice(2.0, 100.0 + 40 * k, k)) for k in range(3)]
+    before = recognizer.predict(sounds[0])
+    calibrated = recognizer.calibrated(sounds, ["happy"] * 3)
+    found = calibrated.predict(sounds[0])
+    assert found.adapted == ("speaker", 3) and found.probabilities["happy"] != before.probabilities["happy"]
+    assert calibrated.calibrated_to([recognizer.analyse(sound) for sound in sounds]).adaptation == found.adapted
+    assert recognizer.predict(sounds[0]) == before and before.sex is None and before.intensity is None
 
 
 # --- Doubt ---

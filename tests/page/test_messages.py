@@ -19,7 +19,7 @@ from raised import ROOT, Source, reached
 
 from ser.audio.loading import load_waveform, open_recording, waveform_of_samples
 from ser.history import History
-from ser.inference.adaptation import MAX_BYTES, SourceMeans, check_source, profile_of, read_profile
+from ser.inference.adaptation import MAX_BYTES, SourceMean, check_source, profile_of, read_profile
 from ser.inference.artifact import find, verify
 from ser.page.messages import GERMAN, german, translate
 from ser.page.texts import Texts
@@ -128,16 +128,24 @@ REAL: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: load_waveform(struct.pack("<4sI4s", b"RIFF", 99, b"WAVE")),
         "Die Aufnahme: das beginnt wie WAV, ist aber beschädigt oder unvollständig (0,0 s lesbar).",
     ),
-    "profile": (lambda: profile_of(b"{}", "my.json"), "my.json ist kein Profil (kein ser-profile/1). Geben Sie die"),
+    "profile": (lambda: profile_of(b"{}", "my.json"), "my.json ist kein Profil (kein ser-profile/2). Geben Sie die"),
     "no JSON": (
         lambda: profile_of(b"x", "my.json"),
         "my.json ist kein Profil (kein JSON: Zeile 1, Spalte 1, Zeichen 0)",
     ),
     "binary": (lambda: profile_of(b"\xff\xfe", "my.json"), "my.json ist kein Profil (kein Text in UTF-8 ab Byte 0)."),
+    "no scores": (
+        lambda: profile_of(
+            b'{"schema": "ser-profile/2", "model": "m", "version": "v", "source": "s", "created": "c", "clips": 3, '
+            b'"log_probabilities": {"sad": NaN}}',
+            "my.json",
+        ),
+        "my.json ist kein Profil (die Log-Wahrscheinlichkeiten passen nicht). Geben Sie die",
+    ),
     "large profile": (lambda: profile_of(bytes(MAX_BYTES + 1), "my.json"), "my.json ist kein Profil (mehr als "),
     "no profile": (lambda: read_profile("a/b.json"), "Das Profil a/b.json lässt sich nicht lesen (Datei oder Ordner "),
     "source": (lambda: check_source(""), "Der Name einer Quelle hat 1 bis 100 druckbare Zeichen, anders als ''."),
-    "few": (SourceMeans().check_enough, "Die Anpassung braucht mindestens 3 Aufnahmen mit Sprache, vorhanden: 0; zehn"),
+    "few": (SourceMean().check_enough, "Die Anpassung braucht mindestens 3 Aufnahmen mit Sprache, vorhanden: 0; zehn"),
     "model": (lambda: find("new"), "Kein Modell 'new': weder ein Ordner mit manifest.json noch eines der bekannten: "),
     "manifest": (lambda: verify(ROOT / "samples"), "samples: In diesem Ordner fehlt manifest.json."),
     "format": (

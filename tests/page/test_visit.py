@@ -17,7 +17,7 @@ import soundfile as sf
 
 import ser
 from ser.history import History
-from ser.inference.adaptation import SourceMeans
+from ser.inference.adaptation import SourceMean
 from ser.page import intake, strip
 from ser.page.components import UNNAMED
 from ser.page.intake import SHORT_S, Intake, is_long, listen, take
@@ -92,7 +92,7 @@ def names(visit: Visit) -> list[str]:
 def test_answers_are_computed_once_for_each_recogniser(even, model, monkeypatch):
     visit, asked = Visit(), []
     visit.add(even)
-    adapted = model.adapted_to(SourceMeans.of(10, even.analysis.means), "source")
+    adapted = model.adapted_to(SourceMean(10, even.analysis.scores), "source")
     real = type(model).answer
     monkeypatch.setattr(type(model), "answer", lambda self, analysis: asked.append(self) or real(self, analysis))
     plain = visit.answer(even, model)
@@ -107,7 +107,7 @@ def test_answers_of_a_recogniser_that_is_gone_are_never_those_of_another(even, m
     visit = Visit()
     visit.add(even)
     for clips in range(3, 60):
-        adapted = model.adapted_to(SourceMeans.of(clips, even.analysis.means), "source")
+        adapted = model.adapted_to(SourceMean(clips, even.analysis.scores), "source")
         assert visit.answer(even, adapted).adapted.clips == clips
         del adapted
     assert len(visit._answers) == 0

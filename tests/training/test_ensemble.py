@@ -17,12 +17,20 @@ from golden.make import RATE, voice
 from ser.datasets.splits import RAVDESS_FOLDS, Split
 from ser.inference import artifact
 from ser.inference.manifest import read_manifest
+from ser.metrics import softmax
 from ser.training import cross_validation as crossval
 from ser.training import ensemble as ensembles
 from ser.training import train as training
 from ser.training.configs import CONFIGS, ENSEMBLES, Ensemble, describe, find_ensemble, read_description
 from ser.training.cross_validation import FoldResult, TrainingSet, check_no_leak
-from ser.training.ensemble import EnsembleStudy, _same_rows, fold_result, head_scores
+from ser.training.ensemble import (
+    EnsembleStudy,
+    _same_rows,
+    adapted_left_out,
+    calibrated_scores,
+    fold_result,
+    head_scores,
+)
 from ser.training.feature_table import FeatureTable
 from ser.types import EMOTIONS, ArtifactError, Clip, ParameterError
 
@@ -213,16 +221,15 @@ def test_targets_of_the_heads():
     man, woman, neutral = [0, 0, 0, 0], [1, 1, 1, 1], -1
     assert targets[:, 0].tolist() == [*man, *woman, -1]
     assert targets[:, 1].tolist() == [neutral, neutral, 0, 1, neutral, neutral, 0, 1, -1]
-    rows, wanted, unaltered, weights = crossval._training_rows(made, (2, 3, 8), 0)
+    rows, wanted, unaltered, weights = crossval._training_rows(made, (2, 3, 8))
     assert len(rows) == len(wanted) == len(weights) == 12 and unaltered.sum() == 6
     assert wanted[:, :3].tolist() == 8 * [[0, 1, 0]] + 4 * [[0, 0, 1]]
     assert wanted[:, 3:].tolist() == 4 * [[0, 0]] + 4 * [[0, 1]] + 4 * [[-1, -1]]
 
 
 def test_without_heads_and_balance_there_are_neither():
-    _, wanted, _, weights = crossval._training_rows(
-        training_set(clips("ravdess", 2), heads=False, balance=False), (0, 1), 0
-    )
+    made = training_set(clips("ravdess", 2), heads=False, balance=False)
+    _, wanted, _, weights = crossval._training_rows(made, (0, 1))
     assert wanted.shape == (8, 4) and weights is None
 
 
@@ -248,6 +255,42 @@ def test_heads_are_scored_if_the_truth_is_known():
 def test_heads_without_any_truth_have_no_score():
     listed = [Clip(f"{k}.wav", "sad", "table/x", "table") for k in range(3)]
     assert scored(study(listed), [0, 1, 2], [[0.5, 0.5]] * 3) == {}
+
+
+# --- Scores of adapted answers ---
+
+
+def leaning(made: EnsembleStudy, split: Split) -> FoldResult:
+    """Answers of the test side that lean to "sad", so far that it is always the likeliest."""
+    names, test = np.array(made.first.labels), list(split.test)
+    scores = np.log(softmax(2 * np.eye(len(names))[made.first.truth[test]] + 2.5 * (names == "sad")))
+    return FoldResult(split, None, 1.0, {}, scores)  # type: ignore[arg-type]
+
+
+def test_five_clips_of_every_tested_speaker_take_a_bias_away(several):
+    found = calibrated_scores(several, [leaning(several, split) for split, _ in several.folds()])["calibrated"]
+    assert (found["clips"], found["speakers"]) == (5, 24)
+    assert found["without"] == 1 / 4 and found["with"] > 0.6
+
+
+def test_speakers_of_few_clips_have_no_calibrated_score():
+    few = study(clips("ravdess", 24, takes=1))
+    assert calibrated_scores(few, [leaning(few, split) for split, _ in few.folds()]) == {}
+
+
+def test_a_left_out_corpus_is_adapted_to_over_the_shared_labels(several):
+    """The other corpora know two of its three labels; its 24 clips are of four speakers."""
+    [split] = [split for split in several.left_out() if split.name == "without_nemo"]
+    found = adapted_left_out(several, leaning(several, split))
+    assert {key: each["clips"] for key, each in found.items()} == {"adapted_10": 10, "adapted_20": 20, "calibrated": 5}
+    assert found["calibrated"]["speakers"] == 4 and found["adapted_10"]["corpora"] == 1
+    assert all(each["without"] == 1 / 2 and each["with"] > 0.8 for each in found.values())
+
+
+def test_a_small_left_out_corpus_has_fewer_adapted_scores():
+    made = study(clips("ravdess", 3) + clips("nemo", 4, EMOTIONS[2:5], takes=1))
+    [split] = [split for split in made.left_out() if split.name == "without_nemo"]
+    assert adapted_left_out(made, leaning(made, split)).keys() == {"adapted_10"}  # three clips a speaker
 
 
 def test_branches_of_one_recipe_share_their_rows(tmp_path):

@@ -25,9 +25,6 @@ Record = Callable[..., bytes | None]  # the recorder, by key
 
 def show_sources(sources: Sources, visit: Visit, model: Recognizer, texts: Texts, record: Record) -> None:
     """Show what answers can be adapted to, and what the one in use changes."""
-    if not model.adapts:
-        st.html(f'<p class="how">{escape(texts("source.unsuited"))}</p>')
-        return
     st.html(f'<p class="how">{escape(about(model.artifact.manifest["metrics"], texts))}</p>')
     show_change(sources, visit, model, texts)
     st.html(f"<h3>{escape(texts('source.voice'))}</h3>")
@@ -111,7 +108,7 @@ def show_source(sources: Sources, visit: Visit, model: Recognizer, texts: Texts)
 
 def offer(sources: Sources, visit: Visit, model: Recognizer, texts: Texts) -> None:
     """Offer to adapt to the recordings of a visit, once, if there are enough and nothing is adapted."""
-    clips = len(speech_of(visit, model)) if model.adapts else 0
+    clips = len(speech_of(visit, model))
     if clips < ENOUGH or sources.recognizers or sources.is_declined:
         return
     with st.container(horizontal=True, vertical_alignment="center", key="offer"):
@@ -149,7 +146,7 @@ def show_profiles(sources: Sources, model: Recognizer, texts: Texts) -> None:
 
 def me_too(sources: Sources, recording: Recording, model: Recognizer, texts: Texts) -> None:
     """Offer to count a shown recording as the visitor's own voice."""
-    if recording.analysis is None or recording.model not in ("", model.name) or not model.adapts:
+    if recording.analysis is None or recording.model not in ("", model.name):
         return
     if recording.id in sources.voice:
         st.html(f'<p class="ready">{escape(texts("source.me_too_done"))}</p>')
