@@ -135,7 +135,7 @@ def _alone(folder: Path, clip: Path, runs: int, starts: int, work: str) -> dict[
     from ser.inference.manifest import read_manifest
 
     manifest = read_manifest(folder)
-    graphs = [*manifest["branches"], *(manifest[name] for name in ("encoder", "adaptation") if name in manifest)]
+    graphs = [*manifest["branches"], *([manifest["encoder"]] if "encoder" in manifest else [])]
     fresh = [_start("ours", str(folder), clip, work) for _ in range(max(starts, 1))]
     return {
         "model": folder.name,
