@@ -98,6 +98,13 @@ def open_part(page, name: str) -> None:
     settle(page)
 
 
+def stand_still(locator) -> None:
+    """Wait until nothing above an element changes its height: what it opens would not move with it."""
+    box = None
+    while box != (box := locator.bounding_box()):
+        locator.page.wait_for_timeout(500)
+
+
 def downloaded(page, locator) -> bytes:
     with page.expect_download() as waited:
         locator.click()
@@ -139,7 +146,9 @@ def test_five_formats_at_once_then_replay_and_clear(opened, tmp_path):
         assert broken.name in alert.inner_text() and not alert.locator("img, strong").count()
         expect(chips).to_have_count(len(paths), timeout=WAIT_MS)
         open_part(page, "visit")
-        page.get_by_role("button", name="Clear this visit").click()
+        clear = page.get_by_role("button", name="Clear this visit")
+        stand_still(clear)
+        clear.click()
         page.locator(".st-key-visit-clear-yes button").click()
         page.locator(".st-key-example .bar").first.wait_for()
         assert not chips.count()
