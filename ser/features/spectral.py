@@ -15,7 +15,7 @@ PITCHES = ("c", "c_sharp", "d", "d_sharp", "e", "f", "f_sharp", "g", "g_sharp", 
 ROLL_OFF = 0.85
 MELS_AT_ONCE = 16  # mel bands per matrix product, which covers only their own bins
 DELTA_WIDTH = 9
-SEARCH_STEP = 32  # columns of which one is looked at first
+BINS_AT_ONCE = 32  # that are added together in the search for the roll-off
 AMIN = 1e-10  # floor of a power before its logarithm
 RANGE_DB = 80.0  # dynamic range below a spectrogram's loudest cell
 
@@ -90,25 +90,26 @@ def spectral_bandwidth(magnitude: np.ndarray, centroid: np.ndarray, sample_rate:
 
 def spectral_rolloff(magnitude: np.ndarray, sample_rate: int = SAMPLE_RATE, share: float = ROLL_OFF) -> np.ndarray:
     """Return the frequency in Hz below which a share of each frame's magnitude lies, shape (n_frames,)."""
-    # Not by blocks, though faster: they round differently, and one frame in a thousand would move by a bin. Two frames
-    # as the parts of complex numbers round alike, and are added in the time of one.
     n_frames, n_bins = magnitude.shape
-    half = (n_frames + 1) // 2
-    pairs = np.zeros((half, n_bins), np.result_type(magnitude, np.complex64))
-    pairs.real, pairs.imag[: n_frames - half] = magnitude[:half], magnitude[half:]
-    np.cumsum(pairs, axis=1, out=pairs)
-    bins = np.concatenate([_first_at_least(part, share * part[:, -1:]) for part in (pairs.real, pairs.imag)])
-    return frequencies(sample_rate, n_bins)[bins[:n_frames]]
-
-
-def _first_at_least(rising: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """Return the first column of each row, whose values never fall, that reaches its level (n_rows, 1)."""
-    n_columns = rising.shape[1]
-    ends = np.append(np.arange(SEARCH_STEP - 1, n_columns - 1, SEARCH_STEP), n_columns - 1)
-    block = (rising[:, ends] >= level).argmax(axis=1)
-    columns = np.minimum(SEARCH_STEP * block[:, None] + np.arange(SEARCH_STEP), n_columns - 1)
-    fine = np.take_along_axis(rising, columns, axis=1) >= level
-    return SEARCH_STEP * block + fine.argmax(axis=1)
+    whole = n_bins // BINS_AT_ONCE * BINS_AT_ONCE
+    # As a matrix product, which is ten times as fast as a sum over short rows.
+    sums = magnitude[:, :whole].reshape(n_frames, -1, BINS_AT_ONCE) @ np.ones(BINS_AT_ONCE, magnitude.dtype)
+    sums = np.concatenate((sums, magnitude[:, whole:].sum(axis=1, keepdims=True)), axis=1)
+    ends = sums.cumsum(axis=1)
+    level = share * ends[:, -1:]
+    block = (ends >= level).argmax(axis=1)[:, None]
+    columns = np.minimum(BINS_AT_ONCE * block + np.arange(BINS_AT_ONCE), n_bins - 1)
+    rising = np.take_along_axis(magnitude, columns, axis=1).cumsum(axis=1)
+    rising += np.take_along_axis(ends - sums, block, axis=1)
+    bins = block[:, 0] * BINS_AT_ONCE + (rising >= level).argmax(axis=1)
+    # Sums of blocks round differently, by about a quarter of eps times the root of the number of bins. Where that could
+    # decide, bins are added one after the other.
+    rounding = 2 * np.sqrt(n_bins) * np.finfo(magnitude.dtype).eps * level
+    close = [(np.abs(values - level) <= rounding).any(axis=1) for values in (ends, rising)]
+    unclear = np.flatnonzero(close[0] | close[1])
+    exact = magnitude[unclear].cumsum(axis=1)
+    bins[unclear] = (exact >= share * exact[:, -1:]).argmax(axis=1)
+    return frequencies(sample_rate, n_bins)[bins]
 
 
 def spectral_flatness(power: np.ndarray) -> np.ndarray:

@@ -96,6 +96,15 @@ def test_centroid_and_rolloff_of_a_tone_lie_at_its_frequency(pitch_hz):
     assert named(sound)["centroid_hz_mean"] == pytest.approx(pitch_hz, rel=0.25)
 
 
+@pytest.mark.parametrize("n_bins", [5, 32, 33, 1025])
+def test_rolloff_is_the_bin_at_which_the_running_sum_reaches_the_share(rng, n_bins):
+    magnitude = np.abs(rng.normal(size=(2000, n_bins))).astype(np.float32) ** 8
+    magnitude[0] = 0
+    running = magnitude.cumsum(axis=1)
+    bins = (running >= 0.85 * running[:, -1:]).argmax(axis=1)
+    np.testing.assert_array_equal(spectral.spectral_rolloff(magnitude), spectral.frequencies(RATE, n_bins)[bins])
+
+
 def test_the_loudest_mel_band_rises_with_the_pitch():
     loudest = [int(np.argmax(VOICE105.extract(tone(1.0, hz))[BLOCKS["mel"]])) for hz in (200, 500, 1000, 2000, 4000)]
     assert loudest == sorted(set(loudest))
