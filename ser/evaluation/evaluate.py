@@ -16,7 +16,7 @@ from ser.datasets.corpora import TABLE, CorpusClips, is_table, load_corpus
 from ser.extras import needs
 from ser.inference.artifact import Artifact, find, verify
 from ser.inference.recognizer import Recognizer
-from ser.training.adaptation import DRAWS, SPEAKER_CLIPS, Source, large_sources, source_scores
+from ser.training.adaptation import DRAWS, SPEAKER_CLIPS, Source, large_sources, source_scores, unseen_scores
 from ser.training.configs import read_description
 from ser.training.cross_validation import out_of_fold, scores
 from ser.training.ensemble import fold_results, prepare_ensemble, train_networks
@@ -86,10 +86,18 @@ def evaluate(
 def score_unseen(
     recognizer: Recognizer, corpus: str, data: str | os.PathLike[str], progress: bool = True
 ) -> dict[str, Any]:
-    """Score a recogniser on every clip of a corpus that it was not trained on; the scores are those of `evaluate`."""
-    listing = load_corpus(corpus, os.fspath(data))
+    """Score a recogniser on every clip of a corpus that it was not trained on.
+
+    The scores are those of `evaluate`, and those with a few clips of the corpus and of each speaker: see
+    `ser.training.adaptation.unseen_scores`.
+    """
+    listing, labels = load_corpus(corpus, os.fspath(data)), recognizer.artifact.labels
+    shared = _shared_labels(recognizer.artifact, listing, "eight")
     answers, _ = _predict(recognizer, listing.clips, range(len(listing.clips)), progress)
-    return _scores(listing.clips, answers, _shared_labels(recognizer.artifact, listing, "eight"))
+    columns = [labels.index(label) for label in shared]
+    scores = np.array([answer.scores for answer in answers.values()])[:, columns]
+    clips = [listing.clips[index] for index in answers]
+    return {**_scores(listing.clips, answers, shared), **unseen_scores(clips, shared, scores)}
 
 
 def _shared_labels(artifact: Artifact, listing: CorpusClips, labels: str) -> list[str]:

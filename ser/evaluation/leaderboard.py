@@ -22,6 +22,7 @@ from ser.inference.artifact import Artifact, find, known, verify
 from ser.inference.recognizer import Recognizer
 from ser.reporting import leaderboard as reporting
 from ser.reporting.published_scores import ANCHORS, DESIGNS, LISTENERS
+from ser.training.adaptation import UNSEEN_SOURCES
 from ser.training.configs import CONFIGS, Ensemble, describe
 from ser.training.cross_validation import ended_by, fold_scores
 from ser.training.ensemble import EnsembleStudy, fold_minutes, fold_result, prepare_ensemble, train_networks
@@ -142,10 +143,7 @@ def _artifact_row(
         artifact.name,
         artifact.labels,
         **{protocol: _artifact_scores(artifact, clips, data, protocol, progress) for protocol in ("folds", RANDOM)},
-        left_out={
-            corpus: {"uar": scores["uar"], "labels": scores["labels"]}
-            for corpus, scores in manifest["metrics"].get("left_out", {}).items()
-        },
+        left_out={corpus: _kept_unseen(scores) for corpus, scores in manifest["metrics"].get("left_out", {}).items()},
         **_parameters(keras.saving.load_model(file, compile=False) for file in sorted(artifact.folder.glob("*.keras"))),
         bytes=sum(file.stat().st_size for file in files),
         ms=answer_ms(Recognizer(artifact), clips),
@@ -225,7 +223,13 @@ def _unseen_scores(
     trained = recognizer.artifact.manifest.get("training", {}).get("corpora", {CORPUS: {}})
     asked = [(name, folder) for name, folder in unseen if name not in trained and row["kind"] != DOUBLED]
     scores = {name: score_unseen(recognizer, name, folder, progress) for name, folder in asked}
-    return {name: {"uar": each["uar"], "labels": each["labels"]} for name, each in scores.items()}
+    return {name: _kept_unseen(each) for name, each in scores.items()}
+
+
+def _kept_unseen(scores: dict[str, Any]) -> dict[str, Any]:
+    """Return what the board holds of the scores on an unseen corpus."""
+    known = {name: scores[name]["with"] for name, *_ in UNSEEN_SOURCES if name in scores}
+    return {"uar": scores["uar"], "labels": scores["labels"], **known}
 
 
 # --- Rows of configurations ---

@@ -16,6 +16,12 @@ SPEAKER_CLIPS = 5
 DRAWS = 20  # of clips that answers are adapted to
 
 Source = Literal["corpus", "speaker"]  # what the clips of a source have in common
+# Scores of an unseen corpus: name, what clips of a source have in common, the number of them that is known, and draws.
+UNSEEN_SOURCES: tuple[tuple[str, Source, int, int], ...] = (
+    ("adapted_10", "corpus", 10, DRAWS),
+    ("adapted_20", "corpus", 20, DRAWS),
+    ("calibrated", "speaker", SPEAKER_CLIPS, 5),  # there are many speakers
+)
 
 
 def adapted(scores: np.ndarray, drawn: Sequence[int] | np.ndarray, asked: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -31,6 +37,20 @@ def large_sources(clips: Sequence[Clip], n_clips: int, by: Source) -> list[int]:
     """Return the indices of the clips whose source has more than `n_clips`."""
     sizes = Counter(getattr(clip, by) for clip in clips)
     return [index for index, clip in enumerate(clips) if sizes[getattr(clip, by)] > n_clips]
+
+
+def unseen_scores(clips: Sequence[Clip], labels: Sequence[str], scores: np.ndarray) -> dict[str, Any]:
+    """Return UAR on an unseen corpus, with and without clips of it and of each speaker, by name (`UNSEEN_SOURCES`).
+
+    `scores` (n_clips, n_labels) are the log-probabilities of `labels`. Speakers with too few clips are left out, and a
+    corpus with too few has no scores.
+    """
+    report: dict[str, Any] = {}
+    for name, by, n_clips, draws in UNSEEN_SOURCES:
+        if kept := large_sources(clips, n_clips, by):
+            part = [clips[position] for position in kept]
+            report[name] = source_scores(part, labels, scores[kept], n_clips, by=by, draws=draws)
+    return report
 
 
 def source_scores(

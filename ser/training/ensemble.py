@@ -16,7 +16,7 @@ import numpy as np
 from ser import metrics
 from ser.datasets.duplicates import find_duplicates
 from ser.datasets.splits import Split, corpus_splits, inner_split, random_split, shared_labels, speaker_folds
-from ser.training.adaptation import DRAWS, SPEAKER_CLIPS, Source, large_sources, source_scores
+from ser.training.adaptation import SPEAKER_CLIPS, large_sources, source_scores, unseen_scores
 from ser.training.configs import Config, Ensemble
 from ser.training.cross_validation import (
     FoldResult,
@@ -32,13 +32,6 @@ from ser.training.cross_validation import (
 from ser.training.fit import Fitted
 from ser.training.parallel import in_parallel
 from ser.types import Clip, ParameterError
-
-# Scores of a left-out corpus: name, what clips of a source have in common, the number of them that is known, and draws.
-LEFT_OUT_SOURCES: tuple[tuple[str, Source, int, int], ...] = (
-    ("adapted_10", "corpus", 10, DRAWS),
-    ("adapted_20", "corpus", 20, DRAWS),
-    ("calibrated", "speaker", SPEAKER_CLIPS, 5),  # there are many speakers
-)
 
 Fold = tuple[Split, tuple[int, ...]]  # with the clips held out of its training side
 Answers = tuple[np.ndarray, np.ndarray | None]  # log-probabilities (n, n_labels) and heads (n, 2)
@@ -258,19 +251,11 @@ def calibrated_scores(study: EnsembleStudy, folds: Sequence[FoldResult]) -> dict
 
 
 def adapted_left_out(study: EnsembleStudy, fold: FoldResult) -> dict[str, Any]:
-    """Return UAR on a left-out corpus, with and without clips of it, and of each speaker.
-
-    Speakers with too few clips are left out of the latter.
-    """
+    """Return UAR on a left-out corpus, with and without clips of it, and of each speaker: see `unseen_scores`."""
     labels = shared_labels(study.clips, fold.split)
     columns = [study.first.labels.index(label) for label in labels]
-    clips, scores = [study.clips[clip] for clip in fold.split.test], fold.log_probabilities[:, columns]
-    report: dict[str, Any] = {}
-    for key, by, n_clips, draws in LEFT_OUT_SOURCES:
-        if kept := large_sources(clips, n_clips, by):
-            part = [clips[position] for position in kept]
-            report[key] = source_scores(part, labels, scores[kept], n_clips, by=by, draws=draws)
-    return report
+    clips = [study.clips[clip] for clip in fold.split.test]
+    return unseen_scores(clips, labels, fold.log_probabilities[:, columns])
 
 
 def head_scores(study: EnsembleStudy, results: Sequence[FoldResult]) -> dict[str, Any]:

@@ -130,12 +130,16 @@ def test_the_doubled_corpus_has_only_a_random_split():
 
 
 def test_left_out_corpora_stand_where_they_are_known():
-    heard = {"emodb": {"uar": 0.612, "labels": list(EMOTIONS[:6])}, "nemo": {"uar": 0.52, "labels": list(EMOTIONS[:5])}}
+    emodb = {"uar": 0.612, "labels": list(EMOTIONS[:6]), "adapted_20": 0.7}
+    heard = {"emodb": emodb, "nemo": {"uar": 0.52, "labels": list(EMOTIONS[:5])}}
     one, other = row("voice", "ours", left_out=heard), row("dense105", "ours", left_out={"nemo": heard["nemo"]})
-    table = standings.left_out_table(board(one, other, row("design_a")))
-    assert table.splitlines()[0] == "| system | emodb | nemo |" and len(table.splitlines()) == 4
-    assert cells(table, "**voice**")[1:] == ["61.2 (6 labels)", "52.0 (5 labels)"]
-    assert cells(table, "**dense105**")[1:] == ["–", "52.0 (5 labels)"]
+    alone, adapted = standings.left_out_tables(board(one, other, row("design_a"))).split("\n\n### ")
+    head, *rows = alone.splitlines()[2:]
+    assert alone.startswith("### Alone") and head == "| system | emodb | nemo | mean |" and len(rows) == 3
+    assert cells(alone, "**voice**")[1:] == ["61.2 (6 labels)", "52.0 (5 labels)", "56.6"]
+    assert cells(alone, "**dense105**")[1:] == ["–", "52.0 (5 labels)", "52.0"]
+    assert adapted.startswith("With 20 clips of the corpus") and len(adapted.splitlines()) == 5
+    assert cells(adapted, "**voice**")[1:] == ["70.0", "–", "70.0"]
     assert "Unseen corpora" in standings.markdown(board(one))
     assert "Unseen corpora" not in standings.markdown(board(row("design_a")))
 
@@ -266,6 +270,8 @@ def check_unseen(few: Path, home: Path, corpus: Path, rows: list[dict[str, Any]]
     found = leaderboard.leaderboard(few, ["smoke"], unseen=[("emotiontts", str(corpus))], **options)["rows"]
     scores = found[0].pop("left_out")
     assert set(scores) == {"emotiontts"} and 0 <= scores["emotiontts"]["uar"] <= 1
+    known = ("adapted_10", "adapted_20", "calibrated")
+    assert all(0 <= scores["emotiontts"][key] <= 1 for key in known)
     assert found[0].pop("asked_random_uar") == rows[0]["random"]["uar"]
     stood = json.loads(json.dumps(rows))
     assert {key for key, value in found[0].items() if value != stood[0][key]} == set() and found[1:] == stood[1:]
