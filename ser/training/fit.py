@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SMOOTHING_EPOCHS = 5  # over which validation accuracy is averaged before the best epoch is chosen
 PLATEAU_EPOCHS = 5  # without a lower loss, after which the learning rate is halved
 LEAST_RATE = 1e-6
+PART_VALUES = 2**24  # that are scaled at a time
 
 
 def import_keras() -> Any:
@@ -71,15 +72,31 @@ class Scaler:
     def fitted(cls, rows: np.ndarray) -> Scaler:
         from sklearn.preprocessing import StandardScaler
 
-        shape = rows.shape[-1:] if rows.ndim == 3 else rows.shape[1:]
-        flat = rows[rows.any(axis=-1)] if rows.ndim == 3 else rows.reshape(len(rows), -1)
-        fitted = StandardScaler().fit(flat.astype(np.float64))
+        shape, fitted = rows.shape[-1:] if rows.ndim == 3 else rows.shape[1:], StandardScaler()
+        for part in _parts(rows):
+            flat = part[part.any(axis=-1)] if part.ndim == 3 else part.reshape(len(part), -1)
+            fitted.partial_fit(flat.astype(np.float64))
         mean, variance = fitted.mean_.astype(np.float32), (fitted.scale_**2).astype(np.float32)
         return cls(mean.reshape(shape), variance.reshape(shape))
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
-        scaled = (rows - self.mean) / np.sqrt(self.variance)
-        return scaled * rows.any(axis=-1, keepdims=True) if rows.ndim == 3 else scaled
+        return self.scale(rows.astype(np.float32))
+
+    def scale(self, rows: np.ndarray) -> np.ndarray:
+        """Scale rows in place, a part at a time, and return them: training rows take gigabytes."""
+        deviation = np.sqrt(self.variance)
+        for part in _parts(rows):
+            sound = part.any(axis=-1, keepdims=True) if part.ndim == 3 else True
+            np.subtract(part, self.mean, out=part)
+            np.divide(part, deviation, out=part)
+            np.multiply(part, sound, out=part)
+        return rows
+
+
+def _parts(rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield views of so many rows at a time that they take some megabytes."""
+    step = max(1, PART_VALUES // max(rows[0].size, 1)) if len(rows) else 1
+    return (rows[start : start + step] for start in range(0, len(rows), step))
 
 
 @dataclass(frozen=True)
@@ -115,6 +132,8 @@ def fit(
 ) -> Fitted:
     """Train on raw feature rows and one-hot `targets` (n, n_labels); the scaler is fitted on the `unaltered` rows.
 
+    `rows`, float32, are scaled in place, since a second copy may not fit into memory.
+
     With `config.heads` the targets have two more columns, sex and intensity, -1 if unknown. `sample_weights` (n,) are
     the probabilities, sum 1, by which rows are drawn with replacement; without them an epoch is one pass over the rows.
     `epochs` stops the schedule of `config.epochs` early. `validation` is not trained on.
@@ -123,7 +142,7 @@ def fit(
     keras.utils.set_random_seed(seed)
     scaler = Scaler.fitted(rows[unaltered])
     network = _compiled(config, rows, targets)
-    scaled, rng = scaler(rows), np.random.default_rng(seed)
+    scaled, rng = scaler.scale(rows), np.random.default_rng(seed)
     watched = None if validation is None else (scaler(validation[0]), validation[1])
     history: dict[str, list[float]] = {}
     total = config.epochs if epochs is None else epochs

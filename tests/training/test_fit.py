@@ -134,7 +134,9 @@ def test_label_sets_are_in_the_order_of_the_vocabulary():
 
 
 @pytest.mark.slow
-def test_scaler_of_statistics(rng):
+@pytest.mark.parametrize("values", [2**24, 300])
+def test_scaler_of_statistics(rng, monkeypatch, values):
+    monkeypatch.setattr(fitting, "PART_VALUES", values)  # in one part, in several
     rows = (3 * rng.standard_normal((50, 4)) + 7).astype(np.float32)
     rows[:, 2] = 5  # constant
     scaled = Scaler.fitted(rows)(rows)
@@ -143,7 +145,9 @@ def test_scaler_of_statistics(rng):
 
 
 @pytest.mark.slow
-def test_scaler_of_frames_is_by_feature_over_time_and_leaves_padding(rng):
+@pytest.mark.parametrize("values", [2**24, 300])
+def test_scaler_of_frames_is_by_feature_over_time_and_leaves_padding(rng, monkeypatch, values):
+    monkeypatch.setattr(fitting, "PART_VALUES", values)  # in one part, in several
     rows = (rng.standard_normal((20, 30, 4)) * [1, 10, 100, 5] + 50).astype(np.float32)
     rows[:10, 12:] = 0
     scaler = Scaler.fitted(rows)
@@ -274,7 +278,8 @@ def test_class_weights_help_the_rare_label():
     recalls = []
     for weighted in (False, True):
         config = replace(PLAIN, epochs=3, class_weights=weighted)
-        answers = fit(config, rows, targets, np.ones(100, bool), 0).log_probabilities(rows).argmax(axis=1)
+        fitted = fit(config, rows.copy(), targets, np.ones(100, bool), 0)  # which scales them in place
+        answers = fitted.log_probabilities(rows).argmax(axis=1)
         recalls.append(float((answers[truth == 1] == 1).mean()))
     assert recalls[1] > recalls[0]
 
