@@ -22,8 +22,9 @@ class Recipe:
     """How the features of a window are computed.
 
     `prepare` is applied to a whole recording. `extract` maps the samples of one window, shape (n,), to an array of
-    `shape`: a vector of statistics, or (n_frames, n_features) in which frames of zeros are padding. With `encoder` it
-    gives what a pre-trained encoder takes, and the encoder's output has the `shape`: see `with_encoder`.
+    `shape`: a vector of statistics, or (n_frames, n_features) in which frames of zeros are padding. With `blocks`, of
+    a pre-trained encoder, it gives what the encoder takes, and the encoder's output has the `shape`: see
+    `with_encoder`.
     """
 
     name: str
@@ -33,7 +34,12 @@ class Recipe:
     shape: tuple[int, ...]
     extract: Callable[[np.ndarray], np.ndarray]
     prepare: Callable[[np.ndarray, int], Prepared] = prepare_v1
-    encoder: bool = False
+    blocks: tuple[int, ...] = ()  # counted from 1; empty: no encoder
+
+    @property
+    def encoder(self) -> bool:
+        """Return whether a pre-trained encoder gives the features."""
+        return bool(self.blocks)
 
     def __call__(self, samples: np.ndarray, breaks: Sequence[int] = ()) -> np.ndarray:
         """Return the features of every window of prepared samples, shape (n_windows, *shape), float32."""
@@ -48,14 +54,17 @@ class Recipe:
         return self(prepared.samples, prepared.breaks)
 
 
-ENCODER_BLOCKS = (2, 3)  # of Whisper's encoder, counted from 1
-ENCODER_WIDTH = 512
-ENCODER_NAMES = tuple(
-    f"block{block}_{kind}_{unit:03d}"
-    for block in ENCODER_BLOCKS
-    for kind in ("mean", "std")
-    for unit in range(1, ENCODER_WIDTH + 1)
-)
+ENCODER_WIDTH = 512  # of Whisper base
+ENCODER_BLOCKS = (1, 2, 3, 4)  # of its encoder, counted from 1: the lower ones, which hear emotion best
+
+
+def encoder_recipe(name: str, blocks: tuple[int, ...]) -> Recipe:
+    """Return a recipe of mean and standard deviation over time of blocks of Whisper's encoder."""
+    units = range(1, ENCODER_WIDTH + 1)
+    names = tuple(f"block{block}_{kind}_{unit:03d}" for block in blocks for kind in ("mean", "std") for unit in units)
+    return Recipe(name, SAMPLE_RATE, WINDOW_S, names, (len(names),), log_mel, prepare, blocks)
+
+
 RECIPES = {
     entry.name: entry
     for entry in (
@@ -84,7 +93,8 @@ RECIPES = {
         Recipe("voice105-v2", SAMPLE_RATE, WINDOW_S, VOICE105_NAMES, (105,), voice105, prepare),
         Recipe("voice-frames-v2", SAMPLE_RATE, FRAMES_WINDOW_S, NAMES, (N_FRAMES, len(NAMES)), voice_frames, prepare),
         Recipe("functionals-v2", SAMPLE_RATE, WINDOW_S, FEATURE_NAMES, (len(FEATURE_NAMES),), functionals, prepare),
-        Recipe("encoder-v1", SAMPLE_RATE, WINDOW_S, ENCODER_NAMES, (len(ENCODER_NAMES),), log_mel, prepare, True),
+        encoder_recipe("encoder-v1", (2, 3)),
+        encoder_recipe("encoder-v2", ENCODER_BLOCKS),
     )
 }
 
@@ -98,4 +108,4 @@ def with_encoder(features: Recipe, encode: Callable[[np.ndarray], np.ndarray] | 
     """Return a recipe whose `extract` is followed by its encoder, if it needs one."""
     if not features.encoder or encode is None:
         return features
-    return replace(features, extract=lambda samples: encode(features.extract(samples)), encoder=False)
+    return replace(features, extract=lambda samples: encode(features.extract(samples)), blocks=())

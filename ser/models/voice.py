@@ -42,12 +42,18 @@ def statistics(
     n_classes: int,
     units: tuple[int, ...] = (128, 128),
     dropout: tuple[float, float] = (0.5, 0.5),
+    parts: tuple[tuple[int, int], ...] = (),
 ) -> keras.Model:
-    """Build two dense layers on statistics, with strong dropout of the input; outliers are clipped."""
+    """Build dense layers of `units` on statistics, with strong dropout of the input; outliers are clipped.
+
+    `parts` are the ranges (first, end) of the features that the network uses; empty: all.
+    """
     from keras import Model, layers, ops
 
     features = input_layer("statistics", input_shape, (1,))
-    x = layers.Dropout(dropout[0])(ops.clip(features, -LIMIT, LIMIT))
+    used = [features[:, first:end] for first, end in parts] or [features]
+    x = ops.concatenate(used, axis=-1) if len(used) > 1 else used[0]
+    x = layers.Dropout(dropout[0])(ops.clip(x, -LIMIT, LIMIT))
     for n in units:
         x = layers.Dropout(dropout[1])(_relu(layers.Dense(n, use_bias=False)(x)))
     return Model(features, _outputs(x, n_classes), name="statistics")

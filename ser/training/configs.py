@@ -134,12 +134,13 @@ STATISTICS = replace(
     batch_size=64,
     mixup=0.4,
 )
-# One hidden layer on the statistics of a pre-trained encoder.
+# One hidden layer on the statistics of a pre-trained encoder's inner two of four blocks.
 ENCODER = replace(
     OURS,
-    recipe="encoder-v1",
+    recipe="encoder-v2",
     architecture="statistics",
-    options={"units": (224,), "dropout": (0.3, 0.5)},
+    options={"units": (112,), "dropout": (0.3, 0.5), "parts": ((1024, 3072),)},
+    augmentations={**LINES, "telephone": 0.3},
     epochs=30,
     steps=100,
     batch_size=128,
@@ -147,10 +148,15 @@ ENCODER = replace(
     weight_decay=1e-2,
     feature_noise=0.0,
 )
+OUTER = replace(ENCODER, options={**ENCODER.options, "parts": ((0, 1024), (3072, 4096))})
+MIXED: dict[str, Any] = {"home_share": 0.0, "corpus_power": 0.5, "seeds": (3, 4, 5)}
 # The mixed ones draw more from other corpora, and are better on other lines and languages.
 BRANCHES = {
     "encoder": ENCODER,
-    "encoder_mixed": replace(ENCODER, home_share=0.0, corpus_power=0.5, seeds=(3, 4, 5)),
+    "encoder_mixed": replace(ENCODER, **MIXED),
+    "outer": OUTER,
+    "outer_mixed": replace(OUTER, **MIXED),
+    "frames": replace(SEQUENCE, seeds=(0,)),  # one seed, since it takes most of the time
     "sequence": SEQUENCE,
     "sequence_mixed": replace(SEQUENCE, home_share=0.5, seeds=(3, 4, 5)),
     "statistics": STATISTICS,
@@ -226,7 +232,7 @@ class Ensemble:
 
 
 ENSEMBLES = {
-    "voice": Ensemble({"encoder": 0.4, "encoder_mixed": 0.4, "sequence": 0.2}),
+    "voice": Ensemble({"encoder": 0.25, "encoder_mixed": 0.25, "outer": 0.15, "outer_mixed": 0.15, "frames": 0.2}),
     "small": Ensemble({"sequence": 0.35, "sequence_mixed": 0.35, "statistics": 0.3}),
 }
 

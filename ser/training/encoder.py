@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from ser.features.recipes import ENCODER_BLOCKS, Recipe, recipe, with_encoder
+from ser.features.recipes import Recipe, recipe, with_encoder
 from ser.inference.encoder import Encoder
 from ser.models import encoder
 from ser.models.encoder import PUBLISHED_AT, WEIGHTS, build_encoder
@@ -16,8 +17,8 @@ from ser.types import ParameterError
 VARIABLE = "SER_ENCODER"
 
 
-def encoder_graph(checkpoint: str | os.PathLike[str] | None, cache_folder: Path) -> Path:
-    """Return the graph of a checkpoint's encoder, from the cache or built into it.
+def encoder_graph(checkpoint: str | os.PathLike[str] | None, blocks: Sequence[int], cache_folder: Path) -> Path:
+    """Return the graph of some blocks of a checkpoint's encoder, from the cache or built into it.
 
     `checkpoint` is a folder in the public layout, by default that of `SER_ENCODER`. Raises `ParameterError` if none is
     given, or if the folder is no such checkpoint.
@@ -29,11 +30,10 @@ def encoder_graph(checkpoint: str | os.PathLike[str] | None, cache_folder: Path)
             f"--encoder or {VARIABLE}."
         )
     folder = Path(checkpoint).expanduser()
-    blocks = "-".join(map(str, ENCODER_BLOCKS))
-    path = cache_folder / f"encoder-{_digest(folder)[:16]}-{blocks}.onnx"
+    path = cache_folder / f"encoder-{_digest(folder)[:16]}-{'-'.join(map(str, blocks))}.onnx"
     if not path.is_file():
         cache_folder.mkdir(parents=True, exist_ok=True)
-        build_encoder(folder, path, ENCODER_BLOCKS)
+        build_encoder(folder, path, blocks)
     return path
 
 

@@ -69,8 +69,9 @@ def feature_table(
     check_known(recipe_name, recipes.RECIPES, "recipe")
     folder = cache_folder()
     cached = Memory(folder, verbose=0).cache(chunk_features, ignore=["paths", "encoder"])
-    if recipes.RECIPES[recipe_name].encoder and encoder is None:
-        encoder = encoder_graph(None, folder)
+    blocks = recipes.RECIPES[recipe_name].blocks
+    if blocks and encoder is None:
+        encoder = encoder_graph(None, blocks, folder)
     digest = sha256(encoder) if encoder else ""
     chunks = list(_chunks(clips))
     extraction = Extraction(recipe_name, copies, seed, tuple((augmentations or {}).items()), reduce_noise, digest)

@@ -69,8 +69,8 @@ def train(
     n_scored = len(listings[0].clips) if ensemble.first_corpus else len(clips)
     check_clips(clips[:n_scored], first)
     description = describe(config_name, ensemble, configs)
-    needed = any(RECIPES[config.recipe].encoder for config in configs.values())
-    graph = encoder_graph(encoder, cache_folder()) if needed else None
+    blocks = next((used for config in configs.values() if (used := RECIPES[config.recipe].blocks)), ())
+    graph = encoder_graph(encoder, blocks, cache_folder()) if blocks else None
     work = work_folder(name, clips, description, resume)
     study = prepare_ensemble(clips, ensemble, configs, work, progress, n_scored=n_scored, encoder=graph)
     trained = _train(study, work, jobs, progress)
@@ -114,8 +114,10 @@ def work_folder(name: str, clips: Sequence[Clip], description: Mapping[str, Any]
 def _train(study: EnsembleStudy, work: Path, jobs: int, progress: bool) -> TrainedModel:
     folds, random, left_out = study.folds(), study.random_split(), study.left_out()
     started = time.monotonic()
-    train_networks(study, [split for split, _ in folds], [random, *left_out], jobs, progress, final=True)
-    minutes = _total_minutes(work / "minutes.json", (time.monotonic() - started) / 60)
+    try:
+        train_networks(study, [split for split, _ in folds], [random, *left_out], jobs, progress, final=True)
+    finally:  # also if a worker dies
+        minutes = _total_minutes(work / "minutes.json", (time.monotonic() - started) / 60)
     seeds = range(len(study.first.config.seeds))
     results = [fold_results(study, folds, seed_index) for seed_index in seeds]
     index, log_probabilities = tested(results[0])

@@ -13,7 +13,7 @@ WIDTH, HEADS, HIDDEN, N_MELS, POSITIONS = 16, 2, 32, 80, 200
 
 
 def write_checkpoint(
-    folder: Path, n_blocks: int = 3, prefix: str = "model.encoder.", seed: int = 0, width: int = WIDTH
+    folder: Path, n_blocks: int = 4, prefix: str = "model.encoder.", seed: int = 0, width: int = WIDTH
 ) -> Path:
     """Write `config.json` and `model.safetensors` with random weights at half precision, beside one of a decoder."""
     rng = np.random.default_rng(seed)

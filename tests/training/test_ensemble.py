@@ -307,7 +307,8 @@ def test_ensembles_are_made_of_configurations():
         assert set(ensemble.branches) <= set(CONFIGS)
         assert sum(ensemble.branches.values()) == pytest.approx(1)
         assert all(CONFIGS[name].heads and CONFIGS[name].round_weights for name in ensemble.branches)
-        assert len({len(CONFIGS[name].seeds) for name in ensemble.branches}) == 1
+        n_first, *n_seeds = [len(CONFIGS[name].seeds) for name in ensemble.branches]
+        assert set(n_seeds) <= {1, n_first}  # one starts again where the first has others
     ensemble, configs = find_ensemble("voice")
     assert ensemble is ENSEMBLES["voice"] and configs == {name: CONFIGS[name] for name in ensemble.branches}
 
