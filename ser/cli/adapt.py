@@ -13,7 +13,7 @@ from ser.cli.options import ForceOption, ModelOption
 from ser.cli.output import REFUSED, progress_bar, say, say_passed_over
 from ser.cli.predict import sources
 from ser.files import check_writable, unwritable
-from ser.inference.adaptation import SourceMean
+from ser.inference.adaptation import SourceMean, check_given_source
 from ser.inference.artifact import find, verify
 from ser.inference.recognizer import Recognizer
 from ser.types import ParameterError, SerError
@@ -34,6 +34,7 @@ def adapt(
     read is named and left out; the exit code is then 2.
     """
     check_writable(out, force=force)
+    called = check_given_source(name or out.stem)
     recognizer, mean = Recognizer(verify(find(model))), SourceMean()  # whatever SER_PROFILE says
     listing = Listing()
     recordings = list(_recordings(files, listing))
@@ -50,7 +51,7 @@ def adapt(
             progress(done, len(recordings))
     _tell(failed, other)
     say_passed_over(listing.passed_over)
-    profile = recognizer.adapted_to(mean, name or out.stem).profile
+    profile = recognizer.adapted_to(mean, called).profile
     try:
         profile.save(out)
     except OSError as error:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from itertools import takewhile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.live import Live
@@ -119,6 +119,9 @@ def live(
     device: DeviceOption = None,
     model: ModelOption = None,
     profile: ProfileOption = None,
+    adapt: Annotated[
+        Literal["self", "none"], typer.Option(help="Adapt to what was heard so far, from ten windows of speech on.")
+    ] = "self",
     format: Annotated[
         Report, typer.Option("--format", "-f", help="json: one line a prediction, the last one of the whole.")
     ] = "table",
@@ -127,19 +130,20 @@ def live(
     recognizer, microphone = load(model, profile), Microphone(device)
     stream = Stream(microphone.rate, 1)
     try:
-        _listen(recognizer, microphone, stream, format)
+        _listen(recognizer, microphone, stream, format, adapt=adapt == "self")
     except AudioError:  # the microphone is gone, but what it recorded is not
         print_whole(recognizer, stream, format)
         raise
     print_whole(recognizer, stream, format)
 
 
-def _listen(recognizer: Recognizer, microphone: Microphone, stream: Stream, format: Report) -> None:
+def _listen(recognizer: Recognizer, microphone: Microphone, stream: Stream, format: Report, *, adapt: bool) -> None:
     """Show the predictions until Ctrl-C; `AudioError` if the microphone stops."""
     with interrupted() as stop, closing(microphone.blocks()) as blocks, _panel(format) as panel:
         if panel is None and format == "table":
             say(f"Listening with {microphone.name} until Ctrl-C.")
-        for t_s, prediction in predictions(recognizer, stream, takewhile(lambda _: not stop.is_set(), blocks)):
+        heard = takewhile(lambda _: not stop.is_set(), blocks)
+        for t_s, prediction in predictions(recognizer, stream, heard, adapt=adapt):
             if format == "json":
                 _print_line(t_s, prediction)
             elif panel is not None:
@@ -148,14 +152,16 @@ def _listen(recognizer: Recognizer, microphone: Microphone, stream: Stream, form
                 panel.update(shown, refresh=True)
 
 
-def predictions(recognizer: Recognizer, stream: Stream, blocks: Iterable[bytes]) -> Iterator[tuple[float, Prediction]]:
+def predictions(
+    recognizer: Recognizer, stream: Stream, blocks: Iterable[bytes], *, adapt: bool = True
+) -> Iterator[tuple[float, Prediction]]:
     """Yield (seconds, prediction of the 3.5 s before them) at every quarter of a second of the blocks.
 
-    From ten windows of speech on, predictions are adapted to them.
+    With `adapt`, predictions are adapted to the windows of speech from ten of them on.
 
     If blocks come faster than predictions, only the latest quarter is predicted.
     """
-    live = StreamRecognizer(recognizer)
+    live = StreamRecognizer(recognizer, adapt=adapt)
     for pcm in blocks:
         for t_s, wav in [*stream.add(pcm)][-1:]:
             yield t_s, live.predict(t_s, wav)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ser.cli.options import ModelOption
+from ser.cli.options import ModelOption, ProfileOption
 from ser.cli.output import Report
 from ser.extras import needs
 from ser.inference.artifact import find
@@ -19,6 +19,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one, named in the log.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, help="Processes; one a core.")] = 1,
     model: ModelOption = None,
+    profile: ProfileOption = None,
     root_path: Annotated[
         str, typer.Option(help="The path prefix of a proxy in front, e.g. /ser.", show_default=False)
     ] = "",
@@ -33,4 +34,5 @@ def serve(
     def print_address(url: str) -> None:
         print(json.dumps({"url": url, "model": find(model).name, "workers": workers, "pid": os.getpid()}), flush=True)
 
-    run(host, port, workers, model, print_address if format == "json" else None, root_path=root_path)
+    address = print_address if format == "json" else None
+    run(host, port, workers, model, address, root_path=root_path, profile=profile)

@@ -60,14 +60,16 @@ def evaluate(
     trained on the corpus. Scored are the labels that corpus, model and label set share, with probabilities
     renormalised over them; other clips are counted under `excluded`. `adapt` adds the scores of answers adapted to so
     many unlabelled clips of the corpus (`adapted`; 20 seeded draws, whose clips are not scored), and to five of the
-    speaker (`calibrated`). Raises `ParameterError` for unknown names, for `adapt` if the protocol has no stored
-    graphs, and if an installed package lacks these.
+    speaker (`calibrated`; None if no speaker has more). Raises `ParameterError` for unknown names, for `adapt` if the
+    corpus has no more clips or the protocol no stored graphs, and if an installed package lacks these.
     """
     check_known(protocol, PROTOCOLS, "protocol")
     check_known(labels, LABEL_SETS, "label set")
     artifact = verify(find(model))
     listing = _as_trained(artifact, load_corpus(corpus, os.fspath(data)))
     shared = _shared_labels(artifact, listing, labels)
+    if adapt:
+        _check_adaptable(artifact, listing, protocol, adapt)
     answers, errors = _answers(artifact, listing.clips, protocol, progress)
     seen = protocol == "all" and any(clip.speaker in _trained_speakers(artifact) for clip in listing.clips)
     return {
@@ -128,6 +130,17 @@ def _scores(clips: Sequence[Clip], answers: Answers, labels: list[str]) -> dict[
     }
 
 
+def _check_adaptable(artifact: Artifact, listing: CorpusClips, protocol: str, n_clips: int) -> None:
+    """Raise `ParameterError`, before the long work, if answers adapted to so many clips cannot be scored."""
+    if protocol != "all" and not stored_folds(artifact, listing.clips, protocol):
+        raise ParameterError("--adapt needs the model's stored graphs for this protocol; choose --protocol all.")
+    if len(listing.clips) <= n_clips:
+        raise ParameterError(
+            f"--adapt {n_clips} scores the clips that are not drawn: more than {n_clips} are needed, found "
+            f"{len(listing.clips)}. Adapt to fewer."
+        )
+
+
 def _adapted_scores(
     clips: Sequence[Clip],
     answers: Answers,
@@ -136,12 +149,10 @@ def _adapted_scores(
     n_clips: int,
     progress: bool,
 ) -> dict[str, Any]:
-    """Return the scores of answers adapted to clips of the corpus, and to five clips of each speaker."""
+    """Return the scores of answers adapted to clips of the corpus, and to five of each speaker (None: too few)."""
     from tqdm.auto import tqdm
 
-    known = [index for index in sorted(answers) if answers[index].scores is not None]
-    if len(known) < len(answers):
-        raise ParameterError("--adapt needs the model's stored graphs for this protocol; choose --protocol all.")
+    known = sorted(answers)
     columns = [model_labels.index(label) for label in labels]
     scores = np.array([answers[index].scores for index in known])[:, columns]
     answered = [clips[index] for index in known]
@@ -153,6 +164,9 @@ def _adapted_scores(
     for key, by, n in sources:
         kept = large_sources(answered, n, by)
         part = [answered[position] for position in kept]
+        if not kept:
+            report[key] = None
+            continue
         total = DRAWS * len({getattr(clip, by) for clip in part})
         with tqdm(total=total, desc=f"Adapting to the {by}", unit="draw", disable=not progress) as bar:
             report[key] = source_scores(part, labels, scores[kept], n, by=by, on_draw=bar.update)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ser.files import write_atomically
-from ser.types import Adaptation, ArtifactError, ParameterError
+from ser.types import SELF, Adaptation, ArtifactError, ParameterError
 
 SCHEMA = "ser-profile/2"
 MIN_CLIPS = 3  # that hold speech
@@ -111,6 +111,13 @@ def check_source(name: str) -> str:
     if not isinstance(name, str) or not 1 <= len(name) <= NAME_CHARACTERS or not name.isprintable():
         raise ParameterError(f"A source's name is 1 to {NAME_CHARACTERS} printable characters, found {name!r:.120}.")
     return name
+
+
+def check_given_source(name: str) -> str:
+    """Return the name that somebody gives a source; raise `ParameterError` for "self", too, which has a meaning."""
+    if name == SELF:
+        raise ParameterError(f"{SELF!r} is the source of a recording that is adapted to itself. Choose another name.")
+    return check_source(name)
 
 
 def read_profile(path: str | os.PathLike[str]) -> Profile:

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal, NamedTuple, overload
 
@@ -16,7 +16,7 @@ from ser.audio.loading import Source, channels_of_samples, checked_waveform, loa
 from ser.audio.quality import faults
 from ser.features.preprocessing import reduce_noise
 from ser.features.recipes import recipe, with_encoder
-from ser.inference.adaptation import MIN_CLIPS, Profile, SourceMean, check_source, read_profile
+from ser.inference.adaptation import MIN_CLIPS, Profile, SourceMean, check_given_source, check_source, read_profile
 from ser.inference.artifact import (
     MODEL_VARIABLE,
     Artifact,
@@ -52,6 +52,8 @@ from ser.types import (
 )
 
 PROFILE_VARIABLE = "SER_PROFILE"
+LOUDEST = 1e6  # of full scale; louder samples are turned down, since their squares would overflow
+LEAST_JUDGED_S = 1.2  # of sound; less tells too little to call it unlike speech
 SPEAKER = "speaker"  # the source of a recogniser that is calibrated to one
 SILENT_PEAK = 3e-4  # of full scale, -70 dB; the quietest of the training recordings peaks at 4.5e-3
 
@@ -166,6 +168,8 @@ class Recognizer:
         """The source that it is adapted to, as it can be saved; raises `ParameterError` if there is none."""
         if self._source is None:
             raise ParameterError(f"{self.name} is not adapted to a source. Call adapted(clips) first.")
+        if self._bias.any():
+            raise ParameterError("A profile holds no labels: calibrate without labels= to save one.")
         name, mean = self._source
         return Profile.of(mean, self.labels, self.name, manifest_digest(self.artifact.folder), name)
 
@@ -280,8 +284,6 @@ class Recognizer:
         probabilities = self.probabilities(analysis)
         unsure = SILENT not in analysis.doubts and probabilities.max() < self.sure_from
         reasons = analysis.doubts | ({"close_call"} if unsure else set())
-        if "too_short" in reasons:  # too little to tell speech from music
-            reasons -= {"unlike_training"}
         female, strong = (None, None) if analysis.heads is None else analysis.heads.tolist()
         return Prediction(
             label=self.labels[int(probabilities.argmax())],
@@ -305,11 +307,13 @@ class Recognizer:
         waveform = inputs.waveform
         if not inputs.rows:
             return {SILENT: True, "cut_off": waveform.cut_off}
+        sound_s = inputs.n_sound / waveform.sample_rate
+        is_far = distance is not None and distance > self.artifact.manifest["novelty"]["threshold"]
         return {
             "clipped": waveform.clipped,
             "cut_off": waveform.cut_off,
-            "too_short": inputs.n_sound < MIN_USED_S * waveform.sample_rate,
-            "unlike_training": distance is not None and distance > self.artifact.manifest["novelty"]["threshold"],
+            "too_short": sound_s < MIN_USED_S,
+            "unlike_training": is_far and sound_s >= LEAST_JUDGED_S,
         }
 
     @overload
@@ -382,8 +386,11 @@ class Recognizer:
         return self._inputs(self._waveforms(source, sample_rate, "mix", None)[0])
 
     def _inputs(self, waveform: Waveform) -> Inputs:
-        if max(waveform.samples.max(), -waveform.samples.min()) < SILENT_PEAK:
+        peak = max(waveform.samples.max(), -waveform.samples.min())
+        if peak < SILENT_PEAK:
             return Inputs(waveform, (0, 0), 0, {})
+        if peak > LOUDEST:
+            waveform = replace(waveform, samples=waveform.samples / peak)
         clean = reduce_noise(waveform) if self._reduce_noise else waveform
         prepared = self._prepare(clean.samples, clean.sample_rate)
         mains_energy = math.inf if self._reduce_noise else prepared.mains_energy
@@ -423,12 +430,12 @@ class Recognizer:
         than three clips hold speech, and `predict`'s errors for a clip that is not sound.
         """
         _check_several("adapted", clips)
-        mean = SourceMean()
+        source, mean = check_given_source("source" if name is None else name), SourceMean()
         for clip in clips:
             analysis = self.analyse(clip)
             if analysis.is_speech:
                 mean.add(analysis.scores)
-        return self.adapted_to(mean, "source" if name is None else name)
+        return self.adapted_to(mean, source)
 
     def adapted_to(self, mean: SourceMean, name: str) -> Recognizer:
         """Return a recogniser that is adapted as `adapted` does, from the mean scores of analysed recordings."""

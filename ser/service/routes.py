@@ -114,7 +114,7 @@ async def batch(
     """
     recordings = await read_recordings(request, slot, service.settings.upload_s)
     if adapt == "source":
-        model = await unless_gone(request, service.long.answer(adapt_to, model, recordings))
+        model = await unless_gone(request, service.long.answer(adapt_to, model, recordings, channels, track))
     return JSONResponse(await unless_gone(request, _answers(service, model, recordings, channels, track)))
 
 

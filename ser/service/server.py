@@ -9,13 +9,15 @@ import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from ser.inference.artifact import find, verify
+from ser.inference.artifact import MODEL_VARIABLE, find, verify
+from ser.inference.recognizer import PROFILE_VARIABLE, load
 from ser.service.metrics import FOLDER_VARIABLE
 from ser.service.settings import Settings
 from ser.types import ParameterError
@@ -49,19 +51,19 @@ def serve(
     model: str | None = None,
     on_listening: Callable[[str], None] | None = None,
     root_path: str = "",
+    profile: str | os.PathLike[str] | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then finish the requests in progress.
 
     Workers share one port; one that dies is replaced. `root_path` is the path prefix of a proxy in front, which may
-    strip it or not. `on_listening` is called with the URL. Raises, before anything starts, `ArtifactError` for a model
-    that cannot be loaded and `ParameterError` for invalid settings or an address that cannot be bound.
+    strip it or not. `profile` is the file of the source that all recordings are of, by default that of `SER_PROFILE`.
+    `on_listening` is called with the URL. Raises, before anything starts, `ArtifactError` for a model or profile that
+    cannot be loaded and `ParameterError` for invalid settings or an address that cannot be bound.
     """
     Settings.from_environment()  # checked here, as workers read them too late for an error message
     if not PREFIX.fullmatch(root_path) or {".", ".."} & set(root_path.split("/")):
         raise ParameterError(f"--root-path {root_path[:80]}: accepted is the path of a proxy, e.g. /ser.")
-    folder = find(model)
-    verify(folder)
-    os.environ["SER_MODEL"] = str(folder)  # read by the workers when they start
+    os.environ[MODEL_VARIABLE] = str(_checked_model(model, profile))  # read by the workers when they start
     with bound_socket(host, port) as listening, _metrics_folder() if workers > 1 else nullcontext():
         config = uvicorn.Config(
             "ser.api:create_app",
@@ -84,6 +86,14 @@ def serve(
             Multiprocess(config, sockets=[listening]).run()
         else:
             uvicorn.Server(config).run(sockets=[listening])
+
+
+def _checked_model(model: str | None, profile: str | os.PathLike[str] | None) -> Path:
+    """Return the folder of the model that answers, and set `SER_PROFILE`; raise `ArtifactError` if one does not fit."""
+    if file := profile or os.environ.get(PROFILE_VARIABLE):
+        os.environ[PROFILE_VARIABLE] = str(Path(file).absolute())
+        return load(model).artifact.folder
+    return verify(find(model)).folder
 
 
 def netloc(host: str, port: int) -> str:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from threading import Event
 from typing import Any, TypeVar
 
-from ser.audio.loading import Source, load_channels, load_waveform, source_name
+from ser.audio.loading import Source, load_channels, source_name
 from ser.inference.adaptation import MIN_CLIPS, SourceMean
 from ser.inference.artifact import find, known, verify
 from ser.inference.live import StreamRecognizer, WebmStream
@@ -156,15 +156,23 @@ def predict_window(stream: StreamRecognizer, t_s: float, wav: bytes, check: Call
     return stream.predict(t_s, wav)
 
 
-def adapt(recognizer: Recognizer, recordings: Sequence[Source], check: Callable[[], None]) -> Recognizer:
-    """Return a recogniser adapted to recordings, or as it is if too few hold speech."""
+def adapt(
+    recognizer: Recognizer,
+    recordings: Sequence[Source],
+    channels: Channels,
+    track: int | None,
+    check: Callable[[], None],
+) -> Recognizer:
+    """Return a recogniser adapted to recordings' channels, or as it is if too few hold speech."""
     mean = SourceMean()
     for recording in recordings if recognizer.adaptation is None else ():
         check()
         with suppress(AudioError):  # it is answered by its error
-            analysis = recognizer.analyse(load_waveform(recording, recognizer.sample_rate, check=check))
-            if analysis.is_speech:
-                mean.add(analysis.scores)
+            rate = recognizer.sample_rate
+            for waveform in load_channels(recording, rate, channels=channels, track=track, check=check):
+                analysis = recognizer.analyse(waveform)
+                if analysis.is_speech:
+                    mean.add(analysis.scores)
     return recognizer.adapted_to(mean, OWN) if mean.clips >= MIN_CLIPS else recognizer
 
 

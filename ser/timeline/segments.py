@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from ser.types import (
     Segment,
     Timeline,
     Waveform,
+    check_known,
 )
 
 # Half of this hop costs twice as much and gains nothing: if an unseen actor's emotion changes every 2 to 9 s without a
@@ -95,6 +96,7 @@ def timeline(
     Raises `AudioError` as `ser.audio.open_recording` does. If the file is damaged after half a second of sound, the
     timeline ends there, with `cut_off`; sound without speech gives a timeline without segments.
     """
+    check_known(adapt, get_args(Adapt), "adapt")
     jobs, stopped = jobs or min(MAX_JOBS, _cores()), False
     opened = open_recording(source, max_s=max_s, max_bytes=max_bytes, track=track, keep_times=True)
     with opened as recording, ThreadPoolExecutor(jobs) as pool:

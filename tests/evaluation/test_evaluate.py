@@ -183,8 +183,24 @@ def test_adapted_answers_are_those_of_an_adapted_recogniser(german):
 
 @pytest.mark.data
 def test_adaptation_to_more_clips_than_there_are(few):
-    with pytest.raises(ParameterError, match="Adaptation to 5000 clips is scored on the other clips of a corpus"):
+    with pytest.raises(ParameterError, match=r"--adapt 5000 scores the clips .+ more than 5000 are needed, found \d+"):
         evaluate("ravdess", few, "dense105", "all", adapt=5000, progress=False)
+
+
+@pytest.mark.data
+def test_speakers_of_few_clips_have_no_calibrated_score(ser_data, tmp_path):
+    for speaker in ("01", "02", "03"):
+        (tmp_path / f"Actor_{speaker}").mkdir()
+        for path in sorted(Path(ser_data, "ravdess", f"Actor_{speaker}").iterdir())[::12]:
+            (tmp_path / f"Actor_{speaker}" / path.name).symlink_to(path)
+    found = evaluate("ravdess", tmp_path, "dense105", "all", adapt=10, progress=False)
+    assert found["clips"] == 15 and found["calibrated"] is None and 0 <= found["adapted"]["with"] <= 1
+
+
+@pytest.mark.data
+def test_adaptation_without_stored_graphs_is_refused_before_the_training(german):
+    with pytest.raises(ParameterError, match="--adapt needs the model's stored graphs"):
+        evaluate("emodb", german, "dense105", "folds", adapt=10, progress=False)
 
 
 @pytest.mark.data

@@ -56,6 +56,17 @@ def test_an_adapted_recogniser_answers_differently_and_says_so(recognizer, adapt
     assert recognizer.predict(ASKED) == before and recognizer.adaptation is None
 
 
+def test_the_name_of_what_adapts_to_itself_is_refused(recognizer, source):
+    with pytest.raises(ParameterError, match="'self' is the source of a recording that is adapted to itself"):
+        recognizer.adapted(source, name="self")
+
+
+def test_a_profile_would_lose_labels(recognizer, source):
+    assert recognizer.calibrated(source).profile.source == "speaker"
+    with pytest.raises(ParameterError, match="A profile holds no labels: calibrate without labels="):
+        _ = recognizer.calibrated(source, ["sad"] * len(source)).profile
+
+
 def test_a_share_of_the_mean_scores_is_taken_off(recognizer, adapted, source):
     manifest, analysis = recognizer.artifact.manifest, recognizer.analyse(ASKED)
     mean, n = np.mean([recognizer.analyse(clip).scores for clip in source], axis=0), len(source)

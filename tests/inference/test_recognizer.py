@@ -261,6 +261,18 @@ def test_short_sound_is_not_called_music(recognizer):
         assert "unlike_training" not in found
 
 
+def test_a_second_is_too_little_to_tell_speech_from_music(recognizer):
+    assert "unlike_training" not in reasons(recognizer, noise(1.0))
+    assert "unlike_training" in reasons(recognizer, noise(1.5))
+
+
+@pytest.mark.parametrize("level", [1e5, 1e12, 1e20, 3e37])
+def test_floats_of_any_level_are_answered(recognizer, level):
+    sound = voice(2.0) / np.abs(voice(2.0)).max()
+    found, usual = (recognizer.predict(each.astype(np.float32), sample_rate=RATE) for each in (level * sound, sound))
+    assert found.probabilities == pytest.approx(usual.probabilities, abs=1e-4)
+
+
 def test_sound_is_measured_without_pauses_and_frames(recognizer):
     pause, word = np.zeros(RATE), tone(0.25, 300.0)
     twice = recognizer.predict(wav(np.concatenate([pause, word, pause, word, pause])))

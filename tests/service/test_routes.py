@@ -9,6 +9,7 @@ import time
 import httpx2
 import numpy as np
 import pytest
+import soundfile as sf
 from golden.make import RATE
 from service_client import (
     CLIP,
@@ -58,6 +59,19 @@ def test_a_batch_adapts_to_its_recordings(client):
     default = client.post("/batch?adapt=source", files=sent[:-1]).json()
     assert {(answer["model"], answer["adapted"]["source"]) for answer in default} == {("dense105", "batch")}
     assert client.post("/batch?adapt=room", files=sent[:1]).status_code == 422
+
+
+@pytest.mark.slow
+def test_a_batch_adapts_to_the_channels_that_it_answers(client):
+    spoken = [path for path in SAMPLES if path.stem != "music"][:3]
+    sounds = [sf.read(path)[0] for path in spoken]
+    stereo = [wav(np.stack([sound, 0.5 * sound[::-1]], axis=1)) for sound in sounds]
+    sent = [("files", (f"{number}.wav", data)) for number, data in enumerate(stereo)]
+    left = client.post("/batch?model=voice&adapt=source&channels=left", files=sent).json()
+    expected = ser.load("voice").adapted([wav(sound) for sound in sounds], name="batch").predict(wav(sounds[0]))
+    assert left[0]["probabilities"] == pytest.approx(expected.probabilities, abs=1e-4)
+    each = client.post("/batch?model=voice&adapt=source&channels=each", files=sent).json()
+    assert each[0]["adapted"]["clips"] > 3
 
 
 @pytest.mark.slow

@@ -46,7 +46,7 @@ from ser.audio.pcm import wav_header
 from ser.inference.artifact import ARTIFACTS
 from ser.service.server import MAX_MESSAGE_BYTES, bound_socket, netloc, serve
 from ser.service.settings import Settings
-from ser.types import EMOTIONS, ParameterError
+from ser.types import EMOTIONS, ArtifactError, ParameterError
 
 pytestmark = pytest.mark.service
 
@@ -249,6 +249,14 @@ def test_it_works_behind_a_proxy_with_a_path_prefix(prefixed, strip):
 def test_an_invalid_path_prefix_is_an_error(prefix):
     with pytest.raises(ParameterError, match=r"--root-path .+: accepted is the path of a proxy"):
         serve("127.0.0.1", 0, 1, "dense105", stop, root_path=prefix)
+
+
+def test_a_profile_that_does_not_fit_is_an_error_before_the_start(tmp_path, monkeypatch):
+    for variable in ("SER_PROFILE", "SER_MODEL"):  # set back after the test
+        monkeypatch.setenv(variable, "")
+    (tmp_path / "bad.profile").write_text("no profile")
+    with pytest.raises(ArtifactError, match=r"bad\.profile is not a profile"):
+        serve("127.0.0.1", 0, 1, None, stop, profile=tmp_path / "bad.profile")
 
 
 # --- Prometheus ---

@@ -403,6 +403,11 @@ def test_a_minute_of_speech_is_adapted_to(voice, long_talk):
     assert timeline(long_talk, voice, block_s=1, jobs=3) == adapted
 
 
+def test_an_unknown_way_to_adapt_is_refused(recognizer, talk):
+    with pytest.raises(ParameterError, match="Unknown adapt 'source'; known: self, none"):
+        timeline(talk, recognizer, adapt="source")
+
+
 @pytest.mark.slow
 def test_every_model_adapts(recognizer, long_talk):
     assert timeline(long_talk, recognizer).adapted.source == "self"
