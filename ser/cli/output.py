@@ -21,7 +21,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from ser.files import by_ending, unwritable, write_atomically
 from ser.tables import columns, flat
-from ser.types import EMOJI, PHRASES, QUALITY, REASONS, SILENT
+from ser.types import EMOJI, PHRASES, QUALITY, REASONS, SELF, SILENT
 
 Report = Literal["table", "json"]
 Format = Literal["table", "json", "csv"]
@@ -157,13 +157,23 @@ def print_prediction(row: dict[str, Any]) -> None:
         out.print(", ".join(heads))
     if row["reasons"]:
         out.print(f"in doubt: {in_words(row['reasons'])}", style="yellow")
+    if "close_call" in row["reasons"]:
+        out.print(f"likely: {in_words(row['top'])}")
     if row.get("quality"):
         out.print(f"recording: {in_words(row['quality'])}")
+    if row.get("adapted"):
+        out.print(adapted_line(row["adapted"]))
     if "explanation" in row:
         out.print(_why(row["explanation"]))
     if "text" in row:
         out.print(_text(row))
     print_reasons([*row["reasons"], *row.get("quality", ())])
+
+
+def adapted_line(adapted: dict[str, Any]) -> str:
+    """Return what answers are adapted to, in words."""
+    source = "its own speech" if adapted["source"] == SELF else f"the source {visible(adapted['source'])}"
+    return f"adapted to {source}, {adapted['clips']} recordings"
 
 
 def bars(probabilities: Mapping[str, float]) -> Table:
@@ -193,6 +203,8 @@ def print_table(rows: list[dict[str, Any]]) -> None:
             out.print(Text.assemble((f"{visible(row['file'])} ", "dim"), _why(row["explanation"])))
         if "text" in row:
             out.print(Text.assemble((f"{visible(row['file'])}: ", "dim"), _text(row)))
+    for line in sorted({adapted_line(row["adapted"]) for row in rows if row.get("adapted")}):
+        out.print(line)
     print_reasons({name for row in rows for key in ("reasons", "quality") for name in row.get(key, ())})
 
 

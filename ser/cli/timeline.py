@@ -13,7 +13,7 @@ from rich.text import Text
 from ser.audio.loading import MAX_TIMELINE_BYTES
 from ser.audio.sources import reopenable
 from ser.cli import options
-from ser.cli.output import in_words, out, print_bytes, print_reasons, progress_bar, save
+from ser.cli.output import adapted_line, in_words, out, print_bytes, print_reasons, progress_bar, save
 from ser.files import check_writable, encodable
 from ser.inference.recognizer import load
 from ser.timeline.formats import WRITERS, write
@@ -104,6 +104,8 @@ def print_table(timeline: Timeline) -> None:
         out.print(table)
     if timeline.track is not None:
         out.print(f"Sound track {timeline.track}.")
+    if timeline.adapted is not None:
+        out.print(adapted_line(timeline.adapted._asdict()))
     for name in timeline.channels:
         out.print(f"{name}: {_shares(timeline.of_channel(name), hours)}")
     if len(timeline.channels) != 1:

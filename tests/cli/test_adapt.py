@@ -42,6 +42,19 @@ def test_a_profile_is_written_and_used(calls, tmp_path):
     assert answers[0]["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-6)
 
 
+def test_tables_say_what_answers_are_adapted_to(calls, tmp_path):
+    run("adapt", calls, "--out", tmp_path / "p", "--name", "line 3")
+    for files in ([calls / "0.wav"], [calls]):
+        shown = run("predict", *files, "--profile", tmp_path / "p").stdout
+        assert shown.count(f"adapted to the source line 3, {N} recordings") == 1
+    assert "adapted" not in run("predict", calls).stdout
+
+
+def test_a_long_name_is_refused_before_the_recordings_are_heard(calls, tmp_path):
+    result = run("adapt", calls / "missing.wav", "--out", tmp_path / "p", "--name", "x" * 120)
+    assert isinstance(result.exception, ParameterError) and "1 to 100 printable" in str(result.exception)
+
+
 def test_a_profile_of_any_model_names_it(calls, tmp_path):
     run("adapt", calls, "--out", tmp_path / "p", "--model", "dense105")
     expected = ser.load("dense105").adapted(sorted(calls.iterdir()), name="p").predict(calls / "0.wav").to_dict()

@@ -216,6 +216,7 @@ def test_one_file_is_shown_with_all_emotions(folder):
     sex, likely = max(expected.sex.items(), key=lambda item: item[1])
     rest = [f"sex {sex} {likely:.0%}, intensity {expected.intensity:.0%}"]
     rest += [f"in doubt: {output.in_words(expected.reasons)}"] if expected.reasons else []
+    rest += [f"likely: {', '.join(expected.top)}"] if "close_call" in expected.reasons else []
     assert bars[len(ranked) :] == rest
     for reason in expected.reasons:
         assert f"{output.in_words([reason])}: {REASONS[reason]}" in shown.stderr
