@@ -425,7 +425,7 @@ def read_mp3(file: BinaryIO) -> Mp3 | None:
         head = file.read(48)
         length, this = _frame(head[1], head[2], head[3]) if head[0] == 0xFF else (0, (0, 0))
         if not length:
-            skipped = None if head.startswith(TAGS) else _next_frame(file, at + 1)
+            skipped = _behind_tags(file, at) if head.startswith(TAGS) else _next_frame(file, at + 1)
             if skipped is None:
                 break
             at, is_plain = skipped, False
@@ -467,17 +467,30 @@ def _frame(second: int, third: int, fourth: int) -> tuple[int, tuple[int, int]]:
 
 def _first_frame(file: BinaryIO) -> int | None:
     """Return the offset of the first frame, behind tags and zeros; None if the file does not begin like an MP3."""
-    at = 0
+    at = _end_of_tags(file, 0)
     file.seek(at)
-    head = file.read(10)
-    while head.startswith(b"ID3") and len(head) == 10:
-        length = sum((byte & 127) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
-        at += 10 + length + (10 if head[5] & 16 else 0)
-        file.seek(at)
-        head = file.read(10)
-    if head[:1] == b"\0" or (at and head[:1] != b"\xff"):
+    head = file.read(1)
+    if head == b"\0" or (at and head != b"\xff"):
         return _next_frame(file, at, only_behind_zeros=True)
     return _next_frame(file, at, n_bytes=4)
+
+
+def _behind_tags(file: BinaryIO, at: int) -> int | None:
+    """Return the offset of the frame behind the tags at `at`, of a recording that is joined; None if there is none."""
+    end = _end_of_tags(file, at)
+    return _next_frame(file, end, only_behind_zeros=True) if end > at else None
+
+
+def _end_of_tags(file: BinaryIO, at: int) -> int:
+    """Return the end of the ID3 tags that begin at `at`, if any: of version 2, or 128 bytes of version 1."""
+    file.seek(at)
+    head = file.read(10)
+    while len(head) == 10 and head.startswith((b"ID3", b"TAG")):
+        length = sum((byte & 127) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+        at += 128 if head.startswith(b"TAG") else 10 + length + (10 if head[5] & 16 else 0)
+        file.seek(at)
+        head = file.read(10)
+    return at
 
 
 def _next_frame(file: BinaryIO, at: int, n_bytes: int = SEARCHED, only_behind_zeros: bool = False) -> int | None:

@@ -240,9 +240,13 @@ def test_what_is_not_plain(between, n_frames):
     assert frames(two, between, two) == containers.Mp3(n_frames, None, False, False)
 
 
-def test_tags_end_an_mp3():
+def test_tags_end_an_mp3_unless_a_frame_follows():
     two = mp3_frame() + mp3_frame()
-    assert frames(two, b"ID3" + bytes(200), two) == frames(two)
+    for tag in (b"ID3\3\0\0\0\0\1\0" + bytes(128), b"TAG" + bytes(125)):
+        assert frames(two, tag) == frames(two)
+        joined = frames(two, tag, two)
+        assert joined.n_frames == 4 and not joined.is_plain
+    assert frames(two, b"APETAGEX" + bytes(200), two) == frames(two)
 
 
 @pytest.mark.parametrize(
