@@ -53,7 +53,8 @@ from ser.types import (
 
 PROFILE_VARIABLE = "SER_PROFILE"
 LOUDEST = 1e6  # of full scale; louder samples are turned down, since their squares would overflow
-LEAST_JUDGED_S = 1.2  # of sound; less tells too little to call it unlike speech
+SHORT_S = 1.2  # of sound: statistics of less vary more, so that it is unlike the training only if it lies
+SHORT_FACTOR = 1.4  # times as far from it
 SPEAKER = "speaker"  # the source of a recogniser that is calibrated to one
 SILENT_PEAK = 3e-4  # of full scale, -70 dB; the quietest of the training recordings peaks at 4.5e-3
 
@@ -308,12 +309,15 @@ class Recognizer:
         if not inputs.rows:
             return {SILENT: True, "cut_off": waveform.cut_off}
         sound_s = inputs.n_sound / waveform.sample_rate
-        is_far = distance is not None and distance > self.artifact.manifest["novelty"]["threshold"]
+        is_too_short, is_far = sound_s < MIN_USED_S, False
+        if distance is not None and not is_too_short:  # so little tells no speech from music
+            factor = SHORT_FACTOR if sound_s < SHORT_S else 1.0
+            is_far = distance > factor * self.artifact.manifest["novelty"]["threshold"]
         return {
             "clipped": waveform.clipped,
             "cut_off": waveform.cut_off,
-            "too_short": sound_s < MIN_USED_S,
-            "unlike_training": is_far and sound_s >= LEAST_JUDGED_S,
+            "too_short": is_too_short,
+            "unlike_training": is_far,
         }
 
     @overload

@@ -234,6 +234,12 @@ GERMAN: dict[str, str] = {
     ),
     "the model {model}": "das Modell {model}",
     "another version of {model}": "eine andere Version von {model}",
+    "A profile holds no labels: calibrate without labels= to save one.": (
+        "Ein Profil enthält keine Emotionen: Kalibrieren Sie ohne labels=, um eines zu speichern."
+    ),
+    "{name} is the source of a recording that is adapted to itself. Choose another name.": (
+        "{name} ist die Quelle einer Aufnahme, die an sich selbst angepasst ist. Wählen Sie einen anderen Namen."
+    ),
     "{model} is not adapted to a source. Call adapted(clips) first.": (
         "{model} ist an keine Quelle angepasst. Rufen Sie zuerst adapted(clips) auf."
     ),

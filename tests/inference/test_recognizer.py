@@ -21,6 +21,7 @@ import ser
 from ser.audio.loading import load_waveform
 from ser.features.recipes import RECIPES
 from ser.inference.artifact import ARTIFACTS, find, open_graph, run_graph, verify
+from ser.inference.recognizer import SHORT_FACTOR
 from ser.training.configs import Config
 from ser.training.cross_validation import TrainingSet, clip_log_probabilities
 from ser.training.feature_table import FeatureTable
@@ -261,9 +262,13 @@ def test_short_sound_is_not_called_music(recognizer):
         assert "unlike_training" not in found
 
 
-def test_a_second_is_too_little_to_tell_speech_from_music(recognizer):
-    assert "unlike_training" not in reasons(recognizer, noise(1.0))
-    assert "unlike_training" in reasons(recognizer, noise(1.5))
+def test_short_sound_is_unlike_speech_only_if_it_lies_further_from_it(recognizer):
+    limit = recognizer.artifact.manifest["novelty"]["threshold"]
+    for seconds, factor in ((0.8, SHORT_FACTOR), (2.0, 1.0)):
+        for sound in (tone(2.0, 440.0), noise(2.0), voice(2.0)):
+            answer = recognizer.predict(wav(sound[: round(seconds * RATE)]))
+            assert ("unlike_training" in answer.reasons) == (answer.distance > factor * limit)
+        assert "unlike_training" in reasons(recognizer, tone(seconds, 440.0))
 
 
 @pytest.mark.parametrize("level", [1e5, 1e12, 1e20, 3e37])

@@ -370,7 +370,10 @@ def test_comparison_says_the_largest_difference(visit, model):
     a, b, _, call = visit
     html = compare.comparison(visit, a, call, model, GERMAN)
     assert html.count('class="visit-bar"') == 2 * len(EMOTIONS)
-    assert "Der größte Unterschied: neutral, 57\xa0% und 0\xa0%." in html and "Anteile ihrer Sprechzeit" in html
+    of_a, of_call = (visit.summary(each, model).probabilities for each in (a, call))
+    most = max(EMOTIONS, key=lambda label: abs(of_a[label] - of_call[label]))
+    shares = " und ".join(GERMAN.percent(each[most]) for each in (of_a, of_call))
+    assert f"Der größte Unterschied: {GERMAN.emotion(most)}, {shares}." in html and "Anteile ihrer Sprechzeit" in html
     assert "Both sound nearly the same." in compare.comparison(visit, a, b, model, ENGLISH)
     visit.add(listen(model, MUSIC.read_bytes(), "music.flac", "sample"))
     nameless = compare.comparison(visit, a, visit.current, model, ENGLISH)

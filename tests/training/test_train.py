@@ -443,7 +443,7 @@ def test_no_fit_uses_the_test_side(data, monkeypatch):
     real = crossval.fit
 
     def spy(config, rows, targets, unaltered, seed, epochs=None, validation=None, *rest, **named):
-        given.append((rows, unaltered, validation))
+        given.append((rows.copy(), unaltered, validation))  # they are scaled in place
         return real(config, rows, targets, unaltered, seed, epochs, validation, *rest, **named)
 
     monkeypatch.setattr(crossval, "fit", spy)
