@@ -157,7 +157,7 @@ def print_prediction(row: dict[str, Any]) -> None:
         out.print(", ".join(heads))
     if row["reasons"]:
         out.print(f"in doubt: {in_words(row['reasons'])}", style="yellow")
-    if "close_call" in row["reasons"]:
+    if "close_call" in row["reasons"] and row.get("top"):  # stored answers have none
         out.print(f"likely: {in_words(row['top'])}")
     if row.get("quality"):
         out.print(f"recording: {in_words(row['quality'])}")
