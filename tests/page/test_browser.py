@@ -245,7 +245,9 @@ def test_timeline_report_and_a_link_to_a_sample(opened, tmp_path):
         report = downloaded(page, page.get_by_role("button", name="Report"))
         assert b"talk.flac" in report and b"<script" not in report
         open_part(page, "model")
-        page.locator(".st-key-language").get_by_text("Deutsch").click()
+        german = page.locator(".st-key-language").get_by_text("Deutsch")
+        stand_still(german)
+        german.click()
         page.get_by_text("Was das ist.").wait_for()
         assert not page.get_by_text("What this is.").count()
     assert hosts <= {"localhost", None}  # None: data and blob addresses
