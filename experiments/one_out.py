@@ -1,7 +1,7 @@
 """Leave one actor of RAVDESS out after the other, as others score their networks; kept in `reports/one_out.json`.
 
-Run: python experiments/one_out.py --data DIR [--config dense105] [--jobs 2] [--write]. `voice` trains 24 times two
-networks, which takes about three hours on two cores; a killed run goes on where it was.
+Run: python experiments/one_out.py --data DIR [--config dense105] [--jobs 2] [--write]. `voice` trains 24 times five
+networks, which takes about 45 minutes on two cores; a killed run goes on where it was.
 """
 
 from __future__ import annotations

@@ -32,11 +32,12 @@ ENCODER_TOLERANCE = 0.02
 
 
 class Branch(NamedTuple):
-    """One network of a model: its recipe, its graph, and the weight of its log-probabilities."""
+    """One network of a model: its recipe, its graph, the weight of its log-probabilities, and for what it counts."""
 
     recipe: str
     file: str
     weight: float
+    home: bool = False  # only for recordings that are made like those of the first corpus
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,10 @@ class Artifact:
 
     @property
     def branches(self) -> tuple[Branch, ...]:
-        return tuple(Branch(entry["recipe"], entry["file"], entry["weight"]) for entry in self.manifest["branches"])
+        return tuple(
+            Branch(entry["recipe"], entry["file"], entry["weight"], entry.get("home", False))
+            for entry in self.manifest["branches"]
+        )
 
     def path(self, file: str) -> Path:
         return self.folder / file
@@ -184,7 +188,7 @@ def run_graph(session: Any, features: np.ndarray) -> np.ndarray:
 
 
 def run_outputs(session: Any, features: np.ndarray) -> list[np.ndarray]:
-    """Return all outputs for a batch: log-probabilities (n, n_labels) and `HEADS` (n, 2), if the model has them."""
+    """Return all outputs for a batch: log-probabilities (n, n_labels) and heads (n, n_heads), if the model has them."""
     return session.run(None, {session.get_inputs()[0].name: features})
 
 

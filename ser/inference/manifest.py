@@ -16,8 +16,9 @@ from ser.types import EMOTIONS, ArtifactError
 SCHEMA = "ser-artifact/1"
 MANIFEST = "manifest.json"
 FILE_NAME = re.compile(r"\w[\w.-]{0,99}(/\w[\w.-]{0,99}){0,3}", re.ASCII)  # stays inside the folder
-# Columns of a graph's second output: probability of a female voice, of strong intensity.
-HEADS = ("female", "strong")
+# Columns of a graph's second output: probability of a female voice, of strong intensity, and of a recording that is
+# made like those of the first corpus of the training ("home"), which older models lack.
+HEADS = ("female", "strong", "home")
 FOLD = {"name": str, "files": [str], "test": [str], "temperature": float}
 # The schema. [x]: a list of x; {str: x}: any keys; "key?": optional; numbers are finite.
 FIELDS: dict[Any, Any] = {
@@ -25,7 +26,7 @@ FIELDS: dict[Any, Any] = {
     "name": str,
     "created": str,
     "labels": [str],
-    "branches": [{"recipe": str, "file": str, "weight": float}],
+    "branches": [{"recipe": str, "file": str, "weight": float, "home?": bool}],  # home: see `ser.inference.mixture`
     "golden": str,
     "temperature": float,
     "thresholds": {"confidence": float, "adapted?": float},
@@ -109,8 +110,11 @@ def _branch_problems(manifest: dict[str, Any]) -> Iterator[str]:
         yield "expected recipes that prepare sound alike (all of one version), found others"
     if any(recipe.encoder for recipe in used) and "encoder" not in manifest:
         yield "expected 'encoder', which a branch needs"
-    if manifest.get("heads", list(HEADS)) != list(HEADS):
-        yield f"expected 'heads' as {list(HEADS)}, found {manifest['heads']}"
+    heads, n_home = manifest.get("heads", []), sum(branch.get("home", False) for branch in branches)
+    if "heads" in manifest and heads not in (list(HEADS), list(HEADS[:2])):
+        yield f"expected 'heads' as {list(HEADS)}, found {heads}"
+    if n_home and (n_home == len(branches) or HEADS[2] not in heads):
+        yield f"expected branches that are not 'home' beside those that are, and a head {HEADS[2]!r}"
     if any(len(fold["files"]) != len(branches) for fold in _folds(manifest)):
         yield "expected one file a branch in every entry of 'folds' and 'random'"
     if novelty and "recipe" not in novelty and novelty.get("branch") not in range(len(branches)):

@@ -31,6 +31,7 @@ from ser.inference.artifact import (
     verify,
 )
 from ser.inference.explain import Explanation, explain
+from ser.inference.mixture import mixed
 from ser.inference.novelty import Novelty
 from ser.metrics import softmax
 from ser.timeline import timeline
@@ -82,8 +83,8 @@ class Inputs:
 class Analysis:
     """All that a model needs of a recording to answer it, adapted to any source: numbers, and no sound.
 
-    `scores` (n_labels,) are the weighted log-probabilities of all branches, 0 if the recording is silent; `heads` (2,)
-    are the mean of the heads. `doubts` are the reasons for doubt that do not depend on the answer.
+    `scores` (n_labels,) are the weighted log-probabilities of all branches, 0 if the recording is silent; `heads`
+    (n_heads,) are the mean of the heads. `doubts` are the reasons for doubt that do not depend on the answer.
     """
 
     duration_s: float
@@ -108,6 +109,7 @@ class _Branch(NamedTuple):
     recipe: str
     session: Any
     weight: float
+    home: bool
 
 
 class Recognizer:
@@ -127,7 +129,7 @@ class Recognizer:
         self._fold = fold
         files = fold["files"] if fold else [branch.file for branch in artifact.branches]
         self._branches = [
-            _Branch(branch.recipe, open_graph(artifact, file, branch.recipe), branch.weight)
+            _Branch(branch.recipe, open_graph(artifact, file, branch.recipe), branch.weight, branch.home)
             for branch, file in zip(artifact.branches, files, strict=True)
         ]
         if fold is None:
@@ -285,7 +287,7 @@ class Recognizer:
         probabilities = self.probabilities(analysis)
         unsure = SILENT not in analysis.doubts and probabilities.max() < self.sure_from
         reasons = analysis.doubts | ({"close_call"} if unsure else set())
-        female, strong = (None, None) if analysis.heads is None else analysis.heads.tolist()
+        female, strong = (None, None) if analysis.heads is None else analysis.heads[:2].tolist()
         return Prediction(
             label=self.labels[int(probabilities.argmax())],
             probabilities=dict(zip(self.labels, probabilities.tolist(), strict=True)),
@@ -516,15 +518,16 @@ class Recognizer:
     def _outputs(self, rows: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
         """Return `scores` and `heads` of an `Analysis`.
 
-        The heads, if any, are the mean of all branches. Without rows, for silence, scores are 0 and heads None.
+        Both are means over windows. Without rows, for silence, scores are 0 and heads None.
         """
-        scores, heads = np.zeros(len(self.labels)), np.zeros(2)
-        for branch in self._branches if rows else []:
-            outputs = run_outputs(branch.session, rows[branch.recipe])
-            scores += branch.weight * outputs[0].mean(axis=0)
-            heads += branch.weight * (outputs[1].mean(axis=0) if len(outputs) > 1 else 0.0)
-        has_heads = bool(rows) and "heads" in self.artifact.manifest
-        return scores, heads / sum(branch.weight for branch in self._branches) if has_heads else None
+        if not rows:
+            return np.zeros(len(self.labels)), None
+        outputs = [run_outputs(branch.session, rows[branch.recipe]) for branch in self._branches]
+        means = [[output.mean(axis=0, keepdims=True) for output in each] for each in outputs]
+        heads = [each[1] for each in means] if "heads" in self.artifact.manifest else []
+        weights, home = [branch.weight for branch in self._branches], [branch.home for branch in self._branches]
+        scores, mean = mixed([each[0] for each in means], heads, weights, home)
+        return scores[0], None if mean is None else mean[0]
 
     def _waveforms(self, source: Any, sample_rate: int | None, channels: Channels, track: int | None) -> list[Waveform]:
         if isinstance(source, np.ndarray):

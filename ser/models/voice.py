@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import keras
 
 N_MELS = 64  # the first columns of the frames
-N_HEADS = 2  # probability of a female voice, intensity
+N_HEADS = 3  # probability of a female voice, of strong intensity, of the recording conditions of the first corpus
 LIMIT = 5.0  # standard deviations at which statistics are clipped
 
 
@@ -95,7 +95,7 @@ def _pooled(x: Any, mask: Any) -> Any:
 
 
 def _outputs(embedding: Any, n_classes: int) -> Any:
-    """Add the outputs: probabilities of the emotions, then of a female voice and of strong intensity."""
+    """Add the outputs: probabilities of the emotions, then those of the heads."""
     from keras import layers
 
     emotions = softmax_output(embedding, n_classes)

@@ -19,7 +19,7 @@ from ser.training.cross_validation import FoldResult, tested
 from ser.training.ensemble import EnsembleStudy
 
 TARGET_ACCURACY = 0.85  # of answers that are not uncertain
-LEAST_SURE = 30  # answers that reach it; a few may by chance
+LEAST_SURE = 10  # answers about a corpus that reach it; a few may by chance
 CLIPS = 20  # of a left-out corpus that answers are adapted to
 DRAWS = 3  # of them
 EXCLUDED = -1e9  # log-probability of a label that a corpus does not have
@@ -57,6 +57,11 @@ def calibration(study: EnsembleStudy, folds: Sequence[FoldResult], left_out: Seq
     return Calibration(*_fit(study, plain), *_fit(study, known))
 
 
+def left_out_temperature(study: EnsembleStudy, folds: Sequence[FoldResult]) -> float:
+    """Return the temperature of the answers on left-out corpora."""
+    return _temperature(study, list(map(_part, folds)))
+
+
 def _part(fold: FoldResult) -> Part:
     return fold.log_probabilities, np.array(fold.split.test), fold.split
 
@@ -91,11 +96,22 @@ def _temperatures_of_others(study: EnsembleStudy, parts: Sequence[Part]) -> dict
 
 
 def _confidence(study: EnsembleStudy, parts: Sequence[Part]) -> float:
-    """Return the confidence from which on answers are right often enough, each corpus with the others' temperature."""
+    """Return the confidence from which on the answers about every corpus are right often enough, or none is so sure.
+
+    Corpora differ: about some the most confident answers are mostly right, about others mostly wrong, and strangers may
+    be like either. Each corpus has the temperature of the others.
+    """
     temperatures = _temperatures_of_others(study, parts) or {parts[0][2].name: _temperature(study, parts)}
-    answerable = [(*_answerable(study, part)[:2], temperatures[part[2].name]) for part in parts]
-    scores = np.concatenate([scores / temperature for scores, _, temperature in answerable])
-    return confidence_threshold(scores, np.concatenate([truth for _, truth, _ in answerable]))
+    by_corpus: dict[str, list[Part]] = {}
+    for part in parts:
+        by_corpus.setdefault(part[2].name, []).append(part)
+    return max(_corpus_confidence(study, same, temperatures[name]) for name, same in by_corpus.items())
+
+
+def _corpus_confidence(study: EnsembleStudy, parts: Sequence[Part], temperature: float) -> float:
+    answerable = [_answerable(study, part) for part in parts]
+    scores = np.concatenate([scores for scores, _, _ in answerable])
+    return confidence_threshold(scores / temperature, np.concatenate([truth for _, truth, _ in answerable]))
 
 
 def confidences_of_others(study: EnsembleStudy, folds: Sequence[FoldResult]) -> list[float]:

@@ -59,7 +59,7 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class FoldResult:
-    """Log-probabilities of the test side of a split, (n_test, n_labels), and its heads (n_test, 2) if there are any.
+    """Log-probabilities of the test side of a split, (n_test, n_labels), and its heads (n_test, n_heads) if any.
 
     `fitted` is the network of the first branch; `history` holds its learning curves, those of the inner fit if any.
     """
@@ -120,10 +120,11 @@ def fit_inner(data: TrainingSet, split: Split) -> tuple[Fitted, tuple[int, ...]]
 
     def train() -> Fitted:
         check_no_leak(data, inner)
-        rows, targets, unaltered, sample_weights = _training_rows(data, inner.train)
+        rows, targets, unaltered, sample_weights, corpora = _training_rows(data, inner.train)
         inner_rows = data.table.side(inner.test, copies=False)
         validation = (data.table.rows[inner_rows], _one_hot(data, inner_rows))
-        return fit(data.config, rows, targets, unaltered, data.config.seeds[0], None, validation, sample_weights)
+        seed = data.config.seeds[0]
+        return fit(data.config, rows, targets, unaltered, seed, None, validation, sample_weights, corpora)
 
     return cached_fit(data, f"{split.name}-inner", train), inner.test
 
@@ -152,8 +153,8 @@ def fit_final(data: TrainingSet, folds: Sequence[Split]) -> Fitted:
 
 def train_on(data: TrainingSet, clips: Sequence[int], seed: int, epochs: int) -> Fitted:
     """Train a network on clips and their augmented copies for a fixed number of epochs."""
-    rows, targets, unaltered, sample_weights = _training_rows(data, clips)
-    return fit(data.config, rows, targets, unaltered, seed, epochs, sample_weights=sample_weights)
+    rows, targets, unaltered, sample_weights, corpora = _training_rows(data, clips)
+    return fit(data.config, rows, targets, unaltered, seed, epochs, None, sample_weights, corpora)
 
 
 def check_no_leak(data: TrainingSet, split: Split) -> None:
@@ -168,14 +169,15 @@ def check_no_leak(data: TrainingSet, split: Split) -> None:
 
 def _training_rows(
     data: TrainingSet, clips: Sequence[int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
-    """Return rows, targets, which rows the scaler is fitted on, and their sample weights (None: equal)."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]:
+    """Return rows, targets, which rows the scaler is fitted on, their sample weights (None: equal), and corpora."""
     rows = data.table.side(clips, copies=True)
     targets = _one_hot(data, rows)
     if data.config.heads:
         targets = np.column_stack([targets, _head_targets(data)[data.table.origin[rows]]])
     sample_weights = _sample_weights(data, rows) if data.config.balance else None
-    return data.table.rows[rows], targets, data.table.copy[rows] == 0, sample_weights
+    corpora = np.array([data.clips[clip].corpus for clip in data.table.origin[rows]])
+    return data.table.rows[rows], targets, data.table.copy[rows] == 0, sample_weights, corpora
 
 
 def _one_hot(data: TrainingSet, rows: np.ndarray) -> np.ndarray:
@@ -183,12 +185,13 @@ def _one_hot(data: TrainingSet, rows: np.ndarray) -> np.ndarray:
 
 
 def _head_targets(data: TrainingSet) -> np.ndarray:
-    """Return 1 for female and for strong, 0 for male and for normal, -1 for unknown; shape (n_clips, 2)."""
+    """Return 1 for female, strong and the first corpus, 0 for the opposite, -1 for unknown; shape (n_clips, 3)."""
     female = [{"female": 1, "male": 0}.get(clip.sex or "", -1) for clip in data.clips]
     strong = [{"strong": 1, "normal": 0}.get(clip.intensity or "", -1) for clip in data.clips]
     # Neutral has no strong form: its "normal" says nothing about intensity.
     strong = [-1 if clip.emotion == "neutral" else value for clip, value in zip(data.clips, strong, strict=True)]
-    return np.column_stack([female, strong]).astype(np.float32)
+    home = [clip.corpus == data.clips[0].corpus for clip in data.clips]
+    return np.column_stack([female, strong, home]).astype(np.float32)
 
 
 def _sample_weights(data: TrainingSet, rows: np.ndarray) -> np.ndarray:
@@ -247,7 +250,7 @@ def clip_log_probabilities(data: TrainingSet, fitted: Fitted, clips: Sequence[in
 
 
 def clip_heads(data: TrainingSet, fitted: Fitted, clips: Sequence[int]) -> np.ndarray:
-    """Return the mean heads (female, strong) over the windows of each clip, in the given order, shape (n_clips, 2)."""
+    """Return the mean heads over the windows of each clip, in the given order, shape (n_clips, n_heads)."""
     rows = data.table.side(clips, copies=False)
     return _clip_means(data, fitted.heads(data.table.rows[rows]), rows, clips)
 

@@ -16,6 +16,7 @@ import numpy as np
 from ser import metrics
 from ser.datasets.duplicates import find_duplicates
 from ser.datasets.splits import Split, corpus_splits, inner_split, random_split, shared_labels, speaker_folds
+from ser.inference.mixture import mixed
 from ser.training.adaptation import SPEAKER_CLIPS, large_sources, source_scores, unseen_scores
 from ser.training.configs import Config, Ensemble
 from ser.training.cross_validation import (
@@ -34,7 +35,7 @@ from ser.training.parallel import in_parallel
 from ser.types import Clip, ParameterError
 
 Fold = tuple[Split, tuple[int, ...]]  # with the clips held out of its training side
-Answers = tuple[np.ndarray, np.ndarray | None]  # log-probabilities (n, n_labels) and heads (n, 2)
+Answers = tuple[np.ndarray, np.ndarray | None]  # log-probabilities (n, n_labels) and heads (n, n_heads)
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,13 @@ class EnsembleStudy:
         return all(data.config.heads for data in self.branches.values())
 
     def folds(self) -> list[Fold]:
-        """Return folds over the speakers of the scored clips, with the clips of held-out speakers; all others train."""
-        return [self.hold_out(split) for split in speaker_folds(self.clips[: self.n_scored])]
+        """Return folds over the speakers of the scored clips; all other clips train.
+
+        Nothing is held out of several folds, since the temperature of each is fitted on the others.
+        """
+        others = range(self.n_scored, len(self.clips))
+        splits = speaker_folds(self.clips[: self.n_scored])
+        return [(replace(split, train=(*split.train, *others)), ()) for split in splits]
 
     def random_split(self) -> Split:
         """Return the random split of the scored clips, by the first seed; all others train."""
@@ -193,13 +199,12 @@ def fold_minutes(study: EnsembleStudy, split: Split) -> float:
 
 
 def answers(study: EnsembleStudy, fitted: Mapping[str, Fitted], clips: Sequence[int]) -> Answers:
-    """Return the weighted answers of the networks of all branches for some clips."""
-    weights = np.array(list(study.ensemble.branches.values()))
-    scores = [clip_log_probabilities(study.branches[name], network, clips) for name, network in fitted.items()]
-    if not study.heads:
-        return np.tensordot(weights, scores, 1), None
-    heads = [clip_heads(study.branches[name], network, clips) for name, network in fitted.items()]
-    return np.tensordot(weights, scores, 1), np.tensordot(weights / weights.sum(), heads, 1)
+    """Return the weighted answers of the networks of all branches for some clips: see `ser.inference.mixture`."""
+    branches, ensemble = study.branches, study.ensemble
+    scores = [clip_log_probabilities(branches[name], network, clips) for name, network in fitted.items()]
+    heads = [clip_heads(branches[name], network, clips) for name, network in fitted.items()] if study.heads else []
+    home = [name in ensemble.home for name in ensemble.branches]
+    return mixed(scores, heads, list(ensemble.branches.values()), home)
 
 
 def fold_result(study: EnsembleStudy, split: Split, temperature: float = 1.0, seed_index: int = 0) -> FoldResult:

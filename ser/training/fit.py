@@ -21,6 +21,7 @@ from ser.models.voice import N_HEADS
 from ser.training.augment import mask_frames, shift_frames
 from ser.training.configs import Config
 from ser.training.frame_augment import alter_frames
+from ser.types import ParameterError
 
 if TYPE_CHECKING:
     import keras
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 SMOOTHING_EPOCHS = 5  # over which validation accuracy is averaged before the best epoch is chosen
 PLATEAU_EPOCHS = 5  # without a lower loss, after which the learning rate is halved
 LEAST_RATE = 1e-6
+LEAST_PROBABILITY = 1e-30
 PART_VALUES = 2**24  # that are scaled at a time
+GROUPS = 4  # equal parts of a batch that is centred, each of one corpus
 
 
 def import_keras() -> Any:
@@ -116,7 +119,7 @@ class Fitted:
         return _log_probabilities(self.network, self.scaler(rows))
 
     def heads(self, rows: np.ndarray) -> np.ndarray:
-        """Return the probabilities of a female voice and of strong intensity, shape (n, 2), of a network with heads."""
+        """Return the probabilities that the heads of a network tell, shape (n, n_heads)."""
         return _outputs(self.network, self.scaler(rows))[:, -N_HEADS:]
 
 
@@ -129,13 +132,15 @@ def fit(
     epochs: int | None = None,
     validation: tuple[np.ndarray, np.ndarray] | None = None,
     sample_weights: np.ndarray | None = None,
+    corpora: np.ndarray | None = None,
 ) -> Fitted:
     """Train on raw feature rows and one-hot `targets` (n, n_labels); the scaler is fitted on the `unaltered` rows.
 
     `rows`, float32, are scaled in place, since a second copy may not fit into memory.
 
-    With `config.heads` the targets have two more columns, sex and intensity, -1 if unknown. `sample_weights` (n,) are
-    the probabilities, sum 1, by which rows are drawn with replacement; without them an epoch is one pass over the rows.
+    With `config.heads` the targets have a column more for each head, -1 if unknown. `sample_weights` (n,) are the
+    probabilities, sum 1, by which rows are drawn with replacement; without them an epoch is one pass over the rows.
+    `corpora` (n,) are needed for centred batches.
     `epochs` stops the schedule of `config.epochs` early. `validation` is not trained on.
     """
     keras = import_keras()
@@ -143,12 +148,13 @@ def fit(
     scaler = Scaler.fitted(rows[unaltered])
     network = _compiled(config, rows, targets)
     scaled, rng = scaler.scale(rows), np.random.default_rng(seed)
+    draw = Draw(config, len(rows), sample_weights, corpora)
     watched = None if validation is None else (scaler(validation[0]), validation[1])
     history: dict[str, list[float]] = {}
     total = config.epochs if epochs is None else epochs
     best, started = Best(min(SMOOTHING_EPOCHS, total)), time.monotonic()
     for epoch in range(1, total + 1):
-        values = [network.train_on_batch(*batch) for batch in _batches(config, scaled, targets, rng, sample_weights)]
+        values = [network.train_on_batch(*batch) for batch in _batches(config, scaled, targets, rng, draw)]
         _append(history, "", np.mean(values, axis=0))
         if watched:
             _append(history, "val_", _loss_and_accuracy(_log_probabilities(network, watched[0]), watched[1]))
@@ -221,18 +227,26 @@ def _compiled(config: Config, rows: np.ndarray, targets: np.ndarray) -> keras.Mo
 
 
 def _loss_of_heads(config: Config) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return loss and accuracy of a network with heads for sex and intensity."""
+    """Return loss and accuracy of a network with heads; the last column of the targets tells if they are centred."""
     from keras import losses, metrics, ops
 
+    def emotions(targets: Any, outputs: Any) -> Any:
+        truth, probabilities = targets[:, : -N_HEADS - 1], outputs[:, :-N_HEADS]
+        if not config.centred:
+            return losses.categorical_crossentropy(truth, probabilities)
+        scores = ops.log(ops.maximum(probabilities, LEAST_PROBABILITY))
+        groups = ops.reshape(scores, (GROUPS, -1, truth.shape[1]))
+        centred = ops.reshape(groups - ops.mean(groups, axis=1, keepdims=True), ops.shape(scores))
+        return losses.categorical_crossentropy(truth, ops.where(targets[:, -1:] > 0, centred, scores), from_logits=True)
+
     def loss(targets: Any, outputs: Any) -> Any:
-        emotions = losses.categorical_crossentropy(targets[:, :-N_HEADS], outputs[:, :-N_HEADS])
-        truth, heads = targets[:, -N_HEADS:], ops.clip(outputs[:, -N_HEADS:], 1e-6, 1 - 1e-6)
+        truth, heads = targets[:, -N_HEADS - 1 : -1], ops.clip(outputs[:, -N_HEADS:], 1e-6, 1 - 1e-6)
         entropy = -(truth * ops.log(heads) + (1 - truth) * ops.log(1 - heads))
         known = ops.cast(truth >= 0, "float32")
-        return emotions + config.head_weight * ops.sum(known * entropy, axis=-1)
+        return emotions(targets, outputs) + config.head_weight * ops.sum(known * entropy, axis=-1)
 
     def accuracy(targets: Any, outputs: Any) -> Any:
-        return metrics.categorical_accuracy(targets[:, :-N_HEADS], outputs[:, :-N_HEADS])
+        return metrics.categorical_accuracy(targets[:, : -N_HEADS - 1], outputs[:, :-N_HEADS])
 
     return loss, accuracy
 
@@ -266,38 +280,75 @@ def _follow_plateau(network: keras.Model, history: dict[str, list[float]]) -> No
         network.optimizer.learning_rate = max(rate, LEAST_RATE)
 
 
+class Draw:
+    """Draws the rows of the batches of an epoch, all batches of one size, and tells which of them are centred.
+
+    A centred batch holds `GROUPS` corpora in equal parts, one after the other. A corpus is drawn by the square root of
+    its part of the other draws, so that small ones are heard.
+    """
+
+    def __init__(
+        self, config: Config, n_rows: int, weights: np.ndarray | None = None, corpora: np.ndarray | None = None
+    ) -> None:
+        """Prepare draws by `weights` (n_rows,), sum 1, else passes over all rows."""
+        self.n_rows, self.weights, self.centred = n_rows, weights, config.centred
+        size = min(config.batch_size, n_rows)
+        self.size = size // GROUPS * GROUPS if config.centred else size
+        self.steps = config.steps or n_rows // size
+        if config.centred and (weights is None or corpora is None):
+            raise ParameterError("Centred batches need balanced rows (balance) and the corpus of each.")
+        self._members = [np.flatnonzero(corpora == name) for name in np.unique(corpora)] if config.centred else []
+
+    def __call__(self, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, bool]]:
+        """Yield (rows of a batch, whether it is centred)."""
+        n = self.steps * self.size
+        if self.weights is None:
+            order = np.concatenate([rng.permutation(self.n_rows) for _ in range(-(-n // self.n_rows))])
+        else:
+            order = rng.choice(self.n_rows, n, p=self.weights)
+        for start in range(0, n, self.size):
+            is_centred = bool(self.centred) and rng.random() < self.centred
+            yield self._of_corpora(rng) if is_centred else order[start : start + self.size], is_centred
+
+    def _of_corpora(self, rng: np.random.Generator) -> np.ndarray:
+        sums = [self.weights[members].sum() for members in self._members]  # type: ignore[index]
+        chances = np.sqrt(sums) / np.sqrt(sums).sum()
+        drawn = rng.choice(len(sums), GROUPS, p=chances)
+        parts = [(self._members[corpus], sums[corpus]) for corpus in drawn]
+        each = self.size // GROUPS
+        return np.concatenate(
+            [rng.choice(members, each, p=self.weights[members] / total) for members, total in parts]  # type: ignore[index]
+        )
+
+
 def _batches(
-    config: Config,
-    rows: np.ndarray,
-    targets: np.ndarray,
-    rng: np.random.Generator,
-    sample_weights: np.ndarray | None = None,
+    config: Config, rows: np.ndarray, targets: np.ndarray, rng: np.random.Generator, draw: Draw
 ) -> Iterator[tuple[np.ndarray, ...]]:
     """Yield one epoch of augmented batches (rows, smoothed targets, and weights if configured), all of one size."""
-    size = min(config.batch_size, len(rows))
-    steps = config.steps or len(rows) // size
     n_labels = targets.shape[1] - N_HEADS * config.heads
-    if sample_weights is None:
-        order = np.concatenate([rng.permutation(len(rows)) for _ in range(-(-steps * size // len(rows)))])
-    else:
-        order = rng.choice(len(rows), steps * size, p=sample_weights)
     counts = targets[:, :n_labels].sum(axis=0)
     balance = len(targets) / np.maximum(counts, 1) / np.count_nonzero(counts)
-    for start in range(0, steps * size, size):
-        index = order[start : start + size]
+    for index, is_centred in draw(rng):
         x, y = _altered(config, rows[index], rng), targets[index]
         if config.mixup:
-            x, y = _mixed(config, x, y, n_labels, rng)
+            x, y = _mixed(config, x, y, n_labels, _partners(len(x), GROUPS if is_centred else 1, rng), rng)
         emotions = y[:, :n_labels] * (1 - config.label_smoothing) + config.label_smoothing / n_labels
         weights = (targets[index, :n_labels] @ balance,) if config.class_weights else ()
-        yield x, np.column_stack([emotions, y[:, n_labels:]]).astype(np.float32), *weights
+        last = [np.full(len(x), is_centred)] if config.heads else []
+        yield x, np.column_stack([emotions, y[:, n_labels:], *last]).astype(np.float32), *weights
+
+
+def _partners(n_rows: int, groups: int, rng: np.random.Generator) -> np.ndarray:
+    """Return for each row another one of its group; groups are of equal size, one after the other."""
+    each = n_rows // groups
+    return np.concatenate([group * each + rng.permutation(each) for group in range(groups)])
 
 
 def _mixed(
-    config: Config, x: np.ndarray, y: np.ndarray, n_labels: int, rng: np.random.Generator
+    config: Config, x: np.ndarray, y: np.ndarray, n_labels: int, partner: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mix each row with another one [Zhang et al. 2018, mixup]; heads keep the targets of the larger share."""
-    share, partner = np.float32(rng.beta(config.mixup, config.mixup)), rng.permutation(len(x))
+    """Mix each row with its partner [Zhang et al. 2018, mixup]; heads keep the targets of the larger share."""
+    share = np.float32(rng.beta(config.mixup, config.mixup))
     emotions = share * y[:, :n_labels] + (1 - share) * y[partner, :n_labels]
     heads = y[:, n_labels:] if share >= 0.5 else y[partner, n_labels:]
     return share * x + (1 - share) * x[partner], np.column_stack([emotions, heads])
@@ -318,7 +369,7 @@ def _altered(config: Config, rows: np.ndarray, rng: np.random.Generator) -> np.n
 def _log_probabilities(network: keras.Model, rows: np.ndarray) -> np.ndarray:
     """Return the log-probabilities of the emotions for standardised rows."""
     n_labels = network.get_layer("logits").output.shape[-1]
-    return np.log(np.maximum(_outputs(network, rows)[:, :n_labels], 1e-30))
+    return np.log(np.maximum(_outputs(network, rows)[:, :n_labels], LEAST_PROBABILITY))
 
 
 def _outputs(network: keras.Model, rows: np.ndarray) -> np.ndarray:

@@ -125,6 +125,7 @@ def _manifest(
         "labels": list(data.labels),
         "branches": [
             {"recipe": study.branches[branch].config.recipe, "file": _graph(ensemble, branch), "weight": weight}
+            | ({"home": True} if branch in ensemble.home else {})
             for branch, weight in ensemble.branches.items()
         ],
         **({"heads": list(HEADS)} if study.heads else {}),

@@ -17,12 +17,13 @@ from ser.datasets.corpora import CorpusClips, load_corpus
 from ser.datasets.splits import Split, inner_split, speaker_folds
 from ser.features.recipes import RECIPES
 from ser.inference import artifact
-from ser.training.calibration import calibrated_left_out
+from ser.training.calibration import calibrated_left_out, left_out_temperature
 from ser.training.configs import ENSEMBLES, Config, describe, find_ensemble
 from ser.training.cross_validation import FoldResult, tested
 from ser.training.encoder import encoder_graph
 from ser.training.ensemble import (
     EnsembleStudy,
+    Fold,
     TrainedModel,
     fold_result,
     fold_results,
@@ -118,12 +119,28 @@ def _train(study: EnsembleStudy, work: Path, jobs: int, progress: bool) -> Train
         train_networks(study, [split for split, _ in folds], [random, *left_out], jobs, progress, final=True)
     finally:  # also if a worker dies
         minutes = _total_minutes(work / "minutes.json", (time.monotonic() - started) / 60)
+    study = _equally_sure(study, folds, left_out)
     seeds = range(len(study.first.config.seeds))
     results = [fold_results(study, folds, seed_index) for seed_index in seeds]
-    index, log_probabilities = tested(results[0])
-    temperature = metrics.temperature(log_probabilities, study.first.truth[index])
+    temperature = _fold_temperature(study, results[0])
     others = calibrated_left_out(study, [fold_result(study, split, temperature) for split in left_out])
     return TrainedModel(study, results, _random_result(study, random, temperature), others, minutes)
+
+
+def _fold_temperature(study: EnsembleStudy, results: Sequence[FoldResult]) -> float:
+    index, log_probabilities = tested(results)
+    return metrics.temperature(log_probabilities, study.first.truth[index])
+
+
+def _equally_sure(study: EnsembleStudy, folds: Sequence[Fold], left_out: Sequence[Split]) -> EnsembleStudy:
+    """Weight the home branches so that one temperature fits them on the folds and the others on left-out corpora."""
+    ensemble = study.ensemble
+    if not (ensemble.home and left_out):
+        return study
+    away = left_out_temperature(study, [fold_result(study, split) for split in left_out])
+    factor = away / _fold_temperature(study, fold_results(study, folds))
+    weights = {name: weight * (factor if name in ensemble.home else 1) for name, weight in ensemble.branches.items()}
+    return replace(study, ensemble=replace(ensemble, branches=weights))
 
 
 def _random_result(study: EnsembleStudy, split: Split, temperature: float) -> FoldResult:

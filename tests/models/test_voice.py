@@ -95,7 +95,7 @@ def test_the_seed_decides_the_weights(networks, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "parameters"), [("sequence", 338_826), ("statistics", 307_594)])
+@pytest.mark.parametrize(("name", "parameters"), [("sequence", 339_083), ("statistics", 307_723)])
 def test_parameters(name, parameters):
     made = RECIPES[CONFIGS[name].recipe]
     network = models.build(name, made.shape, 8, **CONFIGS[name].options)

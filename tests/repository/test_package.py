@@ -107,7 +107,7 @@ def test_wheel_holds_the_code_and_what_predicting_needs(built):
 def test_source_distribution_holds_the_wheels_files_and_no_tests(built):
     with tarfile.open(built.sdist) as file:
         names = {Path(*Path(name).parts[1:]).as_posix() for name in file.getnames()}
-    assert {"pyproject.toml", "README.md", "LICENSE", "artifacts/LICENSE", "artifacts/voice/frames.onnx"} <= names
+    assert {"pyproject.toml", "README.md", "LICENSE", "artifacts/LICENSE", "artifacts/voice/outer.onnx"} <= names
     assert not [name for name in names if name.startswith(("tests", "artifacts/mine")) or "/folds" in name]
     assert built.sdist.stat().st_size < MAX_BYTES
 

@@ -94,30 +94,26 @@ def test_training_that_diverged_is_named(several, monkeypatch):
 # --- Splits ---
 
 
-def test_networks_are_not_trained_on_tested_and_held_out_speakers(several):
+def test_networks_are_trained_on_all_speakers_that_are_not_tested(several):
     folds = several.folds()
-    scored, others = set(range(several.n_scored)), set(range(several.n_scored, len(several.clips)))
+    everyone = set(range(len(several.clips)))
     assert [speakers(several, split.test) for split, _ in folds] == [
         {f"ravdess/{actor:02d}" for actor in fold} for fold in RAVDESS_FOLDS
     ]
     for split, held in folds:
         assert check_no_leak(several.first, split) is None
-        sides = [speakers(several, side) for side in (split.train, split.test, held)]
-        assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
-        assert set(split.train) | set(split.test) | set(held) == scored | others
-        assert others < set(split.train) and set(held) < scored
-        assert len(sides[2]) == round(several.ensemble.held_share * 20)
-        assert {several.clips[index].sex for index in held} == set(SEXES)
+        assert set(split.train) == everyone - set(split.test) and not held
+        assert not speakers(several, split.train) & speakers(several, split.test)
 
 
-def test_small_corpora_hold_out_one_speaker():
-    for n_speakers in (3, 5):
-        made = study(clips("table", n_speakers))
-        for split, held in made.folds():
-            assert len(speakers(made, held)) == len(speakers(made, split.test)) == 1
-            assert len(speakers(made, split.train)) == n_speakers - 2
-    with pytest.raises(ParameterError, match="at least two speakers on the training side"):
-        study(clips("table", 2)).folds()
+def test_a_split_without_others_holds_speakers_out(several):
+    """Its temperature cannot be fitted on other folds."""
+    split = several.folds()[0][0]
+    rest, held = several.hold_out(split)
+    assert {*rest.train, *held} == set(split.train) and set(held) < set(range(several.n_scored))
+    assert not speakers(several, held) & speakers(several, rest.train)
+    assert len(speakers(several, held)) == round(several.ensemble.held_share * 20)
+    assert {several.clips[index].sex for index in held} == set(SEXES)
 
 
 def test_a_single_network_holds_out_no_speaker():
@@ -221,15 +217,17 @@ def test_targets_of_the_heads():
     man, woman, neutral = [0, 0, 0, 0], [1, 1, 1, 1], -1
     assert targets[:, 0].tolist() == [*man, *woman, -1]
     assert targets[:, 1].tolist() == [neutral, neutral, 0, 1, neutral, neutral, 0, 1, -1]
-    rows, wanted, unaltered, weights = crossval._training_rows(made, (2, 3, 8))
+    assert targets[:, 2].tolist() == [1] * 8 + [0]  # of the first corpus
+    rows, wanted, unaltered, weights, corpora = crossval._training_rows(made, (2, 3, 8))
+    assert corpora.tolist() == 8 * ["ravdess"] + 4 * ["table"]
     assert len(rows) == len(wanted) == len(weights) == 12 and unaltered.sum() == 6
     assert wanted[:, :3].tolist() == 8 * [[0, 1, 0]] + 4 * [[0, 0, 1]]
-    assert wanted[:, 3:].tolist() == 4 * [[0, 0]] + 4 * [[0, 1]] + 4 * [[-1, -1]]
+    assert wanted[:, 3:].tolist() == 4 * [[0, 0, 1]] + 4 * [[0, 1, 1]] + 4 * [[-1, -1, 0]]
 
 
 def test_without_heads_and_balance_there_are_neither():
     made = training_set(clips("ravdess", 2), heads=False, balance=False)
-    _, wanted, _, weights = crossval._training_rows(made, (0, 1))
+    _, wanted, _, weights, _ = crossval._training_rows(made, (0, 1))
     assert wanted.shape == (8, 4) and weights is None
 
 
@@ -305,7 +303,10 @@ def test_branches_of_one_recipe_share_their_rows(tmp_path):
 def test_ensembles_are_made_of_configurations():
     for ensemble in ENSEMBLES.values():
         assert set(ensemble.branches) <= set(CONFIGS)
-        assert sum(ensemble.branches.values()) == pytest.approx(1)
+        assert set(ensemble.home) < set(ensemble.branches)
+        for kind in {name in ensemble.home for name in ensemble.branches}:
+            weights = [weight for name, weight in ensemble.branches.items() if (name in ensemble.home) is kind]
+            assert sum(weights) == pytest.approx(1)
         assert all(CONFIGS[name].heads and CONFIGS[name].round_weights for name in ensemble.branches)
         n_first, *n_seeds = [len(CONFIGS[name].seeds) for name in ensemble.branches]
         assert set(n_seeds) <= {1, n_first}  # one starts again where the first has others

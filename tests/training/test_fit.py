@@ -14,9 +14,11 @@ import pytest
 
 from ser.features.recipes import recipe
 from ser.inference.artifact import ARTIFACTS, read_manifest
+from ser.metrics import softmax
+from ser.models.voice import N_HEADS
 from ser.training import fit as fitting
 from ser.training.configs import CONFIGS, PUBLISHED, SCHEDULES, Config, find_config
-from ser.training.fit import Scaler, ended, fit
+from ser.training.fit import Draw, Scaler, ended, fit
 from ser.types import LABEL_SETS, ParameterError
 
 ROOT = ARTIFACTS.parent
@@ -173,7 +175,7 @@ def test_scaler_of_an_image_is_by_cell(rng):
 
 
 def batches(config: Config, rows: np.ndarray, targets: np.ndarray) -> list[tuple[np.ndarray, ...]]:
-    return list(fitting._batches(config, rows, targets, np.random.default_rng(0)))
+    return list(fitting._batches(config, rows, targets, np.random.default_rng(0), Draw(config, len(rows))))
 
 
 def test_plain_batches_hold_every_row_once():
@@ -182,6 +184,54 @@ def test_plain_batches_hold_every_row_once():
     assert [len(batch) for batch in found] == [2, 2, 2]
     assert sorted(row.tobytes() for x, _ in found for row in x) == sorted(row.tobytes() for row in rows)
     assert all(set(np.unique(y)) == {0, 1} for _, y in found)
+
+
+CENTRED = replace(PLAIN, batch_size=10, steps=50, centred=0.5, heads=True, balance=True)
+
+
+def test_centred_batches_hold_one_corpus_a_group():
+    corpora = np.array(["a"] * 80 + ["b"] * 20)
+    weights = np.where(corpora == "a", 0.5 / 80, 0.5 / 20)
+    draw = Draw(CENTRED, 100, weights, corpora)
+    drawn = list(draw(np.random.default_rng(0)))
+    assert draw.size == 8 and {len(index) for index, _ in drawn} == {8}  # a multiple of the groups
+    centred = [index for index, is_centred in drawn if is_centred]
+    assert 15 <= len(centred) <= 35
+    groups = [set(corpora[index[start : start + 2]]) for index in centred for start in range(0, 8, 2)]
+    assert all(len(group) == 1 for group in groups) and set.union(*groups) == {"a", "b"}
+    assert any(len(set(corpora[index])) == 2 for index in centred)
+
+
+def test_centred_batches_mix_within_a_corpus():
+    partner = fitting._partners(8, 4, np.random.default_rng(0))
+    assert sorted(partner) == list(range(8)) and all(row // 2 == other // 2 for row, other in enumerate(partner))
+
+
+def test_centred_batches_need_balanced_rows_and_corpora():
+    for weights, corpora in ((None, np.array(["a"] * 9)), (np.full(9, 1 / 9), None)):
+        with pytest.raises(ParameterError, match="need balanced rows"):
+            Draw(CENTRED, 9, weights, corpora)
+
+
+@pytest.mark.slow
+def test_the_centred_loss_ignores_what_is_said_of_a_whole_corpus():
+    """Half of each group's scores are moved alike: the plain loss changes, the centred one does not."""
+    import keras
+
+    loss, _ = fitting._loss_of_heads(CENTRED)
+    rng = np.random.default_rng(0)
+    scores, heads = rng.normal(size=(8, 3)), np.full((8, N_HEADS), 0.5)
+    truth = np.eye(3)[rng.integers(0, 3, 8)]
+    moved = scores + np.repeat(rng.normal(size=(fitting.GROUPS, 3)), 2, axis=0)
+
+    def of(given: np.ndarray, centred: float) -> float:
+        targets = np.column_stack([truth, -np.ones((8, N_HEADS)), np.full(8, centred)]).astype(np.float32)
+        outputs = np.column_stack([softmax(given), heads]).astype(np.float32)
+        return float(keras.ops.mean(loss(keras.ops.array(targets), keras.ops.array(outputs))))
+
+    assert of(moved, 1.0) == pytest.approx(of(scores, 1.0), abs=1e-5)
+    assert abs(of(moved, 0.0) - of(scores, 0.0)) > 0.01
+    assert of(scores, 0.0) == pytest.approx(-(np.log(softmax(scores)) * truth).sum(axis=1).mean(), abs=1e-5)
 
 
 def test_class_weights_make_the_labels_count_the_same():
@@ -196,9 +246,9 @@ def test_class_weights_make_the_labels_count_the_same():
 def test_frames_are_shifted_and_masked_anew_in_every_epoch(rng):
     rows = rng.standard_normal((20, 50, 3)).astype(np.float32)
     targets = np.eye(2, dtype=np.float32)[np.arange(20) % 2]
-    before = rows.copy()
+    before, config = rows.copy(), replace(PLAIN, mask_frames=10, shift_frames=5)
     (x, _), (again, _) = (
-        next(fitting._batches(replace(PLAIN, mask_frames=10, shift_frames=5), rows, targets, generator))
+        next(fitting._batches(config, rows, targets, generator, Draw(config, len(rows))))
         for generator in (np.random.default_rng(0), np.random.default_rng(1))
     )
     silent = (~x.any(axis=2)).sum(axis=1)

@@ -35,7 +35,7 @@ ACTORS = (1, 4, 8)  # of three published folds
 STRONG = ("happy", "angry", "fearful")
 ENCODERS = ("encoder", "encoder_mixed")
 BRANCHES = (*ENCODERS, "sequence")
-ENSEMBLE = Ensemble({"encoder": 0.4, "encoder_mixed": 0.4, "sequence": 0.2})
+ENSEMBLE = Ensemble({"encoder": 1.0, "encoder_mixed": 0.7, "sequence": 0.3}, home=("encoder",))
 SMALL: dict[str, dict[str, Any]] = {name: {"units": (8,)} for name in ENCODERS} | {"sequence": {"channels": (8,)}}
 N_NETWORKS = len(BRANCHES) * (len(ACTORS) + 1 + 1 + 2)  # folds, final, random, left out
 
@@ -195,17 +195,20 @@ def test_branches_are_weighted_and_heads_averaged(made, recognizer):
     """By hand, from the graphs and the manifest."""
     inputs, manifest = recognizer.inputs(made.clips[0]), made.manifest
     assert set(inputs.rows) == {CONFIGS["encoder"].recipe, "voice-frames-v2", "voice105-v2"}  # the last for novelty
-    scores, heads = np.zeros(8), np.zeros(2)
+    scores, heads, weights = {True: np.zeros(8), False: np.zeros(8)}, np.zeros(3), 0.0
     for branch in manifest["branches"]:
         session = artifact.open_graph(recognizer.artifact, branch["file"], branch["recipe"])
         scored, answered = (
             array.mean(axis=0) for array in artifact.run_outputs(session, inputs.rows[branch["recipe"]])
         )
-        scores, heads = scores + branch["weight"] * scored, heads + branch["weight"] * answered
-    powers = np.exp(scores / manifest["temperature"])
+        scores[branch.get("home", False)] += branch["weight"] * scored
+        heads, weights = heads + branch["weight"] * answered, weights + branch["weight"]
+    female, strong, home = heads / weights
+    assert 0 < home < 1
+    powers = np.exp((home * scores[True] + (1 - home) * scores[False]) / manifest["temperature"])
     answer = recognizer.predict(made.clips[0])
     np.testing.assert_allclose(vector(answer), powers / powers.sum(), atol=1e-6)
-    assert [answer.sex["female"], answer.intensity] == pytest.approx(heads, abs=1e-6)
+    assert [answer.sex["female"], answer.intensity] == pytest.approx([female, strong], abs=1e-6)
 
 
 # --- Adaptation ---
