@@ -18,6 +18,7 @@ means or intends, and it is often wrong: see the scores. Acted emotions are stro
 - A voice is personal data. Ask the speaker."""
 
 
+HARDLY = 0.001  # share of sure answers below which no more is said of them
 # Scores of a left-out corpus with a known source, and their headings.
 ADAPTED = {"adapted_10": "10 clips", "adapted_20": "20 clips", "calibrated": "speaker"}
 
@@ -99,16 +100,20 @@ def sure_line(manifest: dict[str, Any]) -> str:
     """Return how many answers count as sure, and how many of these are right."""
     metrics, confidence = manifest["metrics"], percent(manifest["thresholds"]["confidence"])
     kinds = {"unseen speakers": metrics["folds"].get("sure"), "unseen corpora": metrics.get("left_out_sure")}
-    parts = [
-        f"{percent(sure['share'])} of those on {name}"
-        + ("" if sure["accuracy"] is None else f" ({percent(sure['accuracy'])} of them right)")
-        for name, sure in kinds.items()
-        if sure
-    ]
+    parts = [f"{_sure_share(sure)} of those on {name}" + _right(sure) for name, sure in kinds.items() if sure]
     error = metrics.get("left_out_sure", {}).get("calibration_error")
     unseen = "" if error is None else f" Calibration error on all unseen corpora together: {percent(error)}."
     sentence = f"Answers below a confidence of {confidence} are uncertain; sure are {', '.join(parts)}."
     return f"{sentence}{unseen}" if parts else ""
+
+
+def _sure_share(sure: dict[str, Any]) -> str:
+    return "hardly any" if 0 < sure["share"] < HARDLY else percent(sure["share"])
+
+
+def _right(sure: dict[str, Any]) -> str:
+    """Return how many of the sure answers are right, if they are so many that a share says something."""
+    return "" if sure["share"] < HARDLY else f" ({percent(sure['accuracy'])} of them right)"
 
 
 def _basis(manifest: dict[str, Any]) -> str:
