@@ -113,8 +113,8 @@ def _branch_problems(manifest: dict[str, Any]) -> Iterator[str]:
     heads, n_home = manifest.get("heads", []), sum(branch.get("home", False) for branch in branches)
     if "heads" in manifest and heads not in (list(HEADS), list(HEADS[:2])):
         yield f"expected 'heads' as {list(HEADS)}, found {heads}"
-    if n_home and (n_home == len(branches) or HEADS[2] not in heads):
-        yield f"expected branches that are not 'home' beside those that are, and a head {HEADS[2]!r}"
+    if n_home and (n_home == len(branches) or "home" not in heads):
+        yield "expected branches that are not 'home' beside those that are, and a head 'home'"
     if any(len(fold["files"]) != len(branches) for fold in _folds(manifest)):
         yield "expected one file a branch in every entry of 'folds' and 'random'"
     if novelty and "recipe" not in novelty and novelty.get("branch") not in range(len(branches)):

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-HOME = 2  # column of the heads
+from ser.inference.manifest import HEADS
+
+HOME = HEADS.index("home")
 
 
 def mixed(

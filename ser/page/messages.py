@@ -319,8 +319,8 @@ GERMAN: dict[str, str] = {
     ),
     "expected 'encoder', which a branch needs": "'encoder' fehlt, ein Zweig braucht ihn",
     "expected 'heads' as {heads}, found {found}": "'heads' sollte {heads} sein, nicht {found}",
-    "expected branches that are not 'home' beside those that are, and a head {name}": (
-        "neben Zweigen mit 'home' braucht es andere, und einen Ausgang {name}"
+    "expected branches that are not 'home' beside those that are, and a head 'home'": (
+        "neben Zweigen mit 'home' braucht es andere, und einen Ausgang 'home'"
     ),
     "expected one file a branch in every entry of 'folds' and 'random'": (
         "jeder Eintrag von 'folds' und 'random' braucht eine Datei je Zweig"

@@ -19,7 +19,8 @@ from ser.training.cross_validation import FoldResult, tested
 from ser.training.ensemble import EnsembleStudy
 
 TARGET_ACCURACY = 0.85  # of answers that are not uncertain
-LEAST_SURE = 10  # answers about a corpus that reach it; a few may by chance
+LEAST_SURE = 30  # answers that reach it; a few may by chance
+LEAST_SURE_OF_CORPUS = 10  # of each left-out corpus, all of which must reach it
 CLIPS = 20  # of a left-out corpus that answers are adapted to
 DRAWS = 3  # of them
 EXCLUDED = -1e9  # log-probability of a label that a corpus does not have
@@ -111,7 +112,8 @@ def _confidence(study: EnsembleStudy, parts: Sequence[Part]) -> float:
 def _corpus_confidence(study: EnsembleStudy, parts: Sequence[Part], temperature: float) -> float:
     answerable = [_answerable(study, part) for part in parts]
     scores = np.concatenate([scores for scores, _, _ in answerable])
-    return confidence_threshold(scores / temperature, np.concatenate([truth for _, truth, _ in answerable]))
+    truth = np.concatenate([truth for _, truth, _ in answerable])
+    return confidence_threshold(scores / temperature, truth, LEAST_SURE_OF_CORPUS)
 
 
 def confidences_of_others(study: EnsembleStudy, folds: Sequence[FoldResult]) -> list[float]:
@@ -148,8 +150,8 @@ def sure_answers(study: EnsembleStudy, folds: Sequence[FoldResult], confidences:
     }
 
 
-def confidence_threshold(scores: np.ndarray, truth: np.ndarray) -> float:
+def confidence_threshold(scores: np.ndarray, truth: np.ndarray, least: int = LEAST_SURE) -> float:
     """Return the confidence above which answers with these calibrated scores reach the target accuracy."""
     probabilities = metrics.softmax(scores)
     right = probabilities.argmax(axis=1) == truth
-    return metrics.confidence_threshold(probabilities.max(axis=1), right, TARGET_ACCURACY, LEAST_SURE)
+    return metrics.confidence_threshold(probabilities.max(axis=1), right, TARGET_ACCURACY, least)

@@ -8,7 +8,7 @@ from typing import Any
 from ser.features.recipes import RECIPES
 from ser.models.registry import ARCHITECTURES
 from ser.training.augment import AUGMENTATIONS
-from ser.types import LABEL_SETS, check_known, lookup
+from ser.types import LABEL_SETS, ParameterError, check_known, lookup
 
 SCHEDULES = ("one_cycle", "constant", "plateau")
 
@@ -59,13 +59,15 @@ class Config:
     seeds: tuple[int, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
-        """Raise `ParameterError` if a name is unknown, before any long work starts."""
+        """Raise `ParameterError` if a name is unknown or options do not fit, before any long work starts."""
         check_known(self.recipe, RECIPES, "recipe")
         check_known(self.architecture, ARCHITECTURES, "architecture")
         check_known(self.labels, LABEL_SETS, "label set")
         check_known(self.schedule, SCHEDULES, "schedule")
         for name in self.augmentations:
             check_known(name, AUGMENTATIONS, "augmentation")
+        if self.centred and not (self.heads and self.balance):
+            raise ParameterError("Centred batches are for networks with heads on balanced rows: set heads and balance.")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -295,9 +295,15 @@ class Draw:
         size = min(config.batch_size, n_rows)
         self.size = size // GROUPS * GROUPS if config.centred else size
         self.steps = config.steps or n_rows // size
-        if config.centred and (weights is None or corpora is None):
-            raise ParameterError("Centred batches need balanced rows (balance) and the corpus of each.")
-        self._members = [np.flatnonzero(corpora == name) for name in np.unique(corpora)] if config.centred else []
+        self._corpora: list[tuple[np.ndarray, np.ndarray]] = []  # rows of each, and their chances
+        self._chances = np.empty(0)  # of each corpus
+        if config.centred:
+            if weights is None or corpora is None:
+                raise ParameterError("Centred batches need the weight and the corpus of each row.")
+            members = [np.flatnonzero(corpora == name) for name in np.unique(corpora)]
+            parts = np.array([weights[rows].sum() for rows in members])
+            self._corpora = [(rows, weights[rows] / part) for rows, part in zip(members, parts, strict=True)]
+            self._chances = np.sqrt(parts) / np.sqrt(parts).sum()
 
     def __call__(self, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, bool]]:
         """Yield (rows of a batch, whether it is centred)."""
@@ -311,14 +317,9 @@ class Draw:
             yield self._of_corpora(rng) if is_centred else order[start : start + self.size], is_centred
 
     def _of_corpora(self, rng: np.random.Generator) -> np.ndarray:
-        sums = [self.weights[members].sum() for members in self._members]  # type: ignore[index]
-        chances = np.sqrt(sums) / np.sqrt(sums).sum()
-        drawn = rng.choice(len(sums), GROUPS, p=chances)
-        parts = [(self._members[corpus], sums[corpus]) for corpus in drawn]
-        each = self.size // GROUPS
-        return np.concatenate(
-            [rng.choice(members, each, p=self.weights[members] / total) for members, total in parts]  # type: ignore[index]
-        )
+        drawn = rng.choice(len(self._corpora), GROUPS, p=self._chances)
+        parts = (self._corpora[corpus] for corpus in drawn)
+        return np.concatenate([rng.choice(rows, self.size // GROUPS, p=chances) for rows, chances in parts])
 
 
 def _batches(

@@ -7,6 +7,7 @@ import pytest
 
 from ser.inference.manifest import HEADS
 from ser.inference.mixture import HOME, mixed
+from ser.models.voice import N_HEADS
 
 SCORES = [np.array([[-1.0, -2.0]]), np.array([[-3.0, -1.0]]), np.array([[-5.0, -7.0]])]
 
@@ -15,8 +16,8 @@ def heads(*home: float) -> list[np.ndarray]:
     return [np.array([[0.5, 0.5, value]]) for value in home]
 
 
-def test_the_head_of_that_name():
-    assert HEADS[HOME] == "home"
+def test_networks_give_every_head():
+    assert len(HEADS) == N_HEADS
 
 
 @pytest.mark.parametrize(

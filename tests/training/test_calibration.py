@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,11 +16,7 @@ N = 40  # clips a corpus
 
 
 def study() -> SimpleNamespace:
-    clips = [
-        Clip(Path(f"{corpus}{n}.wav").name, LABELS[n % 2], f"{corpus}/{n % 4}", corpus)
-        for corpus in "abc"
-        for n in range(N)
-    ]
+    clips = [Clip(f"{corpus}{n}.wav", LABELS[n % 2], f"{corpus}/{n % 4}", corpus) for corpus in "abc" for n in range(N)]
     truth = np.array([LABELS.index(clip.emotion) for clip in clips])
     return SimpleNamespace(clips=clips, first=SimpleNamespace(labels=LABELS, truth=truth))
 
@@ -46,7 +41,10 @@ def highest(made: SimpleNamespace, parts: list[calibration.Part], corpus: int) -
 def test_one_corpus_whose_confident_answers_are_wrong_decides():
     made = study()
     good = [part(made, corpus, 0) for corpus in range(3)]
-    assert calibration._confidence(made, good) == pytest.approx(1 / (1 + np.exp(-0.1 / 0.1)), abs=0.5)
+    assert set(calibration._temperatures_of_others(made, good).values()) == {0.1}  # the least
+    assert calibration._confidence(made, good) == pytest.approx(
+        1 / (1 + np.exp(-0.1 / 0.1))
+    )  # of the least sure answer
     bad = [*good[:2], part(made, 2, 15)]
     least = calibration._confidence(made, bad)
     assert least > highest(made, bad, 2)  # of its answers none is sure

@@ -209,8 +209,14 @@ def test_centred_batches_mix_within_a_corpus():
 
 def test_centred_batches_need_balanced_rows_and_corpora():
     for weights, corpora in ((None, np.array(["a"] * 9)), (np.full(9, 1 / 9), None)):
-        with pytest.raises(ParameterError, match="need balanced rows"):
+        with pytest.raises(ParameterError, match="need the weight and the corpus of each row"):
             Draw(CENTRED, 9, weights, corpora)
+
+
+@pytest.mark.parametrize("missing", ["heads", "balance"])
+def test_a_configuration_that_cannot_be_centred_is_refused(missing):
+    with pytest.raises(ParameterError, match="set heads and balance"):
+        replace(CENTRED, **{missing: False})
 
 
 @pytest.mark.slow
