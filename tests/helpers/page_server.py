@@ -24,6 +24,19 @@ FLAGS = [
     "--autoplay-policy=no-user-gesture-required",
 ]
 WAIT_MS = 120_000  # on cores that other tests share
+QUIET_MS = 500
+
+# Whether for some time no run of the script was under way, nothing of an earlier run was left, and nothing moved.
+SETTLED = """
+quiet => {
+  const moves = document.getAnimations().some(({playState, effect}) =>
+    playState === 'running' && Number.isFinite(effect.getComputedTiming().endTime));
+  const stands = document.querySelector('[data-test-script-state=notRunning]')
+    && !document.querySelector('[data-stale=true]') && !moves;
+  if (!stands) window.lastMove = performance.now();
+  return performance.now() - window.lastMove >= quiet;
+}
+"""
 
 
 @contextmanager
@@ -41,6 +54,12 @@ def page_server(script: Path) -> Iterator[str]:
             yield url
         finally:
             process.terminate()
+
+
+def settle(page) -> None:
+    """Wait until the page has stood still for half a second: a click starts a run of the script with some delay."""
+    page.evaluate("window.lastMove = performance.now()")
+    page.wait_for_function(SETTLED, arg=QUIET_MS, timeout=WAIT_MS)
 
 
 def _wait_until_healthy(process: subprocess.Popen, url: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import parselmouth
 import pytest
 import soundfile as sf
-from page_server import DESKTOP, FLAGS, PHONE, ROOT, WAIT_MS, page_server
+from page_server import DESKTOP, FLAGS, PHONE, ROOT, WAIT_MS, page_server, settle
 from playwright.sync_api import expect, sync_playwright
 from webm import webm
 
@@ -85,12 +85,6 @@ def answered(page, name: str) -> str:
     expect(page.locator(".st-key-answer .file")).to_contain_text(re.compile(re.escape(name)), timeout=WAIT_MS)
     settle(page)
     return page.locator(".st-key-answer .headline h2").inner_text()
-
-
-def settle(page) -> None:
-    page.wait_for_timeout(100)  # a click has started the run
-    page.locator("[data-test-script-state=notRunning]").wait_for()
-    expect(page.locator("[data-stale=true]")).to_have_count(0, timeout=WAIT_MS)
 
 
 def open_part(page, name: str) -> None:

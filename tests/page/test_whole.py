@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 from axe_playwright_python.base import AXE_SCRIPT
-from page_server import FLAGS, PHONE, ROOT, WAIT_MS, page_server
+from page_server import FLAGS, PHONE, ROOT, WAIT_MS, page_server, settle
 from playwright.sync_api import expect, sync_playwright
 
 pytestmark = pytest.mark.browser
@@ -156,14 +156,6 @@ def opened(browser, url):
         context.close()
 
     return open_page
-
-
-def settle(page) -> None:
-    """Wait until a run of the script has ended, nothing of an earlier run is left, and what it drew stands still."""
-    page.wait_for_timeout(100)  # a click has started the run
-    page.locator("[data-test-script-state=notRunning]").wait_for()
-    expect(page.locator("[data-stale=true]")).to_have_count(0, timeout=WAIT_MS)
-    page.wait_for_timeout(200)
 
 
 def upload(page, *paths: Path) -> None:
