@@ -266,7 +266,8 @@ class Prediction(_Labelled):
     training speech (near 1 for it, see `ser.inference.novelty`), `sex` and `intensity` (0 to 1) how the voice sounds;
     None if the model does not give them. `adapted` says what the answer is adapted to, None if nothing. `channel` is
     the one that was heard, None for the mean of all; `track` the sound track of a file that has several, from 1.
-    `quality` names faults of the recording (keys of `QUALITY`) that do not make the answer uncertain.
+    `quality` names faults of the recording (keys of `QUALITY`) that do not make the answer uncertain. `sure_from` is
+    the probability from which on the label counts as clear.
     """
 
     label: str
@@ -284,6 +285,7 @@ class Prediction(_Labelled):
     channel: str | None = None
     track: int | None = None
     quality: tuple[str, ...] = ()
+    sure_from: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form, the same for all interfaces; numbers have 9 significant digits."""

@@ -29,7 +29,8 @@ FIELDS: dict[Any, Any] = {
     "branches": [{"recipe": str, "file": str, "weight": float, "home?": bool}],  # home: see `ser.inference.mixture`
     "golden": str,
     "temperature": float,
-    "thresholds": {"confidence": float, "adapted?": float},
+    # Confidences from which on answers are sure, also adapted ones, and those that `ser.inference.mixture` calls home.
+    "thresholds": {"confidence": float, "adapted?": float, "home?": float, "home_adapted?": float},
     "heads?": [str],
     "encoder?": {"file": str},
     "adaptation?": {"temperature_ratio": float},  # of answers that are adapted to a source, to others

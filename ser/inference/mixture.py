@@ -13,6 +13,12 @@ import numpy as np
 from ser.inference.manifest import HEADS
 
 HOME = HEADS.index("home")
+HOME_FROM = 0.5  # probability
+
+
+def is_home(heads: np.ndarray) -> np.ndarray:
+    """Return whether recordings are made like those of the first corpus, from heads (..., n_heads) that tell it."""
+    return heads[..., HOME] >= HOME_FROM
 
 
 def mixed(

@@ -31,7 +31,7 @@ from ser.inference.artifact import (
     verify,
 )
 from ser.inference.explain import Explanation, explain
-from ser.inference.mixture import mixed
+from ser.inference.mixture import is_home, mixed
 from ser.inference.novelty import Novelty
 from ser.metrics import softmax
 from ser.timeline import timeline
@@ -156,12 +156,6 @@ class Recognizer:
         return min(recipe(branch.recipe).window_s for branch in self.artifact.branches)
 
     @property
-    def sure_from(self) -> float:
-        """Probability from which on an answer counts as sure, 0 to 1."""
-        thresholds = self.artifact.manifest["thresholds"]
-        return float(thresholds.get("adapted", thresholds["confidence"]) if self._source else thresholds["confidence"])
-
-    @property
     def adaptation(self) -> Adaptation | None:
         """What its answers are adapted to, None if nothing."""
         return self._source and Adaptation(self._source[0], self._source[1].clips)
@@ -284,8 +278,8 @@ class Recognizer:
 
     def answer(self, analysis: Analysis) -> Prediction:
         """Return the prediction for an analysed recording, adapted to the source of this recogniser if it has one."""
-        probabilities = self.probabilities(analysis)
-        unsure = SILENT not in analysis.doubts and probabilities.max() < self.sure_from
+        probabilities, sure_from = self.probabilities(analysis), self._sure_from(analysis)
+        unsure = SILENT not in analysis.doubts and probabilities.max() < sure_from
         reasons = analysis.doubts | ({"close_call"} if unsure else set())
         female, strong = (None, None) if analysis.heads is None else analysis.heads[:2].tolist()
         return Prediction(
@@ -304,7 +298,18 @@ class Recognizer:
             channel=analysis.channel,
             track=analysis.track,
             quality=analysis.quality,
+            sure_from=sure_from,
         )
+
+    def _sure_from(self, analysis: Analysis) -> float:
+        thresholds = self.artifact.manifest["thresholds"]
+        plain, adapted = ("home", "home_adapted") if self._is_home(analysis) else ("confidence", "adapted")
+        return float(thresholds.get(adapted, thresholds[plain]) if self._source else thresholds[plain])
+
+    def _is_home(self, analysis: Analysis) -> bool:
+        """Return whether a recording is made like those of the first corpus, if answers about such are told apart."""
+        has_home = "home" in self.artifact.manifest["thresholds"] and analysis.heads is not None
+        return has_home and bool(is_home(analysis.heads))
 
     def _doubts(self, inputs: Inputs, distance: float | None) -> dict[str, bool]:
         waveform = inputs.waveform

@@ -43,7 +43,7 @@ def show_answer(
         st.html(
             components.headline(prediction, texts)
             + components.adapted(prediction, texts)
-            + components.doubts(prediction, recognizer.sure_from, metrics, texts)
+            + components.doubts(prediction, metrics, texts)
         )
         if not unnamed:
             st.html(components.bars(prediction, texts) + components.scales(prediction, texts))

@@ -65,12 +65,12 @@ def adapted(prediction: Prediction, texts: Texts) -> str:
     return f'<p class="ready">{escape(line)}</p>'
 
 
-def doubts(prediction: Prediction, sure_from: float, metrics: Mapping[str, object], texts: Texts) -> str:
+def doubts(prediction: Prediction, metrics: Mapping[str, object], texts: Texts) -> str:
     """Return one box of doubt as HTML, empty for a sure answer of a good recording.
 
     What spoils the recording stands open; that no emotion is clear enough can be opened, with the way out.
     """
-    pairs = wording.doubts(prediction, sure_from, texts)
+    pairs = wording.doubts(prediction, texts)
     if not pairs:
         return ""
     items = "".join(f"<li><b>{escape(problem)}</b> <span>{escape(advice)}</span></li>" for problem, advice in pairs)

@@ -152,7 +152,7 @@ class Visit:
         """Return the answer among the labels that were chosen; for a long recording its shares of the speech."""
         if recording.timeline is not None:
             return of_timeline(recording)
-        return restricted(self.answer(recording, recognizer), self.labels, recognizer.sure_from)
+        return restricted(self.answer(recording, recognizer), self.labels)
 
     def _is_lost(self, recording: Recording) -> bool:
         return recording.id not in self.kept and (recording.kind != "sample" or bool(recording.note))
@@ -172,7 +172,7 @@ class Visit:
                 self._recordings[recording.id] = replace(recording, sound=None)
 
 
-def restricted(prediction: Prediction, labels: str, sure_from: float) -> Prediction:
+def restricted(prediction: Prediction, labels: str) -> Prediction:
     """Return an answer among a set of labels (a key of `LABEL_SETS`); probabilities are scaled to sum to 1."""
     if labels == "eight":
         return prediction
@@ -181,7 +181,7 @@ def restricted(prediction: Prediction, labels: str, sure_from: float) -> Predict
     shares = {label: share / total for label, share in kept.items()}
     best = max(shares, key=shares.__getitem__)
     reasons = tuple(reason for reason in prediction.reasons if reason != "close_call")
-    if "silent" not in reasons and shares[best] < sure_from:
+    if "silent" not in reasons and shares[best] < prediction.sure_from:
         reasons = (*reasons, "close_call")
     return replace(prediction, label=best, probabilities=shares, reasons=reasons)
 

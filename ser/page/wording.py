@@ -99,11 +99,10 @@ def sound_s(prediction: Prediction) -> float:
     return math.floor(10 * prediction.sound_s + 1e-6) / 10
 
 
-def doubts(prediction: Prediction, sure_from: float, texts: Texts) -> list[tuple[str, str]]:
+def doubts(prediction: Prediction, texts: Texts) -> list[tuple[str, str]]:
     """Return problem and advice for each reason for doubt and fault of the recording, causes before effects.
 
-    If no emotion is named, that the best one is not clear enough goes without saying; `sure_from` is the model's
-    threshold.
+    If no emotion is named, that the best one is not clear enough goes without saying.
     """
     present = {*prediction.reasons, *prediction.quality}
     if is_unnamed(prediction):
@@ -114,7 +113,7 @@ def doubts(prediction: Prediction, sure_from: float, texts: Texts) -> list[tuple
         "least": texts.seconds(MIN_USED_S),
         "label": texts.emotion(prediction.label),
         "share": texts.percent(prediction.confidence),
-        "sure": texts.percent(sure_from),
+        "sure": texts.percent(prediction.sure_from),
     }
     alone = {"offset", "hum"} if is_unnamed(prediction) else set()  # no answer that counts all the same
     return [

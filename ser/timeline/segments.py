@@ -6,6 +6,7 @@ The recording is decoded once, in blocks; only its last seconds are in memory.
 from __future__ import annotations
 
 import os
+import statistics
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -55,8 +56,6 @@ class WindowRecognizer(Protocol):
 
     @property
     def window_s(self) -> float: ...
-    @property
-    def sure_from(self) -> float: ...
     @property
     def adaptation(self) -> Adaptation | None: ...
     def analyse(self, source: Waveform) -> Any: ...
@@ -260,12 +259,9 @@ def _segments(windows: list[_Window], recognizer: WindowRecognizer) -> Iterator[
     cells = np.array([logs[window].mean(axis=0) for window in over])
     for first, last in _runs(cells, np.diff(edges)):
         probabilities = softmax(np.average(cells[first:last], axis=0, weights=np.diff(edges[first : last + 1])))
-        yield _segment(
-            (edges[first].item() / rate, edges[last].item() / rate),
-            dict(zip(labels, probabilities.tolist(), strict=True)),
-            predictions[over[first].start : over[last - 1].stop],
-            recognizer.sure_from,
-        )
+        times_s = edges[first].item() / rate, edges[last].item() / rate
+        covering = predictions[over[first].start : over[last - 1].stop]
+        yield _segment(times_s, dict(zip(labels, probabilities.tolist(), strict=True)), covering)
 
 
 def _over(windows: list[_Window], middles: np.ndarray) -> list[slice]:
@@ -299,10 +295,9 @@ def hold(cells: np.ndarray) -> Iterator[int]:
         yield held
 
 
-def _segment(
-    times_s: tuple[float, float], probabilities: dict[str, float], predictions: list[Prediction], sure_from: float
-) -> Segment:
+def _segment(times_s: tuple[float, float], probabilities: dict[str, float], predictions: list[Prediction]) -> Segment:
     """Return a segment with the reasons for doubt of most of its windows, and `close_call` if no label is sure."""
+    sure_from = statistics.median(prediction.sure_from for prediction in predictions)
     label = max(probabilities, key=probabilities.__getitem__)
     counts = Counter(reason for prediction in predictions for reason in prediction.reasons if reason != "close_call")
     reasons = {reason for reason, count in counts.items() if 2 * count > len(predictions)}

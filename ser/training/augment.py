@@ -31,6 +31,8 @@ CALL_LOW_HZ = (150.0, 400.0)
 CALL_HIGH_HZ = (3200.0, 4000.0)
 CALL_LOW_SLOPE_DB = (18.0, 60.0)  # per octave below the band
 CALL_HIGH_SLOPE_DB = 600.0  # per octave: nothing remains above half the sample rate of 8 kHz
+CALL_RATE = 8_000  # Hz
+LAWS = ("ULAW", "ALAW")  # of G.711
 MAINS_HZ = (50.0, 60.0)
 HARMONICS = 6  # of the mains
 HUM_DB = (-40.0, -12.0)  # peak, from the recording's peak
@@ -120,10 +122,10 @@ def band_limit(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) 
 
 
 def telephone(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Limit to a telephone band of about 300 to 3,400 Hz with a steep upper edge."""
+    """Limit to a telephone band of about 300 to 3,400 Hz with a steep upper edge; half of them as G.711 codes it."""
     low, high = rng.uniform(*CALL_LOW_HZ), rng.uniform(*CALL_HIGH_HZ)
     slope = rng.uniform(*CALL_LOW_SLOPE_DB)
-    return _filtered(
+    limited = _filtered(
         samples,
         sample_rate,
         lambda hz: (
@@ -131,6 +133,7 @@ def telephone(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -
             - CALL_HIGH_SLOPE_DB * np.maximum(np.log2(hz / high + 1e-9), 0)
         ),
     )
+    return _companded(limited, sample_rate, LAWS[rng.integers(len(LAWS))]) if rng.random() < 0.5 else limited
 
 
 def hum(samples: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
@@ -252,6 +255,18 @@ def _filtered(samples: np.ndarray, sample_rate: int, response_db: Callable[[np.n
     n = next_fast_len(len(samples), real=True)
     response = 10 ** (response_db(rfftfreq(n, 1 / sample_rate)) / 20)
     return irfft(rfft(samples, n) * response.astype(np.float32), n)[: len(samples)]
+
+
+def _companded(samples: np.ndarray, sample_rate: int, law: str) -> np.ndarray:
+    """Code at 8 kHz in 8 bits by a law of G.711: the quieter the recording, the more noise it gets."""
+    import soundfile as sf
+    import soxr
+
+    file, scale = io.BytesIO(), max(_peak(samples), 1.0)
+    sf.write(file, soxr.resample(samples / scale, sample_rate, CALL_RATE), CALL_RATE, format="WAV", subtype=law)
+    file.seek(0)
+    decoded, _ = sf.read(file, dtype="float32")
+    return soxr.resample(decoded, CALL_RATE, sample_rate) * scale
 
 
 def _peak(samples: np.ndarray) -> float:

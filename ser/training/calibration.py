@@ -1,20 +1,22 @@
 """Temperatures and thresholds: how sure an answer may be, on unseen speakers, unseen corpora, and a known source.
 
 The networks of folds are calibrated on the speakers of other folds. The model that ships answers strangers: it is
-calibrated on corpora that its networks were not trained on, if there are any.
+calibrated on corpora that its networks were not trained on, if there are any. Recordings that sound as if they were
+made like those of the first corpus ("home", see `ser.inference.mixture`) have thresholds of their own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ser import metrics
 from ser.datasets.splits import Split, shared_labels
-from ser.training.adaptation import adapted, adapted_draws
+from ser.inference.mixture import is_home
+from ser.training.adaptation import SPEAKER_CLIPS, Source, adapted, adapted_draws, large_sources
 from ser.training.cross_validation import FoldResult, tested
 from ser.training.ensemble import EnsembleStudy
 
@@ -25,17 +27,46 @@ CLIPS = 20  # of a left-out corpus that answers are adapted to
 DRAWS = 3  # of them
 EXCLUDED = -1e9  # log-probability of a label that a corpus does not have
 
-Part = tuple[np.ndarray, np.ndarray, Split]  # log-probabilities (n, n_labels), clips (n,) and the split that tests them
+
+class Part(NamedTuple):
+    """Answers to some clips that a split tests: log-probabilities (n, n_labels), and which are at home (n,)."""
+
+    scores: np.ndarray
+    clips: np.ndarray
+    split: Split
+    home: np.ndarray
+
+    def only(self, kept: np.ndarray) -> Part:
+        """Return some of the answers, (n,) of bool."""
+        return Part(self.scores[kept], self.clips[kept], self.split, self.home[kept])
+
+
+class Sure(NamedTuple):
+    """The confidence from which on answers are sure, and of those that are at home, if these are told apart."""
+
+    confidence: float
+    home: float | None = None
+
+    def at_least(self, home: np.ndarray) -> np.ndarray:
+        """Return the confidence from which on each answer is sure, from which of them are at home, (n,)."""
+        return np.where(home, self.confidence if self.home is None else self.home, self.confidence)
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Temperature and lowest sure confidence of the model that ships, without and with a known source."""
+    """Temperature and lowest sure confidences of the model that ships, without and with a known source."""
 
     temperature: float
-    confidence: float
+    sure: Sure
     adapted_temperature: float
-    adapted_confidence: float
+    adapted_sure: Sure
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """The confidences as a manifest holds them."""
+        strangers = {"confidence": self.sure.confidence, "adapted": self.adapted_sure.confidence}
+        home = {"home": self.sure.home, "home_adapted": self.adapted_sure.home}
+        return strangers | {name: confidence for name, confidence in home.items() if confidence is not None}
 
 
 def calibrated_left_out(study: EnsembleStudy, folds: Sequence[FoldResult]) -> list[FoldResult]:
@@ -51,11 +82,18 @@ def calibration(study: EnsembleStudy, folds: Sequence[FoldResult], left_out: Seq
         index, scores = tested(folds)
         truth = study.first.truth[index]
         temperature = metrics.temperature(scores, truth)
-        confidence = confidence_threshold(scores / temperature, truth)
-        return Calibration(temperature, confidence, temperature, confidence)
-    plain = list(map(_part, left_out))
-    known = list(_adapted_parts(study, left_out)) or plain
-    return Calibration(*_fit(study, plain), *_fit(study, known))
+        sure = Sure(confidence_threshold(scores / temperature, truth))
+        return Calibration(temperature, sure, temperature, sure)
+    plain, at_home = list(map(_part, left_out)), list(map(_part, folds))
+    known = list(_adapted_parts(study, left_out, CLIPS, "corpus")) or plain
+    known_at_home = list(_adapted_parts(study, folds, SPEAKER_CLIPS, "speaker")) or at_home
+    temperature, adapted_temperature = _temperature(study, plain), _temperature(study, known)
+    return Calibration(
+        temperature,
+        _sure(study, plain, at_home, temperature),
+        adapted_temperature,
+        _sure(study, known, known_at_home, adapted_temperature),
+    )
 
 
 def left_out_temperature(study: EnsembleStudy, folds: Sequence[FoldResult]) -> float:
@@ -64,35 +102,42 @@ def left_out_temperature(study: EnsembleStudy, folds: Sequence[FoldResult]) -> f
 
 
 def _part(fold: FoldResult) -> Part:
-    return fold.log_probabilities, np.array(fold.split.test), fold.split
+    home = np.zeros(len(fold.log_probabilities), bool) if fold.heads is None else is_home(fold.heads)
+    return Part(fold.log_probabilities, np.array(fold.split.test), fold.split, home)
 
 
-def _adapted_parts(study: EnsembleStudy, left_out: Sequence[FoldResult]) -> Iterator[Part]:
-    """Yield answers adapted to a few clips of each left-out corpus, which are not among them."""
-    for fold in left_out:
-        scores, index = fold.log_probabilities, np.array(fold.split.test)
-        clips = [study.clips[clip] for clip in index]
-        if len(clips) > CLIPS:
-            for _, drawn, rest in adapted_draws(clips, CLIPS, by="corpus", draws=DRAWS):
-                yield adapted(scores, drawn, rest), index[rest], fold.split
+def _adapted_parts(study: EnsembleStudy, folds: Sequence[FoldResult], n_clips: int, by: Source) -> Iterator[Part]:
+    """Yield answers adapted to a few clips of each source that a fold tests, which are not among them."""
+    for part in map(_part, folds):
+        kept = np.array(large_sources([study.clips[clip] for clip in part.clips], n_clips, by), int)
+        if len(kept):
+            clips = [study.clips[clip] for clip in part.clips[kept]]
+            for _, drawn, rest in adapted_draws(clips, n_clips, by=by, draws=DRAWS):
+                asked = part.only(kept[rest])
+                yield asked._replace(scores=adapted(part.scores[kept], drawn, rest))
 
 
-def _fit(study: EnsembleStudy, parts: Sequence[Part]) -> tuple[float, float]:
-    """Return the temperature of some answers, and the confidence from which on they reach the target accuracy."""
-    return _temperature(study, parts), _confidence(study, parts)
+def _sure(study: EnsembleStudy, parts: Sequence[Part], at_home: Sequence[Part], temperature: float) -> Sure:
+    """Return the confidences from which on answers reach the target accuracy, on left-out corpora and on the folds."""
+    if not study.ensemble.home:
+        return Sure(_confidence(study, parts))
+    scores = np.concatenate([part.scores[part.home] for part in at_home])
+    truth = study.first.truth[np.concatenate([part.clips[part.home] for part in at_home])]
+    strangers = [part.only(~part.home) for part in parts]
+    return Sure(_confidence(study, strangers), confidence_threshold(scores / temperature, truth))
 
 
 def _temperature(study: EnsembleStudy, parts: Sequence[Part]) -> float:
     """Return the temperature that fits the answers over the labels that each corpus shares with its training side."""
     answerable = [_answerable(study, part) for part in parts]
-    scores = np.concatenate([np.where(shared, scores, EXCLUDED) for scores, _, shared in answerable])
+    scores = np.concatenate([np.where(shared, kept.scores, EXCLUDED) for kept, _, shared in answerable])
     return metrics.temperature(scores, np.concatenate([truth for _, truth, _ in answerable]))
 
 
 def _temperatures_of_others(study: EnsembleStudy, parts: Sequence[Part]) -> dict[str, float]:
     """Return for each left-out corpus, by the name of its split, the temperature of all others, if any."""
-    names = dict.fromkeys(part[2].name for part in parts)
-    others = {name: [part for part in parts if part[2].name != name] for name in names}
+    names = dict.fromkeys(part.split.name for part in parts)
+    others = {name: [part for part in parts if part.split.name != name] for name in names}
     return {name: _temperature(study, rest) for name, rest in others.items() if rest}
 
 
@@ -102,46 +147,48 @@ def _confidence(study: EnsembleStudy, parts: Sequence[Part]) -> float:
     Corpora differ: about some the most confident answers are mostly right, about others mostly wrong, and strangers may
     be like either. Each corpus has the temperature of the others.
     """
-    temperatures = _temperatures_of_others(study, parts) or {parts[0][2].name: _temperature(study, parts)}
+    temperatures = _temperatures_of_others(study, parts) or {parts[0].split.name: _temperature(study, parts)}
     by_corpus: dict[str, list[Part]] = {}
     for part in parts:
-        by_corpus.setdefault(part[2].name, []).append(part)
+        by_corpus.setdefault(part.split.name, []).append(part)
     return max(_corpus_confidence(study, same, temperatures[name]) for name, same in by_corpus.items())
 
 
 def _corpus_confidence(study: EnsembleStudy, parts: Sequence[Part], temperature: float) -> float:
     answerable = [_answerable(study, part) for part in parts]
-    scores = np.concatenate([scores for scores, _, _ in answerable])
+    scores = np.concatenate([kept.scores for kept, _, _ in answerable])
     truth = np.concatenate([truth for _, truth, _ in answerable])
     return confidence_threshold(scores / temperature, truth, LEAST_SURE_OF_CORPUS)
 
 
-def confidences_of_others(study: EnsembleStudy, folds: Sequence[FoldResult]) -> list[float]:
-    """Return for each of several left-out corpora the lowest sure confidence that fits the others."""
-    parts = list(map(_part, folds))
-    return [_confidence(study, [*parts[:k], *parts[k + 1 :]]) for k in range(len(parts))]
+def sure_without(study: EnsembleStudy, left_out: Sequence[FoldResult], folds: Sequence[FoldResult]) -> list[Sure]:
+    """Return for each of several left-out corpora the lowest sure confidences that fit the others and the folds."""
+    parts, at_home = list(map(_part, left_out)), list(map(_part, folds))
+    return [
+        _sure(study, rest, at_home, _temperature(study, rest))
+        for rest in ([*parts[:k], *parts[k + 1 :]] for k in range(len(parts)))
+    ]
 
 
-def _answerable(study: EnsembleStudy, part: Part) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the scores and the truth of clips whose label is shared, and which labels are, (n_labels,)."""
-    scores, index, split = part
-    shared = np.isin(study.first.labels, shared_labels(study.clips, split))
-    truth = study.first.truth[index]
-    return scores[shared[truth]], truth[shared[truth]], shared
+def _answerable(study: EnsembleStudy, part: Part) -> tuple[Part, np.ndarray, np.ndarray]:
+    """Return the answers to clips whose label is shared, with their truth, and which labels are, (n_labels,)."""
+    truth = study.first.truth[part.clips]
+    shared = np.isin(study.first.labels, shared_labels(study.clips, part.split))
+    return part.only(shared[truth]), truth[shared[truth]], shared
 
 
-def sure_answers(study: EnsembleStudy, folds: Sequence[FoldResult], confidences: Sequence[float]) -> dict[str, Any]:
-    """Return the share of answers whose confidence is at least that of their fold, and how many of these are right.
+def sure_answers(study: EnsembleStudy, folds: Sequence[FoldResult], limits: Sequence[Sure]) -> dict[str, Any]:
+    """Return the share of answers whose confidence is at least the limit of their fold, and how many of them are right.
 
     Also the calibration error of all answers together. Clips whose label the training side lacks are left out;
     `accuracy` is None if no answer is sure.
     """
     parts = []
-    for fold, least in zip(folds, confidences, strict=True):
-        scores, truth, _ = _answerable(study, _part(fold))
-        probabilities = metrics.softmax(scores / fold.temperature)
+    for fold, limit in zip(folds, limits, strict=True):
+        kept, truth, _ = _answerable(study, _part(fold))
+        probabilities = metrics.softmax(kept.scores / fold.temperature)
         confidence = probabilities.max(axis=1)
-        parts.append((confidence, confidence >= least, probabilities.argmax(axis=1) == truth))
+        parts.append((confidence, confidence >= limit.at_least(kept.home), probabilities.argmax(axis=1) == truth))
     confidence, sure, right = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return {
         "share": float(sure.mean()),

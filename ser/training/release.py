@@ -28,7 +28,7 @@ from ser.models.graphs import store_half
 from ser.models.layers import with_scaler
 from ser.reporting.figures import write_figures
 from ser.reporting.model_card import card
-from ser.training.calibration import calibration, confidences_of_others, sure_answers
+from ser.training.calibration import Sure, calibration, sure_answers, sure_without
 from ser.training.configs import Ensemble
 from ser.training.cross_validation import (
     FoldResult,
@@ -71,11 +71,11 @@ def write_artifact(
     artifact.write(folder, lambda partial: _write_files(partial, trained, manifest, progress), force=force)
 
 
-def _scores(trained: TrainedModel, threshold: float) -> dict[str, Any]:
+def _scores(trained: TrainedModel, sure: Sure) -> dict[str, Any]:
     study, folds, left_out = trained.study, trained.folds[0], trained.left_out
     data = study.first
     index, probabilities = out_of_fold(folds)
-    unseen = confidences_of_others(study, left_out) if len(left_out) > 1 else [threshold] * len(left_out)
+    unseen = sure_without(study, left_out, folds) if len(left_out) > 1 else [sure] * len(left_out)
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == data.truth[index]
     by_seed = [fold_scores(data, results) for results in trained.folds]
     return {
@@ -83,14 +83,14 @@ def _scores(trained: TrainedModel, threshold: float) -> dict[str, Any]:
             **by_seed[0],
             "seeds": [{key: scores[key] for key in ("uar", "accuracy")} for scores in by_seed],
             "uar_mean_of_seeds": float(np.mean([scores["uar"] for scores in by_seed])),
-            "sure": sure_answers(study, folds, [threshold] * len(folds)),
+            "sure": sure_answers(study, folds, [sure] * len(folds)),
         },
         "random": {**fold_scores(data, [trained.random]), "note": trained.random.split.note},
         "left_out": {
             fold.split.name.removeprefix("without_"): left_out_scores(data, fold)
-            | {"sure": sure_answers(study, [fold], [confidence])}
+            | {"sure": sure_answers(study, [fold], [limit])}
             | adapted_left_out(study, fold)
-            for fold, confidence in zip(left_out, unseen, strict=True)
+            for fold, limit in zip(left_out, unseen, strict=True)
         },
         **({"left_out_sure": sure_answers(study, left_out, unseen)} if left_out else {}),
         **calibrated_scores(study, folds),
@@ -134,7 +134,7 @@ def _manifest(
         "golden": "golden.npz",
         **({"reduce_noise": True} if data.config.reduce_noise else {}),
         "temperature": calibrated.temperature,
-        "thresholds": {"confidence": calibrated.confidence, "adapted": calibrated.adapted_confidence},
+        "thresholds": calibrated.thresholds,
         "folds": [fold_entry(study, fold) for fold in folds],
         "random": fold_entry(study, trained.random),
         "training": {
@@ -146,7 +146,7 @@ def _manifest(
             "minutes_a_fold": statistics.median(fold_minutes(study, fold.split) for fold in folds),
             "index_sha256": index_hash(study.clips),
         },
-        "metrics": _scores(trained, calibrated.confidence),
+        "metrics": _scores(trained, calibrated.sure),
         "versions": {"ser": ser.__version__, **{library: version(library) for library in LIBRARIES}},
     }
 

@@ -360,6 +360,7 @@ def test_close_call_is_the_stored_threshold(recognizer, real):
     threshold = recognizer.artifact.manifest["thresholds"]["confidence"]
     answers = [recognizer.predict(path) for path in real]
     for answer in answers:
+        assert answer.sure_from == threshold
         assert ("close_call" in answer.reasons) is (answer.confidence < threshold)
     assert 0 < sum("close_call" in answer.reasons for answer in answers) < len(answers)
 

@@ -48,12 +48,12 @@ def test_a_ring_shows_what_the_headline_names():
 
 def test_doubt_is_one_box_and_a_close_call_can_be_opened():
     metrics = {"folds": {"top_two": 0.9}}
-    assert components.doubts(prediction(happy=0.95), 0.9, metrics, EN) == ""
-    close = components.doubts(prediction("close_call", sad=0.5), 0.9, metrics, EN)
+    assert components.doubts(prediction(happy=0.95), metrics, EN) == ""
+    close = components.doubts(prediction("close_call", sad=0.5), metrics, EN)
     assert close.startswith("<details") and "Why not sure?" in close and "in 9 of 10" in close
-    damaged = components.doubts(prediction("cut_off", "close_call", sad=0.5), 0.9, metrics, EN)
+    damaged = components.doubts(prediction("cut_off", "close_call", sad=0.5), metrics, EN)
     assert damaged.startswith("<div") and damaged.count("<li>") == 2
-    assert "of 10" not in components.doubts(prediction("silent"), 0.9, metrics, EN)
+    assert "of 10" not in components.doubts(prediction("silent"), metrics, EN)
 
 
 def test_scales_show_the_outputs_of_the_model_only():

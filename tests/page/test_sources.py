@@ -92,10 +92,10 @@ def test_another_model_forgets_what_belongs_to_the_first(model, recordings):
 
 
 def test_an_answer_among_fewer_labels_sums_to_one():
-    answer = restricted(prediction("close_call", calm=0.5, sad=0.3), "four", 0.9)
+    answer = restricted(prediction("close_call", calm=0.5, sad=0.3), "four")
     assert set(answer.probabilities) == {"happy", "sad", "angry", "fearful"} and answer.label == "sad"
     assert sum(answer.probabilities.values()) == pytest.approx(1) and answer.reasons == ("close_call",)
-    assert restricted(prediction(sad=0.95), "four", 0.9).reasons == ()
-    assert restricted(prediction(sad=0.95), "eight", 0.9) == prediction(sad=0.95)
+    assert restricted(prediction(sad=0.95), "four").reasons == ()
+    assert restricted(prediction(sad=0.95), "eight") == prediction(sad=0.95)
     silent = replace(prediction("silent"), reasons=("silent",))
-    assert restricted(silent, "six", 0.9).reasons == ("silent",)
+    assert restricted(silent, "six").reasons == ("silent",)

@@ -53,7 +53,7 @@ def test_headlines_have_no_cliff():
 def test_too_little_sound_never_reads_as_enough():
     short = replace(prediction("too_short", sad=0.4), sound_s=0.499)
     assert wording.headline(short, EN).subtitle == f"0.4{SPACE}s of sound"
-    [(problem, _)] = wording.doubts(short, 0.9, EN)
+    [(problem, _)] = wording.doubts(short, EN)
     assert problem == f"Only 0.4{SPACE}s of sound; at least 0.5{SPACE}s is needed."
 
 
@@ -61,16 +61,16 @@ def test_too_little_sound_never_reads_as_enough():
 @pytest.mark.parametrize("texts", [EN, DE])
 def test_every_doubt_has_a_sentence_and_advice(cause, texts):
     doubtful = prediction(cause, sad=0.4) if cause in REASONS else replace(prediction(sad=0.4), quality=(cause,))
-    [(problem, advice)] = wording.doubts(doubtful, 0.6, texts)
+    [(problem, advice)] = wording.doubts(doubtful, texts)
     assert problem.endswith(".") and advice.endswith(".")
 
 
 def test_doubts_name_causes_before_effects_and_do_not_contradict():
     doubtful = replace(prediction("cut_off", "clipped", "close_call", sad=0.4), quality=("hum",))
-    problems = [problem for problem, _ in wording.doubts(doubtful, 0.6, EN)]
+    problems = [problem for problem, _ in wording.doubts(doubtful, EN)]
     assert ["damaged" in problems[0], "hum" in problems[1], "overdriven" in problems[2]] == [True] * 3
     assert "best fit, sad" in problems[3]
-    unnamed = wording.doubts(prediction("unlike_training", "close_call", sad=0.4), 0.6, EN)
+    unnamed = wording.doubts(prediction("unlike_training", "close_call", sad=0.4), EN)
     assert len(unnamed) == 1  # nothing about an emotion that is not named
 
 

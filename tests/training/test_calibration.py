@@ -30,7 +30,7 @@ def part(made: SimpleNamespace, corpus: int, wrong: int) -> calibration.Part:
     answer = np.where(right, made.first.truth[list(test)], 1 - made.first.truth[list(test)])
     scores = np.zeros((N, 2))
     scores[np.arange(N), answer] = margin
-    return scores, np.array(test), Split(f"without_{'abc'[corpus]}", train, test)
+    return calibration.Part(scores, np.array(test), Split(f"without_{'abc'[corpus]}", train, test), np.zeros(N, bool))
 
 
 def highest(made: SimpleNamespace, parts: list[calibration.Part], corpus: int) -> float:
@@ -54,8 +54,31 @@ def test_one_corpus_whose_confident_answers_are_wrong_decides():
 def test_a_few_right_answers_do_not_make_a_corpus_sure():
     """The eight most confident are right, and before them many are wrong."""
     made = study()
-    scores, index, split = part(made, 2, 0)
-    flipped = scores.copy()
-    flipped[10 : N - 8] = scores[10 : N - 8, ::-1]
-    parts = [part(made, 0, 0), part(made, 1, 0), (flipped, index, split)]
+    last = part(made, 2, 0)
+    flipped = last.scores.copy()
+    flipped[10 : N - 8] = last.scores[10 : N - 8, ::-1]
+    parts = [part(made, 0, 0), part(made, 1, 0), last._replace(scores=flipped)]
     assert calibration._confidence(made, parts) > highest(made, parts, 2)
+
+
+def test_answers_at_home_have_a_threshold_of_their_own():
+    """Those of the folds decide it, and those of left-out corpora that are not at home the other one."""
+    made = study()
+    made.ensemble = SimpleNamespace(home=("encoder",))
+    corpora = [part(made, 0, 0), part(made, 1, 0)]
+    folds = [part(made, 2, 0)._replace(home=np.ones(N, bool))]
+    sure = calibration._sure(made, corpora, folds, 1.0)
+    assert sure.home == pytest.approx(1 / (1 + np.exp(-0.1)))  # of the least sure answer
+    worse = [part(made, 0, 15)._replace(home=np.arange(N) >= N - 15), part(made, 1, 0)]
+    assert calibration._sure(made, worse, folds, 1.0).home == sure.home
+    assert calibration._sure(made, worse, folds, 1.0).confidence < calibration._confidence(made, worse)
+    assert sure.at_least(np.array([True, False])) == pytest.approx([sure.home, sure.confidence])
+
+
+def test_a_model_that_tells_no_home_has_one_threshold():
+    made = study()
+    made.ensemble = SimpleNamespace(home=())
+    parts = [part(made, corpus, 0)._replace(home=np.ones(N, bool)) for corpus in range(3)]
+    sure = calibration._sure(made, parts[:2], parts[2:], 1.0)
+    assert sure == (calibration._confidence(made, parts[:2]), None)
+    assert set(sure.at_least(parts[2].home)) == {sure.confidence}

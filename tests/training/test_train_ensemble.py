@@ -153,7 +153,7 @@ def test_the_manifest_says_what_was_done(made):
     assert [branch["recipe"] for branch in manifest["branches"]] == [CONFIGS[name].recipe for name in BRANCHES]
     assert manifest["heads"] == list(HEADS) and manifest["encoder"] == {"file": "pretrained.onnx"}
     assert manifest["adaptation"].keys() == {"temperature_ratio"}
-    assert manifest["thresholds"].keys() == {"confidence", "adapted"}
+    assert manifest["thresholds"].keys() == {"confidence", "adapted", "home", "home_adapted"}
     assert [fold["test"] for fold in manifest["folds"]] == [["ravdess/01"], ["ravdess/04"], ["ravdess/08"]]
     assert set(manifest["training"]["corpora"]) == {"ravdess", "table"}
     assert set(manifest["training"]["config"]["configs"]) == set(BRANCHES) and manifest["training"]["minutes"] > 0
@@ -209,6 +209,22 @@ def test_branches_are_weighted_and_heads_averaged(made, recognizer):
     answer = recognizer.predict(made.clips[0])
     np.testing.assert_allclose(vector(answer), powers / powers.sum(), atol=1e-6)
     assert [answer.sex["female"], answer.intensity] == pytest.approx([female, strong], abs=1e-6)
+
+
+@pytest.mark.parametrize("adapted", [False, True], ids=["plain", "adapted"])
+@pytest.mark.parametrize(("share", "home"), [(0.49, False), (0.5, True)])
+def test_recordings_like_those_of_the_first_corpus_have_a_threshold_of_their_own(
+    made, recognizer, share, home, adapted
+):
+    found = recognizer.adapted(made.clips[:5]) if adapted else recognizer
+    heads = np.array([0.5, 0.5, share])
+    answers = [found.answer(replace(recognizer.analyse(clip), heads=heads)) for clip in made.clips[5:12]]
+    name = {(False, False): "confidence", (False, True): "adapted", (True, False): "home", (True, True): "home_adapted"}
+    threshold = made.manifest["thresholds"][name[home, adapted]]
+    assert len(set(made.manifest["thresholds"].values())) == 4
+    for answer in answers:
+        assert answer.sure_from == threshold
+        assert ("close_call" in answer.reasons) is (answer.confidence < threshold)
 
 
 # --- Adaptation ---

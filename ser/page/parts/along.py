@@ -70,10 +70,9 @@ def downloads(
     stem = file_stem(recording.name)
     named = replace(answer, file=recording.name)
     manifest: Mapping[str, Any] = recognizer.artifact.manifest
-    sure_from: float | None = recognizer.sure_from
     if answer.model != recognizer.name and answer.model in known():  # answered before another model was chosen
-        manifest, sure_from = read_manifest(known()[answer.model]), None
-    page = partial(report, recording, answer, manifest, texts, sure_from=sure_from)
+        manifest = read_manifest(known()[answer.model])
+    page = partial(report, recording, answer, manifest, texts)
     yield Download("html", texts("along.report"), f"{stem}.html", "text/html", lambda: _bytes(page()))
     timeline = named if isinstance(named, Timeline) else as_timeline(named)
     for format in FORMATS:

@@ -96,25 +96,10 @@ dd { margin: 0; }
 """
 
 
-def report(
-    recording: Recording,
-    answer: Prediction | Timeline,
-    manifest: Mapping[str, Any],
-    texts: Texts,
-    *,
-    sure_from: float | None = None,
-) -> str:
-    """Return the report of a recording as an HTML page.
-
-    `manifest` is the model's (`recognizer.artifact.manifest`), `sure_from` the threshold of the recogniser that
-    answered, by default that of the plain model.
-    """
-    threshold = manifest["thresholds"]["confidence"] if sure_from is None else sure_from
-    body = (
-        _of_answer(recording, answer, threshold, texts)
-        if isinstance(answer, Prediction)
-        else _of_timeline(recording, answer, texts)
-    )
+def report(recording: Recording, answer: Prediction | Timeline, manifest: Mapping[str, Any], texts: Texts) -> str:
+    """Return the report of a recording as an HTML page; `manifest` is that of the model that answered."""
+    of = _of_answer if isinstance(answer, Prediction) else _of_timeline
+    body = of(recording, answer, texts)
     about = [_note(recording, texts), _model(answer, manifest, texts), _notice(texts)]
     title = escape(texts("report.title", name=recording.name))
     return (
@@ -127,10 +112,10 @@ def report(
     )
 
 
-def _of_answer(recording: Recording, answer: Prediction, sure_from: float, texts: Texts) -> list[str]:
+def _of_answer(recording: Recording, answer: Prediction, texts: Texts) -> list[str]:
     head = wording.headline(answer, texts)
     top = _top(recording, head, _adapted(answer.adapted, texts), texts)
-    pairs = wording.doubts(answer, sure_from, texts)
+    pairs = wording.doubts(answer, texts)
     items = "".join(f"<li><b>{escape(problem)}</b> {escape(advice)}</li>" for problem, advice in pairs)
     doubts = f'<section class="doubts"><ul>{items}</ul></section>' if pairs else ""
     start_s, end_s = answer.used_s
