@@ -58,7 +58,7 @@ def encodable(text: str) -> str:
 
 def unwritable(path: Path, error: OSError) -> ParameterError:
     """Return the error for a file that the system refuses to write."""
-    return ParameterError(f"{path} cannot be written ({error.strerror}). Choose another --out.")
+    return ParameterError(f"{path} cannot be written ({error.strerror}). Choose another file.")
 
 
 def by_ending(counts: Mapping[str, int]) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ser.files import write_atomically
+from ser.files import unwritable, write_atomically
 from ser.types import SELF, Adaptation, ArtifactError, ParameterError
 
 SCHEMA = "ser-profile/2"
@@ -102,8 +102,11 @@ class Profile:
         return json.dumps({"schema": SCHEMA, **asdict(self)})
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the profile as a JSON file, beside the old one until it is whole."""
-        write_atomically(Path(path), self.to_json())
+        """Write the profile as a JSON file, beside the old one until it is whole; `ParameterError` if it cannot be."""
+        try:
+            write_atomically(Path(path), self.to_json())
+        except OSError as error:
+            raise unwritable(Path(path), error) from error
 
 
 def check_source(name: str) -> str:

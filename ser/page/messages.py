@@ -448,8 +448,8 @@ GERMAN: dict[str, str] = {
     "{path}: the folder {folder} cannot be written. Choose another --out.": (
         "{path}: Der Ordner {folder} ist nicht beschreibbar. Wählen Sie ein anderes --out."
     ),
-    "{path} cannot be written ({reason:part}). Choose another --out.": (
-        "{path} lässt sich nicht schreiben ({reason}). Wählen Sie ein anderes --out."
+    "{path} cannot be written ({reason:part}). Choose another file.": (
+        "{path} lässt sich nicht schreiben ({reason}). Wählen Sie eine andere Datei."
     ),
     "to_pandas takes either answers of predict or timelines, not both; found {kinds}.": (
         "to_pandas nimmt entweder Antworten von predict oder Timelines, nicht beides: {kinds}."

@@ -322,10 +322,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Versuchen Sie ein anderes Kabel oder Akku statt Netzteil.",
     ),
     "doubt.close_call": (
-        "The best fit, {label}, has {share}; an answer counts as sure from {sure} on, which is rare for a single "
-        "recording.",
-        "Am besten passt {label} mit {share}; als sicher gilt eine Antwort ab {sure}, was bei einer einzelnen Aufnahme "
-        "selten ist.",
+        "The best fit, {label}, has {share}; an answer about a recording like this counts as sure from {sure} on.",
+        "Am besten passt {label} mit {share}; bei einer Aufnahme wie dieser gilt eine Antwort ab {sure} als sicher.",
     ),
     "doubt.close_call.help": (
         "Try a longer recording of one person in one mood, adapt to your voice, or to more recordings of this source.",

@@ -86,7 +86,7 @@ def test_a_full_disk_leaves_no_profile(calls, tmp_path):
     limited = ["bash", "-c", 'ulimit -f 0 && exec "$@"', "-", *command]
     ran = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 2 and ran.stdout == "" and "Traceback" not in ran.stderr
-    said = f"ser: {tmp_path / 'p'} cannot be written (File too large). Choose another --out."
+    said = f"ser: {tmp_path / 'p'} cannot be written (File too large). Choose another file."
     assert ran.stderr.splitlines()[-1] == said
     assert [path.name for path in tmp_path.iterdir()] == ["calls"]
 

@@ -176,6 +176,12 @@ def test_the_correction_sums_to_0(clips):
 # --- Profiles ---
 
 
+def test_a_profile_that_cannot_be_written_is_refused_with_a_sentence(adapted, tmp_path):
+    with pytest.raises(ser.SerError, match=r"p\.profile cannot be written \(No such file or directory\)\. Choose"):
+        adapted.profile.save(tmp_path / "missing" / "p.profile")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_profile_answers_as_what_it_was_saved_from(adapted, stored):
     for loaded in (ser.load(profile=stored), ser.load("voice", profile=str(stored))):
         assert loaded.predict(ASKED) == adapted.predict(ASKED) and loaded.adaptation == adapted.adaptation
