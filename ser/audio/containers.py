@@ -23,6 +23,10 @@ MARKS = {
     b"fLaC\0\0\0\x22": b"",  # with the size of its STREAMINFO
     b"\x1aE\xdf\xa3": b"\x42\x82",  # EBML and its DocType: WebM, Matroska
     b"#!AMR": b"",
+    b"RF64\xff\xff\xff\xffWAVE": b"",
+    b"caff\0\x01\0\0desc": b"",
+    b".snd\0\0\0": b"",  # AU, with a header below 256 bytes
+    b"TTA1\x01\0": b"",
 }
 NEAR = 64
 
@@ -30,8 +34,8 @@ NEAR = 64
 def starts(file: BinaryIO, most: int) -> list[int]:
     """Return the offsets at which recordings begin: 0, and those that stand behind it, joined as by `cat`.
 
-    Gives up to `most`. Knows WAV, AIFF, AVI, OGG (chained streams), FLAC, WebM, Matroska, MP4 and AMR; gives only 0 for
-    other formats.
+    Gives up to `most`. Knows WAV, RF64, AIFF, AVI, CAF, AU, OGG (chained streams), FLAC, TTA, WebM, Matroska, MP4 and
+    AMR; gives only 0 for other formats.
     """
     file.seek(0)
     head = file.read(12)
