@@ -30,6 +30,7 @@ RATES = (48_000, 16_000)  # Hz; the first one is that of the targets
 CLIP_S = 3.5
 WARM_UP = 5
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+NO_BYTE_CODE = "PYTHONDONTWRITEBYTECODE"
 
 # Name in the table, keys of the figure, its limit and unit; "x" figures must reach the limit, others stay below.
 TARGETS = (
@@ -105,6 +106,8 @@ def measure(model: str, default: str | None, runs: int, starts: int) -> dict[str
         clips = [Path(work, f"{rate}.wav") for rate in RATES]
         for clip, rate in zip(clips, RATES, strict=True):
             clip.write_bytes(speech_like(rate))
+        for side in SIDES:
+            _start(side, folder, clips[0], str(Path(work, "before")))  # writes the byte code
         empty = {side: [_start(side, folder, clips[0], work)] for side in SIDES}  # fills them for what follows
         warm = {side: _warm(side, folder, clips, runs, work) for side in SIDES}
         fresh = {side: [_start(side, folder, clips[0], work) for _ in range(starts)] or empty[side] for side in SIDES}
@@ -147,8 +150,11 @@ def _alone(folder: Path, clip: Path, runs: int, starts: int, work: str) -> dict[
 
 
 def _environment(side: str, caches: str) -> dict[str, str]:
-    """Return the environment: one thread for `ser`, the default for the chain; numba compiles into `caches`."""
-    inherited = {name: value for name, value in os.environ.items() if name not in THREADS}
+    """Return the environment: one thread for `ser`, the default for the chain; numba compiles into `caches`.
+
+    Byte code is written, as installers do: without it every start would compile all that it imports.
+    """
+    inherited = {name: value for name, value in os.environ.items() if name not in (*THREADS, NO_BYTE_CODE)}
     threads = {} if side == "chain" else dict.fromkeys(THREADS, "1")
     return {**inherited, **threads, "NUMBA_CACHE_DIR": caches, "PYTHONPATH": str(ROOT)}
 
