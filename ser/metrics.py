@@ -144,9 +144,17 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 
 
 def temperature(log_probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """Return the divisor of log-probabilities that minimises the cross-entropy on held-out clips [Guo et al. 2017]."""
-    candidates = np.geomspace(0.1, 10, 463)  # in steps of 1 %
-    return float(candidates[np.argmin([_mean_loss(log_probabilities / t, truth) for t in candidates])])
+    """Return the divisor of log-probabilities that minimises the cross-entropy on held-out clips [Guo et al. 2017].
+
+    0.1 to 10 in steps of 1 %. The cross-entropy is convex in the reciprocal, so that halving finds the least.
+    """
+    candidates = np.geomspace(0.1, 10, 463)
+    low, high = 0, len(candidates) - 1
+    while low < high:
+        middle = (low + high) // 2
+        left, right = (_mean_loss(log_probabilities / t, truth) for t in candidates[[middle, middle + 1]])
+        low, high = (low, middle) if left <= right else (middle + 1, high)
+    return float(candidates[low])
 
 
 def _mean_loss(scores: np.ndarray, truth: np.ndarray) -> float:

@@ -153,6 +153,15 @@ def test_curves_are_plain_and_agree_with_the_functions():
     assert curves["coverage"]["accuracy"][-1] == pytest.approx(right.mean())
 
 
+def test_temperature_is_the_best_of_all_that_are_tried():
+    rng = np.random.default_rng(0)
+    for scale in (0.05, 0.3, 1.0, 4.0, 30.0):
+        scores, truth = scale * rng.normal(size=(200, 4)), rng.integers(0, 4, 200)
+        tried = np.geomspace(0.1, 10, 463)
+        losses = [metrics._mean_loss(scores / temperature, truth) for temperature in tried]
+        assert metrics.temperature(scores, truth) == pytest.approx(tried[np.argmin(losses)])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("wanted", [0.5, 1.0, 2.0])
 def test_temperature_recovers_the_one_that_was_used(wanted):

@@ -17,6 +17,7 @@ from ser.extras import needs
 from ser.inference.artifact import Artifact, find, verify
 from ser.inference.recognizer import Recognizer
 from ser.training.adaptation import DRAWS, SPEAKER_CLIPS, Source, large_sources, source_scores, unseen_scores
+from ser.training.calibration import Sure
 from ser.training.configs import read_description
 from ser.training.cross_validation import out_of_fold, scores
 from ser.training.ensemble import fold_results, prepare_ensemble, train_networks
@@ -252,14 +253,17 @@ def _train_and_answer(artifact: Artifact, clips: Sequence[Clip], protocol: str, 
         study = prepare_ensemble(used, ensemble, configs, Path(work), progress, encoder=encoder)
         folds = [study.hold_out(study.random_split())] if protocol == "random" else study.folds()
         train_networks(study, [], [split for split, _ in folds], JOBS, progress)
-        index, probabilities = out_of_fold(fold_results(study, folds))
+        results = fold_results(study, folds)
+    index, probabilities = out_of_fold(results)
+    thresholds = artifact.manifest["thresholds"]
+    sure = Sure(thresholds["confidence"], thresholds.get("home"))
+    sure_from = np.concatenate([sure.at_least(result.home) for result in results])
     positions = {clip: position for position, clip in enumerate(clips)}
     answers: Answers = {positions[clip]: Answered("", {}, False) for clip in set(clips) - set(used)}
-    threshold = artifact.manifest["thresholds"]["confidence"]
-    for clip, row in zip(index, probabilities, strict=True):
+    for clip, row, least in zip(index, probabilities, sure_from, strict=True):
         found = dict(zip(study.first.labels, row.tolist(), strict=True))
         label = max(found, key=found.__getitem__)
-        answers[positions[study.clips[clip]]] = Answered(label, found, found[label] >= threshold)
+        answers[positions[study.clips[clip]]] = Answered(label, found, bool(found[label] >= least))
     return answers
 
 

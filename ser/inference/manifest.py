@@ -116,6 +116,9 @@ def _branch_problems(manifest: dict[str, Any]) -> Iterator[str]:
         yield f"expected 'heads' as {list(HEADS)}, found {heads}"
     if n_home and (n_home == len(branches) or "home" not in heads):
         yield "expected branches that are not 'home' beside those that are, and a head 'home'"
+    thresholds = manifest["thresholds"].keys() & {"home", "home_adapted"}
+    if thresholds and (len(thresholds) == 1 or "home" not in heads):
+        yield "expected 'thresholds.home' and 'thresholds.home_adapted' together, and a head 'home'"
     if any(len(fold["files"]) != len(branches) for fold in _folds(manifest)):
         yield "expected one file a branch in every entry of 'folds' and 'random'"
     if novelty and "recipe" not in novelty and novelty.get("branch") not in range(len(branches)):

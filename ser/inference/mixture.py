@@ -27,10 +27,13 @@ def mixed(
     """Return the weighted sum of log-probabilities (n, n_labels) and the weighted mean of the heads (n, n_heads).
 
     The arguments hold one entry a branch; `heads` may be empty. If some branches are `home`, they count by the
-    probability of the head of that name, and the others by the rest of it.
+    probability of the head of that name, and the others by the rest of it; both kinds have half of the say in the
+    heads, whatever the scale of their scores.
     """
     importance, is_home = np.array(weights), np.array(home)
-    mean = np.tensordot(importance / importance.sum(), heads, 1) if len(heads) else None
+    of_kind = np.array([importance[is_home == kind].sum() for kind in is_home])  # (n_branches,)
+    say = importance / of_kind / len(set(home))
+    mean = np.tensordot(say, heads, 1) if len(heads) else None
     if mean is None or not is_home.any():
         return np.tensordot(importance, scores, 1), mean
     share = np.where(is_home[:, None], mean[:, HOME], 1 - mean[:, HOME])  # (n_branches, n)

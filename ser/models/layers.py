@@ -18,7 +18,7 @@ FRAME_MULTIPLE = 8
 
 
 def with_scaler(network: keras.Model, mean: np.ndarray, variance: np.ndarray) -> keras.Model:
-    """Wrap a network: standardise raw features, then logits and log-softmax; sex and intensity as second output (n, 2).
+    """Wrap a network: standardise raw features, then logits and log-softmax; heads as second output (n, n_heads).
 
     `mean` and `variance` have the shape of the input, or of one frame; padding (frames of zeros) stays zero. The scaler
     is a frozen batch normalisation without epsilon, since Keras' `Normalization` breaks the export to ONNX.

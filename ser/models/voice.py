@@ -1,4 +1,4 @@
-"""The two networks of the model `voice`, over frames and over statistics: emotion, the speaker's sex and intensity."""
+"""The networks of `voice` and `small`, over frames and over statistics: emotion, and the heads."""
 
 from __future__ import annotations
 

@@ -322,6 +322,9 @@ GERMAN: dict[str, str] = {
     "expected branches that are not 'home' beside those that are, and a head 'home'": (
         "neben Zweigen mit 'home' braucht es andere, und einen Ausgang 'home'"
     ),
+    "expected 'thresholds.home' and 'thresholds.home_adapted' together, and a head 'home'": (
+        "'thresholds.home' und 'thresholds.home_adapted' gehören zusammen, und zu einem Ausgang 'home'"
+    ),
     "expected one file a branch in every entry of 'folds' and 'random'": (
         "jeder Eintrag von 'folds' und 'random' braucht eine Datei je Zweig"
     ),

@@ -18,7 +18,6 @@ means or intends, and it is often wrong: see the scores. Acted emotions are stro
 - A voice is personal data. Ask the speaker."""
 
 
-HOME = "like those of the corpus that the folds are of"
 HARDLY = 0.001  # share of sure answers below which no more is said of them
 # Scores of a left-out corpus with a known source, and their headings.
 ADAPTED = {"adapted_10": "10 clips", "adapted_20": "20 clips", "calibrated": "speaker"}
@@ -99,15 +98,24 @@ def _top_two(folds: dict[str, Any]) -> str:
 
 def sure_line(manifest: dict[str, Any]) -> str:
     """Return how many answers count as sure, and how many of these are right."""
-    metrics, thresholds = manifest["metrics"], manifest["thresholds"]
-    home = f", or {percent(thresholds['home'])} if the recording sounds {HOME}," if "home" in thresholds else ""
+    metrics = manifest["metrics"]
     kinds = {"unseen speakers": metrics["folds"].get("sure"), "unseen corpora": metrics.get("left_out_sure")}
     parts = [f"{_sure_share(sure)} of those on {name}" + _right(sure) for name, sure in kinds.items() if sure]
     error = metrics.get("left_out_sure", {}).get("calibration_error")
     unseen = "" if error is None else f" Calibration error on all unseen corpora together: {percent(error)}."
-    limit = f"Answers below a confidence of {percent(thresholds['confidence'])}{home} are uncertain"
-    sentence = f"{limit}; sure are {', '.join(parts)}."
-    return f"{sentence}{unseen}" if parts else ""
+    return f"{_limits(manifest)}; sure are {', '.join(parts)}.{unseen}" if parts else ""
+
+
+def _limits(manifest: dict[str, Any]) -> str:
+    """Return below which confidences answers are uncertain."""
+    thresholds = manifest["thresholds"]
+    confidence = percent(thresholds["confidence"])
+    adapted = f" ({percent(thresholds['adapted'])} if adapted to a source)" if "adapted" in thresholds else ""
+    if "home" not in thresholds:
+        return f"Answers below a confidence of {confidence}{adapted} are uncertain"
+    corpus = next(iter(manifest["training"]["corpora"]))
+    home = f"{percent(thresholds['home'])} ({percent(thresholds['home_adapted'])})"
+    return f"Answers below a confidence of {confidence}{adapted} are uncertain, of {home} if it sounds like {corpus}"
 
 
 def _sure_share(sure: dict[str, Any]) -> str:

@@ -297,7 +297,7 @@ def hold(cells: np.ndarray) -> Iterator[int]:
 
 def _segment(times_s: tuple[float, float], probabilities: dict[str, float], predictions: list[Prediction]) -> Segment:
     """Return a segment with the reasons for doubt of most of its windows, and `close_call` if no label is sure."""
-    sure_from = statistics.median(prediction.sure_from for prediction in predictions)
+    sure_from = statistics.median_high(prediction.sure_from for prediction in predictions)
     label = max(probabilities, key=probabilities.__getitem__)
     counts = Counter(reason for prediction in predictions for reason in prediction.reasons if reason != "close_call")
     reasons = {reason for reason, count in counts.items() if 2 * count > len(predictions)}

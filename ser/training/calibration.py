@@ -15,7 +15,6 @@ import numpy as np
 
 from ser import metrics
 from ser.datasets.splits import Split, shared_labels
-from ser.inference.mixture import is_home
 from ser.training.adaptation import SPEAKER_CLIPS, Source, adapted, adapted_draws, large_sources
 from ser.training.cross_validation import FoldResult, tested
 from ser.training.ensemble import EnsembleStudy
@@ -37,8 +36,12 @@ class Part(NamedTuple):
     home: np.ndarray
 
     def only(self, kept: np.ndarray) -> Part:
-        """Return some of the answers, (n,) of bool."""
+        """Return some of the answers: a mask (n,), or their positions."""
         return Part(self.scores[kept], self.clips[kept], self.split, self.home[kept])
+
+    def cooled(self, temperature: float) -> Part:
+        """Return the answers with their scores divided by a temperature."""
+        return self._replace(scores=self.scores / temperature)
 
 
 class Sure(NamedTuple):
@@ -84,16 +87,12 @@ def calibration(study: EnsembleStudy, folds: Sequence[FoldResult], left_out: Seq
         temperature = metrics.temperature(scores, truth)
         sure = Sure(confidence_threshold(scores / temperature, truth))
         return Calibration(temperature, sure, temperature, sure)
-    plain, at_home = list(map(_part, left_out)), list(map(_part, folds))
-    known = list(_adapted_parts(study, left_out, CLIPS, "corpus")) or plain
-    known_at_home = list(_adapted_parts(study, folds, SPEAKER_CLIPS, "speaker")) or at_home
+    plain, at_home = list(map(_part, left_out)), _cooled(folds)
+    known = list(_adapted_parts(study, plain, CLIPS, "corpus")) or plain
+    known_at_home = list(_adapted_parts(study, at_home, SPEAKER_CLIPS, "speaker")) or at_home
     temperature, adapted_temperature = _temperature(study, plain), _temperature(study, known)
-    return Calibration(
-        temperature,
-        _sure(study, plain, at_home, temperature),
-        adapted_temperature,
-        _sure(study, known, known_at_home, adapted_temperature),
-    )
+    cooler = [part.cooled(adapted_temperature / temperature) for part in known_at_home]
+    return Calibration(temperature, _sure(study, plain, at_home), adapted_temperature, _sure(study, known, cooler))
 
 
 def left_out_temperature(study: EnsembleStudy, folds: Sequence[FoldResult]) -> float:
@@ -102,29 +101,51 @@ def left_out_temperature(study: EnsembleStudy, folds: Sequence[FoldResult]) -> f
 
 
 def _part(fold: FoldResult) -> Part:
-    home = np.zeros(len(fold.log_probabilities), bool) if fold.heads is None else is_home(fold.heads)
-    return Part(fold.log_probabilities, np.array(fold.split.test), fold.split, home)
+    return Part(fold.log_probabilities, np.array(fold.split.test), fold.split, fold.home)
 
 
-def _adapted_parts(study: EnsembleStudy, folds: Sequence[FoldResult], n_clips: int, by: Source) -> Iterator[Part]:
-    """Yield answers adapted to a few clips of each source that a fold tests, which are not among them."""
-    for part in map(_part, folds):
+def _cooled(folds: Sequence[FoldResult]) -> list[Part]:
+    """Return the answers of folds, each with its temperature."""
+    return [_part(fold).cooled(fold.temperature) for fold in folds]
+
+
+def _adapted_parts(study: EnsembleStudy, parts: Sequence[Part], n_clips: int, by: Source) -> Iterator[Part]:
+    """Yield answers adapted to a few clips of each source, which are not among them."""
+    for part in parts:
         kept = np.array(large_sources([study.clips[clip] for clip in part.clips], n_clips, by), int)
         if len(kept):
             clips = [study.clips[clip] for clip in part.clips[kept]]
             for _, drawn, rest in adapted_draws(clips, n_clips, by=by, draws=DRAWS):
-                asked = part.only(kept[rest])
-                yield asked._replace(scores=adapted(part.scores[kept], drawn, rest))
+                yield part.only(kept[rest])._replace(scores=adapted(part.scores[kept], drawn, rest))
 
 
-def _sure(study: EnsembleStudy, parts: Sequence[Part], at_home: Sequence[Part], temperature: float) -> Sure:
-    """Return the confidences from which on answers reach the target accuracy, on left-out corpora and on the folds."""
-    if not study.ensemble.home:
+def _sure(study: EnsembleStudy, parts: Sequence[Part], at_home: Sequence[Part]) -> Sure:
+    """Return the confidences from which on answers reach the target accuracy, on left-out corpora and at home.
+
+    `at_home` are the answers of folds, divided by their temperature.
+    """
+    home = _home_confidence(study, parts, at_home) if study.ensemble.home else None
+    if home is None:
         return Sure(_confidence(study, parts))
-    scores = np.concatenate([part.scores[part.home] for part in at_home])
-    truth = study.first.truth[np.concatenate([part.clips[part.home] for part in at_home])]
-    strangers = [part.only(~part.home) for part in parts]
-    return Sure(_confidence(study, strangers), confidence_threshold(scores / temperature, truth))
+    strangers = [part for part in (part.only(~part.home) for part in parts) if len(_answerable(study, part)[1])]
+    return Sure(_confidence(study, strangers or parts), home)
+
+
+def _home_confidence(study: EnsembleStudy, parts: Sequence[Part], at_home: Sequence[Part]) -> float | None:
+    """Return the lowest sure confidence of answers at home, None if there are none on the folds.
+
+    Answers about left-out corpora that are taken for such must reach the target accuracy, too.
+    """
+    temperatures = _temperatures(study, parts)
+    taken = [part.only(part.home).cooled(temperatures[part.split.name]) for part in parts]
+    scores, truth = _joined(study, [part.only(part.home) for part in at_home])
+    if not len(truth):
+        return None
+    foreign_scores, foreign_truth = _joined(study, taken)
+    confidence = confidence_threshold(scores, truth)
+    if len(foreign_truth) < LEAST_SURE_OF_CORPUS:
+        return confidence
+    return max(confidence, confidence_threshold(foreign_scores, foreign_truth, LEAST_SURE_OF_CORPUS))
 
 
 def _temperature(study: EnsembleStudy, parts: Sequence[Part]) -> float:
@@ -141,33 +162,50 @@ def _temperatures_of_others(study: EnsembleStudy, parts: Sequence[Part]) -> dict
     return {name: _temperature(study, rest) for name, rest in others.items() if rest}
 
 
+def _temperatures(study: EnsembleStudy, parts: Sequence[Part]) -> dict[str, float]:
+    """Return for each left-out corpus the temperature of all others, or its own if there are none."""
+    return _temperatures_of_others(study, parts) or {parts[0].split.name: _temperature(study, parts)}
+
+
 def _confidence(study: EnsembleStudy, parts: Sequence[Part]) -> float:
     """Return the confidence from which on the answers about every corpus are right often enough, or none is so sure.
 
     Corpora differ: about some the most confident answers are mostly right, about others mostly wrong, and strangers may
     be like either. Each corpus has the temperature of the others.
     """
-    temperatures = _temperatures_of_others(study, parts) or {parts[0].split.name: _temperature(study, parts)}
+    temperatures = _temperatures(study, parts)
     by_corpus: dict[str, list[Part]] = {}
     for part in parts:
-        by_corpus.setdefault(part.split.name, []).append(part)
-    return max(_corpus_confidence(study, same, temperatures[name]) for name, same in by_corpus.items())
+        by_corpus.setdefault(part.split.name, []).append(part.cooled(temperatures[part.split.name]))
+    joined = [_joined(study, same) for same in by_corpus.values()]
+    return max(confidence_threshold(scores, truth, LEAST_SURE_OF_CORPUS) for scores, truth in joined)
 
 
-def _corpus_confidence(study: EnsembleStudy, parts: Sequence[Part], temperature: float) -> float:
+def _joined(study: EnsembleStudy, parts: Sequence[Part]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores of all answerable clips (n, n_labels), and their truth (n,)."""
     answerable = [_answerable(study, part) for part in parts]
-    scores = np.concatenate([kept.scores for kept, _, _ in answerable])
-    truth = np.concatenate([truth for _, truth, _ in answerable])
-    return confidence_threshold(scores / temperature, truth, LEAST_SURE_OF_CORPUS)
+    scores = np.concatenate([kept.scores for kept, *_ in answerable])
+    return scores, np.concatenate([truth for _, truth, _ in answerable])
 
 
 def sure_without(study: EnsembleStudy, left_out: Sequence[FoldResult], folds: Sequence[FoldResult]) -> list[Sure]:
     """Return for each of several left-out corpora the lowest sure confidences that fit the others and the folds."""
-    parts, at_home = list(map(_part, left_out)), list(map(_part, folds))
-    return [
-        _sure(study, rest, at_home, _temperature(study, rest))
-        for rest in ([*parts[:k], *parts[k + 1 :]] for k in range(len(parts)))
-    ]
+    return [_sure(study, rest, _cooled(folds)) for rest in _others(list(map(_part, left_out)))]
+
+
+def sure_of_folds(
+    study: EnsembleStudy, folds: Sequence[FoldResult], left_out: Sequence[FoldResult], sure: Sure
+) -> list[Sure]:
+    """Return for each fold the lowest sure confidences that fit the other folds and the left-out corpora."""
+    if sure.home is None:
+        return [sure] * len(folds)
+    parts = list(map(_part, left_out))
+    return [Sure(sure.confidence, _home_confidence(study, parts, rest)) for rest in _others(_cooled(folds))]
+
+
+def _others(parts: list[Part]) -> list[list[Part]]:
+    """Return for each part all others."""
+    return [[*parts[:k], *parts[k + 1 :]] for k in range(len(parts))]
 
 
 def _answerable(study: EnsembleStudy, part: Part) -> tuple[Part, np.ndarray, np.ndarray]:

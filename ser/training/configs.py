@@ -39,7 +39,7 @@ class Config:
     label_smoothing: float = 0.1
     mixup: float = 0.0  # both parameters of the beta distribution of the mixing weight; 0: no mixup
     feature_noise: float = 0.5  # standard deviation of the noise added to standardised features
-    heads: bool = False  # also learn sex and intensity
+    heads: bool = False  # also learn those of `ser.inference.manifest.HEADS`
     head_weight: float = 0.2  # of each head in the loss
     balance: bool = False  # draw every emotion of every speaker equally often
     home_share: float = 0.0  # share of the first corpus in the draws; 0: as every other corpus
@@ -108,7 +108,7 @@ LINES = {
     "pop": 0.1,
     "pause": 0.05,
 }
-# Common to the networks of `voice` and `small`: a fixed number of epochs, heads for sex and intensity.
+# Common to the networks of `voice` and `small`: a fixed number of epochs, and heads.
 OURS = Config(
     copies=3,
     augmentations=LINES,

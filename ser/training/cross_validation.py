@@ -18,6 +18,7 @@ from ser.datasets.duplicates import find_duplicates
 from ser.datasets.splits import DOUBLED, Split, check_split, inner_split, shared_labels
 from ser.features.recipes import RECIPES
 from ser.files import write_atomically
+from ser.inference.mixture import is_home
 from ser.training.configs import Config
 from ser.training.feature_table import FeatureTable, feature_table
 from ser.training.fit import Fitted, Scaler, ended, fit, import_keras
@@ -70,6 +71,11 @@ class FoldResult:
     history: dict[str, list[float]]
     log_probabilities: np.ndarray
     heads: np.ndarray | None = None
+
+    @property
+    def home(self) -> np.ndarray:
+        """Which recordings sound like those of the first corpus (n_test,); none without heads."""
+        return np.zeros(len(self.log_probabilities), bool) if self.heads is None else is_home(self.heads)
 
 
 def prepare(

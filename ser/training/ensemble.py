@@ -115,7 +115,7 @@ def prepare_ensemble(
     """Search for duplicates and extract the features of all branches. Duplicates of two speakers: `ParameterError`.
 
     `n_scored` is the number of clips of the first corpus, if only this one is scored; `encoder` the graph of the
-    pre-trained encoder, if a recipe needs one.
+    pre-trained encoder, if a recipe needs one. With one corpus no branch is for home alone.
     """
     duplicates = find_duplicates(clips, progress=progress)
     branches: dict[str, TrainingSet] = {}
@@ -124,6 +124,8 @@ def prepare_ensemble(
         branches[name] = _in_folder(replace(data, config=config, inner_fit=ensemble.inner_fit), work / name)
     kept = next(iter(branches.values())).clips
     scored = set(clips[:n_scored])
+    if len({clip.corpus for clip in kept}) == 1:  # no other corpus tells what is like the first one
+        ensemble = replace(ensemble, home=())
     return EnsembleStudy(ensemble, branches, sum(clip in scored for clip in kept), encoder)
 
 

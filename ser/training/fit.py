@@ -283,8 +283,8 @@ def _follow_plateau(network: keras.Model, history: dict[str, list[float]]) -> No
 class Draw:
     """Draws the rows of the batches of an epoch, all batches of one size, and tells which of them are centred.
 
-    A centred batch holds `GROUPS` corpora in equal parts, one after the other. A corpus is drawn by the square root of
-    its part of the other draws, so that small ones are heard.
+    A centred batch holds `GROUPS` equal parts, one after the other, each of one corpus. A corpus is drawn by the square
+    root of its part of the other draws, so that small ones are heard.
     """
 
     def __init__(
@@ -300,6 +300,8 @@ class Draw:
         if config.centred:
             if weights is None or corpora is None:
                 raise ParameterError("Centred batches need the weight and the corpus of each row.")
+            if not self.size:
+                raise ParameterError(f"Centred batches are of {GROUPS} or more rows, found {size}.")
             members = [np.flatnonzero(corpora == name) for name in np.unique(corpora)]
             parts = np.array([weights[rows].sum() for rows in members])
             self._corpora = [(rows, weights[rows] / part) for rows, part in zip(members, parts, strict=True)]

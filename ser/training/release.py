@@ -28,7 +28,7 @@ from ser.models.graphs import store_half
 from ser.models.layers import with_scaler
 from ser.reporting.figures import write_figures
 from ser.reporting.model_card import card
-from ser.training.calibration import Sure, calibration, sure_answers, sure_without
+from ser.training.calibration import Sure, calibration, sure_answers, sure_of_folds, sure_without
 from ser.training.configs import Ensemble
 from ser.training.cross_validation import (
     FoldResult,
@@ -75,7 +75,7 @@ def _scores(trained: TrainedModel, sure: Sure) -> dict[str, Any]:
     study, folds, left_out = trained.study, trained.folds[0], trained.left_out
     data = study.first
     index, probabilities = out_of_fold(folds)
-    unseen = sure_without(study, left_out, folds) if len(left_out) > 1 else [sure] * len(left_out)
+    unseen = sure_without(study, left_out, folds)
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == data.truth[index]
     by_seed = [fold_scores(data, results) for results in trained.folds]
     return {
@@ -83,7 +83,7 @@ def _scores(trained: TrainedModel, sure: Sure) -> dict[str, Any]:
             **by_seed[0],
             "seeds": [{key: scores[key] for key in ("uar", "accuracy")} for scores in by_seed],
             "uar_mean_of_seeds": float(np.mean([scores["uar"] for scores in by_seed])),
-            "sure": sure_answers(study, folds, [sure] * len(folds)),
+            "sure": sure_answers(study, folds, sure_of_folds(study, folds, left_out, sure)),
         },
         "random": {**fold_scores(data, [trained.random]), "note": trained.random.split.note},
         "left_out": {

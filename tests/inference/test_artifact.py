@@ -252,6 +252,11 @@ ADAPTIVE_DAMAGES: dict[str, tuple[tuple[Any, ...], Any, str]] = {
         True,
         "expected branches that are not 'home' beside those that are",
     ),
+    "a threshold for home without its head": (
+        ("thresholds", "home"),
+        0.6,
+        r"expected 'thresholds\.home' and 'thresholds\.home_adapted' together, and a head 'home'",
+    ),
     "home of a number": (("branches", 0, "home"), 1, r"expected 'branches\[0\]\.home' as bool, found 1"),
     "noise reduction of a number": (("reduce_noise",), 1, "expected 'reduce_noise' as bool, found 1"),
     "novelty of an unknown recipe": (("novelty", "recipe"), "voice9-v1", "recipe 'voice9-v1'; known: voice105-v1"),

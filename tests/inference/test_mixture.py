@@ -34,8 +34,14 @@ def test_home_branches_count_by_the_head(home, expected):
     np.testing.assert_allclose(mean, [[0.5, 0.5, home]])
 
 
+@pytest.mark.parametrize("scale", [1.0, 10.0])
+def test_both_kinds_of_branches_have_half_of_the_say_in_the_heads(scale):
+    _, mean = mixed(SCORES, heads(1.0, 0.0, 0.0), [3.0 * scale, 1.0, 1.0 * scale], [True, False, True])
+    assert mean[0, HOME] == pytest.approx(0.5 * 0.75)
+
+
 def test_the_heads_are_weighted():
-    _, mean = mixed(SCORES, heads(1.0, 0.0, 0.0), [3.0, 1.0, 1.0], [True, False, True])
+    _, mean = mixed(SCORES, heads(1.0, 0.0, 0.0), [3.0, 1.0, 1.0], [False] * 3)
     assert mean[0, HOME] == pytest.approx(0.6)
 
 

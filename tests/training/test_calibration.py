@@ -62,23 +62,43 @@ def test_a_few_right_answers_do_not_make_a_corpus_sure():
 
 
 def test_answers_at_home_have_a_threshold_of_their_own():
-    """Those of the folds decide it, and those of left-out corpora that are not at home the other one."""
+    """Those of the folds decide it, and those of left-out corpora the other one, unless they are taken for home."""
     made = study()
     made.ensemble = SimpleNamespace(home=("encoder",))
     corpora = [part(made, 0, 0), part(made, 1, 0)]
     folds = [part(made, 2, 0)._replace(home=np.ones(N, bool))]
-    sure = calibration._sure(made, corpora, folds, 1.0)
+    sure = calibration._sure(made, corpora, folds)
     assert sure.home == pytest.approx(1 / (1 + np.exp(-0.1)))  # of the least sure answer
-    worse = [part(made, 0, 15)._replace(home=np.arange(N) >= N - 15), part(made, 1, 0)]
-    assert calibration._sure(made, worse, folds, 1.0).home == sure.home
-    assert calibration._sure(made, worse, folds, 1.0).confidence < calibration._confidence(made, worse)
+    wrong = part(made, 0, 15)
+    few, many = ([wrong._replace(home=np.arange(N) >= N - n), corpora[1]] for n in (9, 15))
+    assert calibration._sure(made, few, folds).home == sure.home  # they may be so by chance
+    assert calibration._sure(made, many, folds).home > sure.home
+    assert calibration._sure(made, many, folds).confidence < calibration._confidence(made, many)
     assert sure.at_least(np.array([True, False])) == pytest.approx([sure.home, sure.confidence])
+
+
+def test_a_corpus_that_is_all_at_home_is_no_stranger():
+    made = study()
+    made.ensemble = SimpleNamespace(home=("encoder",))
+    folds, every = [part(made, 2, 0)._replace(home=np.ones(N, bool))], np.ones(N, bool)
+    bad, good = part(made, 0, 15), part(made, 1, 0)
+    sure = calibration._sure(made, [bad._replace(home=every), good], folds)
+    assert sure.confidence == calibration._confidence(made, [good]) and sure.home > 0.9
+    both = [bad._replace(home=every), good._replace(home=every)]
+    assert calibration._sure(made, both, folds).confidence == calibration._confidence(made, [bad, good])
+
+
+def test_without_answers_at_home_there_is_one_threshold():
+    made = study()
+    made.ensemble = SimpleNamespace(home=("encoder",))
+    parts = [part(made, corpus, 0) for corpus in range(3)]
+    assert calibration._sure(made, parts[:2], parts[2:]).home is None
 
 
 def test_a_model_that_tells_no_home_has_one_threshold():
     made = study()
     made.ensemble = SimpleNamespace(home=())
     parts = [part(made, corpus, 0)._replace(home=np.ones(N, bool)) for corpus in range(3)]
-    sure = calibration._sure(made, parts[:2], parts[2:], 1.0)
+    sure = calibration._sure(made, parts[:2], parts[2:])
     assert sure == (calibration._confidence(made, parts[:2]), None)
     assert set(sure.at_least(parts[2].home)) == {sure.confidence}

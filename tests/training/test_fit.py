@@ -207,6 +207,20 @@ def test_centred_batches_mix_within_a_corpus():
     assert sorted(partner) == list(range(8)) and all(row // 2 == other // 2 for row, other in enumerate(partner))
 
 
+def test_small_corpora_are_drawn_more_often_in_centred_batches():
+    """By the square root of their parts: 0.9 and 0.1 become 0.75 and 0.25."""
+    corpora = np.array(["a"] * 90 + ["b"] * 10)
+    draw = Draw(replace(CENTRED, centred=1.0, steps=500), 100, np.full(100, 0.01), corpora)
+    groups = [corpora[index[start]] for index, _ in draw(np.random.default_rng(0)) for start in range(0, 8, 2)]
+    assert np.mean(np.array(groups) == "b") == pytest.approx(0.25, abs=0.03)
+
+
+def test_centred_batches_need_a_row_for_each_group():
+    corpora = np.array(["a", "a", "b"])
+    with pytest.raises(ParameterError, match="Centred batches are of 4 or more rows, found 3"):
+        Draw(CENTRED, 3, np.full(3, 1 / 3), corpora)
+
+
 def test_centred_batches_need_balanced_rows_and_corpora():
     for weights, corpora in ((None, np.array(["a"] * 9)), (np.full(9, 1 / 9), None)):
         with pytest.raises(ParameterError, match="need the weight and the corpus of each row"):
@@ -221,7 +235,7 @@ def test_a_configuration_that_cannot_be_centred_is_refused(missing):
 
 @pytest.mark.slow
 def test_the_centred_loss_ignores_what_is_said_of_a_whole_corpus():
-    """Half of each group's scores are moved alike: the plain loss changes, the centred one does not."""
+    """All scores of a group are moved alike: the plain loss changes, the centred one does not."""
     import keras
 
     loss, _ = fitting._loss_of_heads(CENTRED)

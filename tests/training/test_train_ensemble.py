@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 import ser
 from ser.cli import main as cli
+from ser.datasets.corpora import load_corpus
 from ser.datasets.synthetic import speak, write_corpus
 from ser.evaluation import evaluate as evaluation
 from ser.evaluation.evaluate import evaluate
@@ -26,7 +27,8 @@ from ser.inference.artifact import sha256
 from ser.inference.manifest import HEADS, read_manifest
 from ser.training import cross_validation as crossval
 from ser.training import train as training
-from ser.training.configs import CONFIGS, ENSEMBLES, Ensemble
+from ser.training.configs import CONFIGS, ENSEMBLES, Ensemble, find_ensemble
+from ser.training.ensemble import prepare_ensemble
 from ser.types import EMOTIONS, ArtifactError, ParameterError
 
 pytestmark = pytest.mark.slow
@@ -177,6 +179,14 @@ def test_everything_is_scored(made):
     assert "inflated" in found["random"]["note"]
 
 
+def test_with_one_corpus_all_networks_count(made, tmp_path):
+    ensemble, configs = find_ensemble("voice")
+    clips = load_corpus("table", made.workspace / "table").clips
+    graph = made.folder / "pretrained.onnx"
+    study = prepare_ensemble(clips, ensemble, configs, tmp_path, progress=False, encoder=graph)
+    assert ensemble.home and study.ensemble == replace(ensemble, home=())
+
+
 # --- Answers ---
 
 
@@ -195,16 +205,17 @@ def test_branches_are_weighted_and_heads_averaged(made, recognizer):
     """By hand, from the graphs and the manifest."""
     inputs, manifest = recognizer.inputs(made.clips[0]), made.manifest
     assert set(inputs.rows) == {CONFIGS["encoder"].recipe, "voice-frames-v2", "voice105-v2"}  # the last for novelty
-    scores, heads, weights = {True: np.zeros(8), False: np.zeros(8)}, np.zeros(3), 0.0
+    scores, heads, weights = {True: np.zeros(8), False: np.zeros(8)}, {True: 0.0, False: 0.0}, {True: 0.0, False: 0.0}
     for branch in manifest["branches"]:
         session = artifact.open_graph(recognizer.artifact, branch["file"], branch["recipe"])
         scored, answered = (
             array.mean(axis=0) for array in artifact.run_outputs(session, inputs.rows[branch["recipe"]])
         )
-        scores[branch.get("home", False)] += branch["weight"] * scored
-        heads, weights = heads + branch["weight"] * answered, weights + branch["weight"]
-    female, strong, home = heads / weights
-    assert 0 < home < 1
+        kind = branch.get("home", False)
+        scores[kind] += branch["weight"] * scored
+        heads[kind] += branch["weight"] * answered
+        weights[kind] += branch["weight"]
+    female, strong, home = (heads[True] / weights[True] + heads[False] / weights[False]) / 2
     powers = np.exp((home * scores[True] + (1 - home) * scores[False]) / manifest["temperature"])
     answer = recognizer.predict(made.clips[0])
     np.testing.assert_allclose(vector(answer), powers / powers.sum(), atol=1e-6)
