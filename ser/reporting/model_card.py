@@ -115,7 +115,8 @@ def _limits(manifest: dict[str, Any]) -> str:
         return f"Answers below a confidence of {confidence}{adapted} are uncertain"
     corpus = next(iter(manifest["training"]["corpora"]))
     home = f"{percent(thresholds['home'])} ({percent(thresholds['home_adapted'])})"
-    return f"Answers below a confidence of {confidence}{adapted} are uncertain, of {home} if it sounds like {corpus}"
+    sentence = f"Answers below a confidence of {confidence}{adapted} are uncertain"
+    return f"{sentence}, about recordings that sound like {corpus} below {home}"
 
 
 def _sure_share(sure: dict[str, Any]) -> str:
