@@ -32,6 +32,7 @@ FIELDS: dict[Any, Any] = {
     # Confidences from which on answers are sure, also adapted ones, and those that `ser.inference.mixture` calls home.
     "thresholds": {"confidence": float, "adapted?": float, "home?": float, "home_adapted?": float},
     "heads?": [str],
+    "home_scale?": float,  # see `ser.inference.mixture`
     "encoder?": {"file": str},
     "adaptation?": {"temperature_ratio": float},  # of answers that are adapted to a source, to others
     "reduce_noise?": bool,
@@ -71,6 +72,7 @@ def _problems(manifest: Any) -> Iterator[str]:
     yield from _branch_problems(manifest)
     positive = [("temperature", entry) for entry in (manifest, *_folds(manifest))]
     positive += [("weight", entry) for entry in manifest["branches"]]
+    positive += [("home_scale", manifest)] if "home_scale" in manifest else []
     positive += [("temperature_ratio", manifest["adaptation"])] if "adaptation" in manifest else []
     for name, entry in positive:
         if entry[name] <= 0:

@@ -1,7 +1,7 @@
 """The answers of several networks, weighted by whether a recording is made like those of the first corpus.
 
-What serves one corpus (its sentences, studio and language) misleads on all others. So some branches, called home,
-answer recordings like those of the first corpus, and the others the rest; a head of the networks tells which it is.
+What serves one corpus (its sentences, studio and language) misleads on all others. So some branches, called home, count
+only for recordings like those of the first corpus; a head of the networks tells which these are.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import numpy as np
 from ser.inference.manifest import HEADS
 
 HOME = HEADS.index("home")
-HOME_FROM = 0.5  # probability
+HOME_FROM = 0.9  # probability; hardly any recording of left-out corpora reaches it
+HOME_SHARE = 0.7  # of home branches in answers at home, beside the others
 
 
 def is_home(heads: np.ndarray) -> np.ndarray:
@@ -22,19 +23,23 @@ def is_home(heads: np.ndarray) -> np.ndarray:
 
 
 def mixed(
-    scores: Sequence[np.ndarray], heads: Sequence[np.ndarray], weights: Sequence[float], home: Sequence[bool]
+    scores: Sequence[np.ndarray],
+    heads: Sequence[np.ndarray],
+    weights: Sequence[float],
+    home: Sequence[bool],
+    home_scale: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the weighted sum of log-probabilities (n, n_labels) and the weighted mean of the heads (n, n_heads).
 
-    The arguments hold one entry a branch; `heads` may be empty. If some branches are `home`, they count by the
-    probability of the head of that name, and the others by the rest of it; both kinds have half of the say in the
-    heads, whatever the scale of their scores.
+    The arguments hold one entry a branch; `heads` may be empty. If some branches are `home`, the others answer alone
+    where the head of that name is 0; where it is 1, both do, `HOME_SHARE` to the rest, and the sum is multiplied by
+    `home_scale`, since such answers are more often right.
     """
     importance, is_home = np.array(weights), np.array(home)
-    of_kind = np.array([importance[is_home == kind].sum() for kind in is_home])  # (n_branches,)
-    say = importance / of_kind / len(set(home))
-    mean = np.tensordot(say, heads, 1) if len(heads) else None
+    mean = np.tensordot(importance / importance.sum(), heads, 1) if len(heads) else None
     if mean is None or not is_home.any():
         return np.tensordot(importance, scores, 1), mean
-    share = np.where(is_home[:, None], mean[:, HOME], 1 - mean[:, HOME])  # (n_branches, n)
+    at_home = mean[:, HOME]
+    of_home, of_others = HOME_SHARE * home_scale * at_home, (1 - HOME_SHARE) * home_scale * at_home + 1 - at_home
+    share = np.where(is_home[:, None], of_home, of_others)  # (n_branches, n)
     return np.einsum("b,bn,bnl->nl", importance, share, scores), mean

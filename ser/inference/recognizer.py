@@ -531,7 +531,8 @@ class Recognizer:
         means = [[output.mean(axis=0, keepdims=True) for output in each] for each in outputs]
         heads = [each[1] for each in means] if "heads" in self.artifact.manifest else []
         weights, home = [branch.weight for branch in self._branches], [branch.home for branch in self._branches]
-        scores, mean = mixed([each[0] for each in means], heads, weights, home)
+        home_scale = self.artifact.manifest.get("home_scale", 1.0)
+        scores, mean = mixed([each[0] for each in means], heads, weights, home, home_scale)
         return scores[0], None if mean is None else mean[0]
 
     def _waveforms(self, source: Any, sample_rate: int | None, channels: Channels, track: int | None) -> list[Waveform]:

@@ -223,7 +223,8 @@ class Ensemble:
     """
 
     branches: dict[str, float]  # name of a configuration to weight
-    home: tuple[str, ...] = ()  # branches for recordings that are made like those of the first corpus; all others: rest
+    home: tuple[str, ...] = ()  # branches for recordings that are made like those of the first corpus
+    home_scale: float = 1.0  # of the scores of such recordings; fitted
     # Choose the epochs and the temperature of a fold by a first fit, on inner speakers of its training side. Else all
     # epochs are run and the temperature is that of the other folds.
     inner_fit: bool = False

@@ -206,7 +206,7 @@ def answers(study: EnsembleStudy, fitted: Mapping[str, Fitted], clips: Sequence[
     scores = [clip_log_probabilities(branches[name], network, clips) for name, network in fitted.items()]
     heads = [clip_heads(branches[name], network, clips) for name, network in fitted.items()] if study.heads else []
     home = [name in ensemble.home for name in ensemble.branches]
-    return mixed(scores, heads, list(ensemble.branches.values()), home)
+    return mixed(scores, heads, list(ensemble.branches.values()), home, ensemble.home_scale)
 
 
 def fold_result(study: EnsembleStudy, split: Split, temperature: float = 1.0, seed_index: int = 0) -> FoldResult:

@@ -129,6 +129,7 @@ def _manifest(
             for branch, weight in ensemble.branches.items()
         ],
         **({"heads": list(HEADS)} if study.heads else {}),
+        **({"home_scale": ensemble.home_scale} if ensemble.home else {}),
         **({"encoder": {"file": ENCODER}} if study.encoder else {}),
         "adaptation": {"temperature_ratio": calibrated.adapted_temperature / calibrated.temperature},
         "golden": "golden.npz",

@@ -34,7 +34,7 @@ from ser.training.feature_table import cache_folder, code_digest, index_hash
 from ser.training.release import write_artifact
 from ser.types import LABEL_SETS, Clip, ParameterError
 
-WEIGHING_STEPS = 3
+SCALING_STEPS = 2
 
 
 def train(
@@ -135,18 +135,15 @@ def _fold_temperature(study: EnsembleStudy, results: Sequence[FoldResult]) -> fl
 
 
 def _equally_sure(study: EnsembleStudy, folds: Sequence[Fold], left_out: Sequence[Split]) -> EnsembleStudy:
-    """Weight the home branches so that one temperature fits them on the folds and the others on left-out corpora.
+    """Scale the scores of recordings at home so that one temperature fits those of folds and of left-out corpora.
 
-    Most answers rest on both kinds of branches to some extent, so that one step comes near and a few come close.
+    No recording is wholly at home or away, so that one step comes near and a second one close.
     """
-    for _ in range(WEIGHING_STEPS if study.ensemble.home and left_out else 0):
-        ensemble = study.ensemble
+    for _ in range(SCALING_STEPS if study.ensemble.home and left_out else 0):
         away = left_out_temperature(study, [fold_result(study, split) for split in left_out])
         factor = away / _fold_temperature(study, [fold_result(study, split) for split, _ in folds])
-        weights = {
-            name: weight * (factor if name in ensemble.home else 1) for name, weight in ensemble.branches.items()
-        }
-        study = replace(study, ensemble=replace(ensemble, branches=weights))
+        ensemble = replace(study.ensemble, home_scale=study.ensemble.home_scale * factor)
+        study = replace(study, ensemble=ensemble)
     return study
 
 

@@ -252,6 +252,8 @@ ADAPTIVE_DAMAGES: dict[str, tuple[tuple[Any, ...], Any, str]] = {
         True,
         "expected branches that are not 'home' beside those that are",
     ),
+    "home scale of 0": (("home_scale",), 0.0, "expected a home_scale above 0, found 0.0"),
+    "home scale of text": (("home_scale",), "2", "'home_scale' as finite float, found '2'"),
     "a threshold for home without its head": (
         ("thresholds", "home"),
         0.6,

@@ -25,6 +25,7 @@ from ser.features.recipes import ENCODER_WIDTH
 from ser.inference import artifact
 from ser.inference.artifact import sha256
 from ser.inference.manifest import HEADS, read_manifest
+from ser.inference.mixture import HOME_SHARE
 from ser.training import cross_validation as crossval
 from ser.training import train as training
 from ser.training.configs import CONFIGS, ENSEMBLES, Ensemble, find_ensemble
@@ -205,25 +206,24 @@ def test_branches_are_weighted_and_heads_averaged(made, recognizer):
     """By hand, from the graphs and the manifest."""
     inputs, manifest = recognizer.inputs(made.clips[0]), made.manifest
     assert set(inputs.rows) == {CONFIGS["encoder"].recipe, "voice-frames-v2", "voice105-v2"}  # the last for novelty
-    scores, heads, weights = {True: np.zeros(8), False: np.zeros(8)}, {True: 0.0, False: 0.0}, {True: 0.0, False: 0.0}
+    scores, heads, weights = {True: np.zeros(8), False: np.zeros(8)}, np.zeros(3), 0.0
     for branch in manifest["branches"]:
         session = artifact.open_graph(recognizer.artifact, branch["file"], branch["recipe"])
         scored, answered = (
             array.mean(axis=0) for array in artifact.run_outputs(session, inputs.rows[branch["recipe"]])
         )
-        kind = branch.get("home", False)
-        scores[kind] += branch["weight"] * scored
-        heads[kind] += branch["weight"] * answered
-        weights[kind] += branch["weight"]
-    female, strong, home = (heads[True] / weights[True] + heads[False] / weights[False]) / 2
-    powers = np.exp((home * scores[True] + (1 - home) * scores[False]) / manifest["temperature"])
+        scores[branch.get("home", False)] += branch["weight"] * scored
+        heads, weights = heads + branch["weight"] * answered, weights + branch["weight"]
+    female, strong, home = heads / weights
+    at_home = manifest["home_scale"] * (HOME_SHARE * scores[True] + (1 - HOME_SHARE) * scores[False])
+    powers = np.exp((home * at_home + (1 - home) * scores[False]) / manifest["temperature"])
     answer = recognizer.predict(made.clips[0])
     np.testing.assert_allclose(vector(answer), powers / powers.sum(), atol=1e-6)
     assert [answer.sex["female"], answer.intensity] == pytest.approx([female, strong], abs=1e-6)
 
 
 @pytest.mark.parametrize("adapted", [False, True], ids=["plain", "adapted"])
-@pytest.mark.parametrize(("share", "home"), [(0.49, False), (0.5, True)])
+@pytest.mark.parametrize(("share", "home"), [(0.89, False), (0.9, True)])
 def test_recordings_like_those_of_the_first_corpus_have_a_threshold_of_their_own(
     made, recognizer, share, home, adapted
 ):
