@@ -14,7 +14,8 @@ MARKS = re.compile(r"[\\`*_{}\[\]()<>#+.!~$:|-]")  # of Markdown
 Certainty = Literal["sure", "probably", "two", "hard", "none"]
 
 # Calibrated probabilities mean what the words say: "probably" is right more often than not, clearly.
-PROBABLY_FROM = 0.6  # of the first label
+SURE_FROM = 0.8  # of the first label, if the answer is not uncertain: nobody calls 60 % sure
+PROBABLY_FROM = 0.6
 TWO_FROM = 0.6  # of the first two together
 LEANING_FROM = 0.05  # by which the first of two labels leads
 NAMED_MOST = 3  # labels that "hard to say" names
@@ -51,10 +52,10 @@ def certainty(prediction: Prediction) -> Certainty:
     """Return how much of an answer may be said: one name, one probable, two, hardly any, none."""
     if is_unnamed(prediction):
         return "none"
-    if not prediction.uncertain:
-        return "sure"
     (_, first), (_, second) = ranked(prediction)[:2]
-    if first >= PROBABLY_FROM:
+    if not prediction.uncertain and first >= SURE_FROM:
+        return "sure"
+    if not prediction.uncertain or first >= PROBABLY_FROM:
         return "probably"
     return "two" if first + second >= TWO_FROM else "hard"
 

@@ -20,6 +20,7 @@ SPACE = "\N{NO-BREAK SPACE}"
     ("answer", "certainty", "title", "subtitle"),
     [
         (prediction(happy=0.95), "sure", "Happy", f"sure, 95{SPACE}%"),
+        (prediction(happy=0.62), "probably", "Probably happy", f"62{SPACE}% likely"),
         (prediction("close_call", sad=0.71), "probably", "Probably sad", f"71{SPACE}% likely"),
         (prediction("clipped", angry=0.9), "probably", "Probably angry", f"90{SPACE}% likely"),
         (prediction("close_call", sad=0.48, calm=0.34), "two", "Sad or calm", "leaning to sad"),
@@ -39,13 +40,14 @@ def test_headline(answer, certainty, title, subtitle):
     assert (head.certainty, head.title, head.subtitle) == (certainty, title, subtitle)
 
 
-def test_headlines_have_no_cliff():
+@pytest.mark.parametrize("sure_from", [0.5, 0.9])
+def test_headlines_have_no_cliff(sure_from):
     """Between a sure answer and none the words change one step at a time as the probability falls."""
     steps = ["sure", "probably", "two", "hard"]
     found = []
     for share in range(99, 14, -1):
         p = share / 100
-        answer = prediction(*([] if p >= 0.9 else ["close_call"]), sad=p, calm=(1 - p) / 3)
+        answer = prediction(*([] if p >= sure_from else ["close_call"]), sad=p, calm=(1 - p) / 3)
         found.append(steps.index(wording.certainty(answer)))
     assert found == sorted(found) and set(found) == {0, 1, 2, 3}
 
