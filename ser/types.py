@@ -58,7 +58,7 @@ REASONS = {
     SILENT: "The recording holds no sound to judge.",
     "too_short": "There is less than half a second of sound, which is too little to judge.",
     "clipped": "The recording is overdriven: its loudest parts are cut off flat.",
-    "close_call": "No emotion fits clearly enough to count as sure.",
+    "close_call": "The likeliest emotion is not clear enough for such a recording.",
     "unlike_training": "This does not sound like the speech that the model learned from: it may be music, noise "
     "or a tone, or come over a very different line.",
     "cut_off": "The file is damaged or incomplete: only the part before the damage was heard.",

@@ -27,6 +27,7 @@ MARKS = {
     b"caff\0\x01\0\0desc": b"",
     b".snd\0\0\0": b"",  # AU, with a header below 256 bytes
     b"TTA1\x01\0": b"",
+    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\0\xaa": b"\0\x62\xce\x6c",  # ASF: WMA
 }
 NEAR = 64
 
@@ -34,8 +35,8 @@ NEAR = 64
 def starts(file: BinaryIO, most: int) -> list[int]:
     """Return the offsets at which recordings begin: 0, and those that stand behind it, joined as by `cat`.
 
-    Gives up to `most`. Knows WAV, RF64, AIFF, AVI, CAF, AU, OGG (chained streams), FLAC, TTA, WebM, Matroska, MP4 and
-    AMR; gives only 0 for other formats.
+    Gives up to `most`. Knows WAV, RF64, AIFF, AVI, CAF, AU, OGG (chained streams), FLAC, TTA, ASF (WMA), WebM,
+    Matroska, MP4 and AMR; gives only 0 for other formats.
     """
     file.seek(0)
     head = file.read(12)

@@ -94,7 +94,7 @@ def _print_list(kept: list[Entry]) -> None:
     time_format = "%Y-%m-%d %H:%M:%S" if wide else "%m-%d %H:%M"
     table = Table(box=None, header_style="dim", pad_edge=False)
     table.add_column("id", no_wrap=True, min_width=max(len(str(entry.id)) for entry in kept))
-    for heading in ("kept (UTC)", "file", "sounds", "sure", *["model"] * wide):
+    for heading in ("kept (UTC)", "file", "sounds", "likely", *["model"] * wide):
         table.add_column(heading, no_wrap=heading != "file")  # whose names shorten themselves
     for entry in kept:
         answer = entry.answer

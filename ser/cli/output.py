@@ -191,7 +191,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     heads = [head for head in ("sex", "intensity") if any(row.get(head) is not None for row in rows)]
     heads = [] if out.width < NARROW else heads if heads and out.width < WIDE else ["next", *heads]
     table = Table("file", box=None, header_style="dim", pad_edge=False)
-    for heading in ("sounds", "sure", *heads, "doubt"):
+    for heading in ("sounds", "likely", *heads, "doubt"):
         table.add_column(heading, no_wrap=heading != "doubt")
     for row in rows:
         table.add_row(Name(_named(row)), *([FAILED] if "error" in row else _cells(row, heads)))

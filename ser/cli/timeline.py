@@ -94,7 +94,7 @@ def print_table(timeline: Timeline) -> None:
     said = ["said"] if timeline.text is not None else []
     channel = ["channel"] if timeline.channels else []
     table = Table(box=None, header_style="dim", pad_edge=False)
-    for heading in (*channel, "from", "to", "sounds", "sure", "doubt", *said):
+    for heading in (*channel, "from", "to", "sounds", "likely", "doubt", *said):
         table.add_column(heading, no_wrap=heading not in ("doubt", "said"))
     hours = timeline.duration_s >= HOUR_S
     for segment in timeline.segments:

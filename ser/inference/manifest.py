@@ -70,13 +70,16 @@ def _problems(manifest: Any) -> Iterator[str]:
     if len(labels) < 2 or labels != [emotion for emotion in EMOTIONS if emotion in labels]:
         yield f"expected labels from {', '.join(EMOTIONS)}, in this order, found {labels}"
     yield from _branch_problems(manifest)
-    positive = [("temperature", entry) for entry in (manifest, *_folds(manifest))]
-    positive += [("weight", entry) for entry in manifest["branches"]]
-    positive += [("home_scale", manifest)] if "home_scale" in manifest else []
-    positive += [("temperature_ratio", manifest["adaptation"])] if "adaptation" in manifest else []
-    for name, entry in positive:
-        if entry[name] <= 0:
-            yield f"expected a {name} above 0, found {entry[name]}"
+    factors = [("temperature", entry) for entry in (manifest, *_folds(manifest))]
+    factors += [("weight", entry) for entry in manifest["branches"]]
+    factors += [("home_scale", manifest)] if "home_scale" in manifest else []
+    factors += [("temperature_ratio", manifest["adaptation"])] if "adaptation" in manifest else []
+    for name, entry in factors:
+        if not 1e-3 <= entry[name] <= 1e3:  # what lies beyond makes all answers alike, or none of them finite
+            yield f"expected a {name} from 0.001 to 1000, found {entry[name]}"
+    for name, confidence in manifest["thresholds"].items():
+        if not 0 <= confidence <= 2:  # above 1, no answer is sure
+            yield f"expected 'thresholds.{name}' from 0 to 2, found {confidence}"
     for name in {*manifest["files"], *graphs(manifest), *needed(manifest)}:
         if not FILE_NAME.fullmatch(name):
             yield f"expected file names inside the folder, found {reprlib.repr(name)}"
@@ -118,9 +121,9 @@ def _branch_problems(manifest: dict[str, Any]) -> Iterator[str]:
         yield f"expected 'heads' as {list(HEADS)}, found {heads}"
     if n_home and (n_home == len(branches) or "home" not in heads):
         yield "expected branches that are not 'home' beside those that are, and a head 'home'"
-    thresholds = manifest["thresholds"].keys() & {"home", "home_adapted"}
-    if thresholds and (len(thresholds) == 1 or "home" not in heads):
-        yield "expected 'thresholds.home' and 'thresholds.home_adapted' together, and a head 'home'"
+    given = [*(name in manifest["thresholds"] for name in ("home", "home_adapted")), "home_scale" in manifest]
+    if any(given) and not (all(given) and n_home):
+        yield "expected 'home_scale', 'thresholds.home' and 'thresholds.home_adapted' together, with branches of 'home'"
     if any(len(fold["files"]) != len(branches) for fold in _folds(manifest)):
         yield "expected one file a branch in every entry of 'folds' and 'random'"
     if novelty and "recipe" not in novelty and novelty.get("branch") not in range(len(branches)):

@@ -306,7 +306,12 @@ GERMAN: dict[str, str] = {
     "expected labels from {labels}, in this order, found {found}": (
         "erwartet waren Emotionen aus {labels}, in dieser Reihenfolge, nicht {found}"
     ),
-    "expected a {name} above 0, found {found}": "{name} sollte über 0 liegen, nicht bei {found}",
+    "expected a {name} from 0.001 to 1000, found {found}": (
+        "{name} sollte zwischen 0,001 und 1000 liegen, nicht bei {found}"
+    ),
+    "expected 'thresholds.{name}' from 0 to 2, found {found}": (
+        "'thresholds.{name}' sollte zwischen 0 und 2 liegen, nicht bei {found}"
+    ),
     "expected file names inside the folder, found {found}": "{found} ist kein Name einer Datei in diesem Ordner",
     "expected {key} as {kind:part}, found {found}": "{key} sollte {kind} sein, nicht {found}",
     "finite float": "eine endliche Zahl",
@@ -322,8 +327,8 @@ GERMAN: dict[str, str] = {
     "expected branches that are not 'home' beside those that are, and a head 'home'": (
         "neben Zweigen mit 'home' braucht es andere, und einen Ausgang 'home'"
     ),
-    "expected 'thresholds.home' and 'thresholds.home_adapted' together, and a head 'home'": (
-        "'thresholds.home' und 'thresholds.home_adapted' gehören zusammen, und zu einem Ausgang 'home'"
+    "expected 'home_scale', 'thresholds.home' and 'thresholds.home_adapted' together, with branches of 'home'": (
+        "'home_scale', 'thresholds.home' und 'thresholds.home_adapted' gehören zusammen, und zu Zweigen mit 'home'"
     ),
     "expected one file a branch in every entry of 'folds' and 'random'": (
         "jeder Eintrag von 'folds' und 'random' braucht eine Datei je Zweig"

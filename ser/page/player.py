@@ -12,7 +12,7 @@ import streamlit as st
 
 from ser.page.texts import Texts
 from ser.page.visit import Recording
-from ser.page.wording import PROBABLY_FROM
+from ser.page.wording import PROBABLY_FROM, is_sure
 from ser.types import COLOURS, Segment
 
 ASSETS = Path(__file__).parent / "assets"
@@ -136,14 +136,15 @@ def _segment(segment: Segment, texts: Texts) -> dict[str, Any]:
 
 
 def is_likely(segment: Segment) -> bool:
-    """Return whether the label of an unsure segment is probable all the same."""
-    return "unlike_training" not in segment.reasons and segment.confidence >= PROBABLY_FROM
+    """Return whether the label of a segment is probable, though it may not be sure."""
+    is_probable = not segment.uncertain or segment.confidence >= PROBABLY_FROM
+    return "unlike_training" not in segment.reasons and is_probable
 
 
 def segment_label(segment: Segment, texts: Texts) -> str:
     """Return the emotion of a segment and how sure it is: "sad", "sad, probably" or "sad, unsure"."""
     label = texts.emotion(segment.label)
-    if not segment.uncertain:
+    if is_sure(segment):
         return label
     return texts("player.probably" if is_likely(segment) else "player.unsure", label=label)
 

@@ -215,7 +215,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Klingt nicht nach Sprache",
     ),
     "answer.sure": ("sure, {share}", "sicher, {share}"),
-    "answer.share": ("{share} likely", "zu {share} wahrscheinlich"),
+    "answer.share": ("{share} likely", "Wahrscheinlichkeit {share}"),
     "answer.leaning": ("leaning to {label}", "eher {label}"),
     "answer.nothing": ("nothing to judge", "nichts zu beurteilen"),
     "answer.of_sound": ("{seconds} of sound", "{seconds} Ton"),
@@ -322,14 +322,16 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Versuchen Sie ein anderes Kabel oder Akku statt Netzteil.",
     ),
     "doubt.close_call": (
-        "The best fit, {label}, has {share}; an answer about a recording like this counts as sure from {sure} on.",
-        "Am besten passt {label} mit {share}; bei einer Aufnahme wie dieser gilt eine Antwort ab {sure} als sicher.",
+        "The best fit, {label}, has {share}; about a recording like this, an answer is clear enough from {sure} on.",
+        "Am besten passt {label} mit {share}; bei einer Aufnahme wie dieser ist eine Antwort ab {sure} klar genug.",
     ),
     "doubt.close_call.help": (
-        "Try a longer recording of one person in one mood, adapt to your voice, or to more recordings of this source.",
-        "Versuchen Sie eine längere Aufnahme einer Person in einer Stimmung, oder passen Sie an Ihre Stimme oder an "
-        "weitere "
-        "Aufnahmen dieser Quelle an.",
+        "A longer recording of one person in one mood, your voice, or more recordings of this source in different "
+        "moods usually make the answer better. From rooms, lines and languages that the model does not know, it is "
+        "hardly ever clear.",
+        "Eine längere Aufnahme einer Person in einer Stimmung, Ihre Stimme oder weitere Aufnahmen dieser Quelle in "
+        "verschiedenen Stimmungen machen die Antwort meist besser. Aus Räumen, Leitungen und Sprachen, die das Modell "
+        "nicht kennt, ist sie kaum je klar.",
     ),
     # --- Timeline ---
     "player.play": ("Play", "Abspielen"),
@@ -385,7 +387,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     # --- This visit ---
     "visit.title": ("This visit: compare, note, keep", "Dieser Besuch: vergleichen, notieren, behalten"),
     "visit.strip": ("Recordings of this visit", "Aufnahmen dieses Besuchs"),
-    "visit.mostly": ("Mostly {label}", "Meist {label}"),
+    "visit.mostly": ("Most often {label}", "Am häufigsten {label}"),
     "visit.comparison": ("Two recordings compared", "Zwei Aufnahmen im Vergleich"),
     "visit.compared": ("Recording {number}", "Aufnahme {number}"),
     "visit.difference": (
@@ -521,7 +523,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "words.title": ("Words", "Worte"),
     "words.off": (
         "Off: whoever starts this page switches it on by naming the folder of a local Whisper model in {variable}.",
-        "Aus: Wer diese Seite startet, schaltet es ein: {variable} nennt den Ordner eines lokalen Whisper-Modells.",
+        "Ausgeschaltet. Wer diese Seite startet, nennt in {variable} den Ordner eines lokalen Whisper-Modells.",
     ),
     "words.show": ("Show the words", "Worte anzeigen"),
     "words.working": ("Transcribing …", "Wird transkribiert …"),
@@ -570,11 +572,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     # --- My voice and this source ---
     "source.title": ("My voice and this source", "Meine Stimme und diese Quelle"),
     "source.about": (
-        "One person's everyday voice is another's sad one, and every microphone colours what it hears. Answers get "
-        "better if they are measured against your own voice, or against more recordings of the same source.",
+        "One person's everyday voice is another's sad one, and every microphone colours what it hears. Answers usually "
+        "get better if they are measured against your own voice, or against more recordings of the same source.",
         "Die Alltagsstimme des einen klingt wie die traurige Stimme eines anderen, und jedes Mikrofon färbt, was es "
-        "hört. Antworten werden besser, wenn sie an Ihrer eigenen Stimme oder an weiteren Aufnahmen derselben Quelle "
-        "gemessen werden.",
+        "hört. Antworten werden meist besser, wenn sie an Ihrer eigenen Stimme oder an weiteren Aufnahmen derselben "
+        "Quelle gemessen werden.",
     ),
     "source.gain_voice": (
         "On unseen actors, five recordings of the speaker took the share recognised correctly from {without} to "
@@ -583,8 +585,9 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{with_}\N{NO-BREAK SPACE}%.",
     ),
     "source.gain_source": (
-        "On recordings from elsewhere, twenty of them took it from {without} to {with_}\N{NO-BREAK SPACE}%.",
-        "Bei Aufnahmen von anderswo stieg er mit zwanzig davon von {without} auf {with_}\N{NO-BREAK SPACE}%.",
+        "On recordings from elsewhere, twenty of the same source took it from {without} to {with_}\N{NO-BREAK SPACE}%.",
+        "Bei Aufnahmen von anderswo stieg der Anteil mit zwanzig derselben Quelle von {without} auf "
+        "{with_}\N{NO-BREAK SPACE}%.",
     ),
     "source.voice": ("My voice in four sentences", "Meine Stimme in vier Sätzen"),
     "source.read": ("Read aloud, {number} of {all}", "Lesen Sie vor, {number} von {all}"),
@@ -598,15 +601,15 @@ TEXTS: dict[str, tuple[str, str]] = {
     "source.me_too": ("This is me, too", "Das bin ich auch"),
     "source.me_too_done": ("Counted as your voice.", "Zählt als Ihre Stimme."),
     "source.offer": (
-        "These {clips} recordings come from the same microphone and room?",
-        "Stammen diese {clips} Aufnahmen vom selben Mikrofon und aus demselben Raum?",
+        "Do these {clips} recordings come from the same microphone and room, in different moods?",
+        "Stammen diese {clips} Aufnahmen vom selben Mikrofon und aus demselben Raum, in verschiedenen Stimmungen?",
     ),
     "source.decline": ("No", "Nein"),
     "source.adapt": ("Adapt to them", "Daran anpassen"),
     "source.needs": (
         "{clips} of {needed} recordings of this visit so far. Drop a folder's worth of files to adapt to their source.",
-        "Bisher {clips} von {needed} Aufnahmen dieses Besuchs. Legen Sie viele Dateien ab, um an ihre Quelle "
-        "anzupassen.",
+        "Bisher {clips} von {needed} Aufnahmen dieses Besuchs. Legen Sie viele Dateien ab, um die Antworten "
+        "an ihre Quelle anzupassen.",
     ),
     "source.adapted_to": ("Answers adapted to", "Antworten angepasst an"),
     "source.changed": (
@@ -675,7 +678,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.doubt": ("doubt", "Zweifel"),
     "report.channel": ("channel", "Kanal"),
     "report.words": ("words", "Worte"),
-    "report.perhaps": ("{label}?", "{label}?"),
     "report.unsure": ("hatched: not sure", "schraffiert: nicht sicher"),
     "report.ribbons": ("ribbons from the top: {channels}", "Bänder von oben: {channels}"),
     "report.reason.silent": ("silence", "Stille"),

@@ -173,16 +173,18 @@ class Visit:
 
 
 def restricted(prediction: Prediction, labels: str) -> Prediction:
-    """Return an answer among a set of labels (a key of `LABEL_SETS`); probabilities are scaled to sum to 1."""
+    """Return an answer among a set of labels (a key of `LABEL_SETS`); probabilities are scaled to sum to 1.
+
+    It is no surer than the answer among all: leaving labels out raises the shares of the others.
+    """
     if labels == "eight":
         return prediction
     kept = {label: prediction.probabilities[label] for label in LABEL_SETS[labels] if label in prediction.probabilities}
     total = sum(kept.values())
     shares = {label: share / total for label, share in kept.items()}
     best = max(shares, key=shares.__getitem__)
-    reasons = tuple(reason for reason in prediction.reasons if reason != "close_call")
-    if "silent" not in reasons and shares[best] < prediction.sure_from:
-        reasons = (*reasons, "close_call")
+    is_another = best != prediction.label and not {SILENT, "close_call"} & set(prediction.reasons)
+    reasons = (*prediction.reasons, *(["close_call"] if is_another else []))
     return replace(prediction, label=best, probabilities=shares, reasons=reasons)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from ser.page.texts import Texts
-from ser.types import MIN_USED_S, Prediction
+from ser.types import MIN_USED_S, Prediction, Segment
 
 MARKS = re.compile(r"[\\`*_{}\[\]()<>#+.!~$:|-]")  # of Markdown
 Certainty = Literal["sure", "probably", "two", "hard", "none"]
@@ -48,12 +48,17 @@ def is_unnamed(prediction: Prediction) -> bool:
     return any(reason in UNNAMED for reason in prediction.reasons)
 
 
+def is_sure(answer: Prediction | Segment) -> bool:
+    """Return whether the label of an answer or a segment stands without a "probably"."""
+    return not answer.uncertain and answer.confidence >= SURE_FROM
+
+
 def certainty(prediction: Prediction) -> Certainty:
     """Return how much of an answer may be said: one name, one probable, two, hardly any, none."""
     if is_unnamed(prediction):
         return "none"
     (_, first), (_, second) = ranked(prediction)[:2]
-    if not prediction.uncertain and first >= SURE_FROM:
+    if is_sure(prediction):
         return "sure"
     if not prediction.uncertain or first >= PROBABLY_FROM:
         return "probably"

@@ -103,7 +103,7 @@ def sure_line(manifest: dict[str, Any]) -> str:
     parts = [f"{_sure_share(sure)} of those on {name}" + _right(sure) for name, sure in kinds.items() if sure]
     error = metrics.get("left_out_sure", {}).get("calibration_error")
     unseen = "" if error is None else f" Calibration error on all unseen corpora together: {percent(error)}."
-    return f"{_limits(manifest)}; sure are {', '.join(parts)}.{unseen}" if parts else ""
+    return f"{_limits(manifest)}. All others are called sure: {', '.join(parts)}.{unseen}" if parts else ""
 
 
 def _limits(manifest: dict[str, Any]) -> str:
@@ -116,7 +116,7 @@ def _limits(manifest: dict[str, Any]) -> str:
     corpus = next(iter(manifest["training"]["corpora"]))
     home = f"{percent(thresholds['home'])} ({percent(thresholds['home_adapted'])})"
     sentence = f"Answers below a confidence of {confidence}{adapted} are uncertain"
-    return f"{sentence}, about recordings that sound like {corpus} below {home}"
+    return f"{sentence}; about recordings that sound like those of {corpus}, only below {home}"
 
 
 def _sure_share(sure: dict[str, Any]) -> str:
@@ -190,12 +190,12 @@ def adapted_columns(by_corpus: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 def _calibrated(scores: dict[str, Any]) -> str:
     """Return the gain from a few unlabelled clips of the speaker, in a sentence."""
-    points = (scores["with"] - scores["without"], *scores["interval"])
-    gain, low, high = (f"{100 * fraction:+.1f}" for fraction in points)
+    points = (scores["with"] - scores["without"], *(scores["interval"] or ()))
+    gain, *ends = (f"{100 * fraction:+.1f}" for fraction in points)
+    interval = f", 95 % interval over speakers {' to '.join(ends)}" if ends else ""
     return (
         f"With five clips of the speaker, without labels, UAR on the speaker's other clips goes from "
-        f"{percent(scores['without'])} to\n{percent(scores['with'])}: {gain} points, 95 % interval over "
-        f"speakers {low} to {high}."
+        f"{percent(scores['without'])} to\n{percent(scores['with'])}: {gain} points{interval}."
     )
 
 

@@ -68,7 +68,8 @@ def source_scores(
 
     A draw takes `n_clips` clips of a source, regardless of their labels, and compares both answers for its other clips.
     `scores` (n_clips, n_labels) are the log-probabilities of `labels`; clips with other labels are drawn but not
-    scored. The 95 % interval is over sources (bootstrap). Raises `ParameterError` if a source has too few clips.
+    scored. The 95 % interval is over sources (bootstrap), None if there is one. Raises `ParameterError` if a source has
+    too few clips.
     """
     known = {label: index for index, label in enumerate(labels)}
     truth = np.array([known.get(clip.emotion, -1) for clip in clips])
@@ -83,7 +84,7 @@ def source_scores(
     return {
         "with": metrics.uar(after.sum(axis=0)),
         "without": metrics.uar(before.sum(axis=0)),
-        "interval": metrics.gain_interval(before, after),
+        "interval": metrics.gain_interval(before, after) if len(pairs) > 1 else None,
         "clips": n_clips,
         "draws": draws,
         "seed": seed,

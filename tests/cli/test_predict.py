@@ -189,14 +189,14 @@ def test_sex_and_intensity_where_the_model_says_them(folder):
     heading, answer, failed, why = run(*asked).stdout.strip().splitlines()
     assert failed.split()[-2:] == ["no", "answer"]
     assert why.startswith(f"{folder / 'broken.wav'}: this is text, not sound")
-    assert heading.split() == ["file", "sounds", "sure", "next", "sex", "intensity", "doubt"]
+    assert heading.split() == ["file", "sounds", "likely", "next", "sex", "intensity", "doubt"]
     assert f"{sex} {likely:.0%}" in answer and f" {expected.intensity:.0%} " in f"{answer} "
 
 
 @pytest.mark.slow
 def test_neither_column_where_the_model_does_not_say(folder):
     asked = ["predict", folder / "a.wav", "-m", "dense105"]
-    assert run(*asked, folder / "a.wav").stdout.split("\n")[0].split() == ["file", "sounds", "sure", "next", "doubt"]
+    assert run(*asked, folder / "a.wav").stdout.split("\n")[0].split() == ["file", "sounds", "likely", "next", "doubt"]
     assert "sex" not in run(*asked).stdout
     (row,) = csv.DictReader(io.StringIO(run(*asked, "-f", "csv").stdout))
     assert row["sex_male"] == row["sex_female"] == row["intensity"] == ""
@@ -230,7 +230,7 @@ def test_a_narrow_table_shortens_names_in_the_middle(folder, monkeypatch):
     (folder / "broken.wav").unlink()
     shown = run("predict", folder)
     heading, *_ = shown.stdout.splitlines()
-    assert heading.split() == ["file", "sounds", "sure", "doubt"] and shown.exit_code == 0
+    assert heading.split() == ["file", "sounds", "likely", "doubt"] and shown.exit_code == 0
     assert re.search(r"^\S+…\S+-end\.wav +\S+ \w+ +\d+%", shown.stdout, re.MULTILINE)
     assert all(cell_len(line) <= 50 for line in shown.stdout.splitlines())
 
@@ -261,7 +261,10 @@ def test_silence_has_no_sex(tmp_path):
     silent = tmp_path / "silent.wav"
     assert run("predict", silent, "-m", "voice").stdout == f"{silent}\nnothing\nin doubt: silent\n"
     heading, first, _ = run("predict", silent, silent, "-m", "voice").stdout.strip().split("\n")
-    assert heading.split() == ["file", "sounds", "sure", "next", "doubt"] and first.split()[1:] == ["nothing", "silent"]
+    assert heading.split() == ["file", "sounds", "likely", "next", "doubt"] and first.split()[1:] == [
+        "nothing",
+        "silent",
+    ]
 
 
 def test_every_door_says_the_same_of_a_doubt(capsys, monkeypatch):

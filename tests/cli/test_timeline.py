@@ -79,7 +79,9 @@ def test_the_table_says_when_and_how(found):
     assert f"0:00.{round(10 * first.start_s)} " in ran.stdout
     assert f" {first.label} " in ran.stdout and f"{first.confidence:.0%}" in ran.stdout
     assert "of speech in 0:04.6: " in ran.stdout
-    assert ("close call: No emotion fits" in ran.stderr) is any("close_call" in one.reasons for one in found.segments)
+    assert ("close call: The likeliest emotion" in ran.stderr) is any(
+        "close_call" in one.reasons for one in found.segments
+    )
 
 
 @pytest.mark.parametrize(("time_s", "shown"), [(22.34, "0:22.3"), (59.96, "1:00.0")])
@@ -92,7 +94,7 @@ def test_times_have_hours_only_if_the_recording_has(time_s, shown, more_s, more)
 def test_a_narrow_table_keeps_the_times(found, monkeypatch):
     monkeypatch.setattr(output.out, "width", 50)
     heading, *lines = run(SHARP).stdout.splitlines()
-    assert heading.split() == ["from", "to", "sounds", "sure", "doubt"]
+    assert heading.split() == ["from", "to", "sounds", "likely", "doubt"]
     assert [line.split()[:2] for line in lines if line[0].isdigit()][:-1] == [
         [clock(segment.start_s, False), clock(segment.end_s, False)] for segment in found.segments
     ]

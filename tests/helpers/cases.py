@@ -497,6 +497,7 @@ OTHERS = {
     "joined-alac.caf": Case(_of(joined_by_sndfile, "CAF", "ALAC_16"), JOINED_S, ffmpeg_s=S),
     "joined.au": Case(_of(joined_by_sndfile, "AU", "PCM_16"), JOINED_S),
     "joined.tta": Case(_of(joined, "tta", "tta"), JOINED_S, ffmpeg_s=S),
+    "joined.wma": Case(_of(joined, "asf", "wmav2"), 4.128, ffmpeg_s=1.568),
     "joined.flac": Case(_of(joined_by_sndfile, "FLAC"), JOINED_S),
     "joined.webm": Case(lambda: b"".join(opus("webm", sound) for sound in (ONE, TWO, THREE)), JOINED_S, ffmpeg_s=2.807),
     "joined.mp4": Case(_of(joined, "mp4", "aac"), JOINED_S, ffmpeg_s=S),

@@ -46,6 +46,7 @@ def test_words_of_segments_and_channels():
 
     english, german = Texts("en"), Texts("de")
     assert segment_label(segment(0.9), english) == "sad"
+    assert segment_label(segment(0.56), english) == "sad, probably"
     assert segment_label(segment(0.6, "close_call"), english) == "sad, probably"
     assert segment_label(segment(0.4, "close_call"), german) == "traurig, unsicher"
     assert segment_label(segment(0.9, "unlike_training"), english) == "sad, unsure"

@@ -96,6 +96,9 @@ def test_an_answer_among_fewer_labels_sums_to_one():
     assert set(answer.probabilities) == {"happy", "sad", "angry", "fearful"} and answer.label == "sad"
     assert sum(answer.probabilities.values()) == pytest.approx(1) and answer.reasons == ("close_call",)
     assert restricted(prediction(sad=0.95), "four").reasons == ()
+    closer = restricted(prediction("close_call", neutral=0.5, sad=0.49), "four")
+    assert closer.probabilities["sad"] > closer.sure_from and closer.reasons == ("close_call",)  # no surer than before
+    assert restricted(prediction(neutral=0.95), "four").reasons == ("close_call",)  # another emotion than the answer's
     assert restricted(prediction(sad=0.95), "eight") == prediction(sad=0.95)
     silent = replace(prediction("silent"), reasons=("silent",))
     assert restricted(silent, "six").reasons == ("silent",)

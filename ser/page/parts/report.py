@@ -13,7 +13,7 @@ from ser.metrics import HUMAN
 from ser.page import wording
 from ser.page.components import UNNAMED
 from ser.page.parts.mood import mood_html
-from ser.page.player import channel_name
+from ser.page.player import channel_name, segment_label
 from ser.page.texts import Texts
 from ser.page.timeline import minutes, mostly
 from ser.page.visit import Recording
@@ -229,7 +229,7 @@ def _table(answer: Timeline, texts: Texts) -> str:
 
 def _row(segment: Segment, answer: Timeline, kinds: Sequence[str], texts: Texts) -> str:
     unsure = " unsure" if segment.uncertain else ""
-    name = texts("report.perhaps", label=texts.emotion(segment.label)) if unsure else texts.emotion(segment.label)
+    name = segment_label(segment, texts)
     swatch = f'<span class="swatch{unsure}" style="--a:{COLOURS[segment.label]}"></span>'
     cells = [
         f"{minutes(segment.start_s)}–{minutes(segment.end_s)}",
