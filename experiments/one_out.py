@@ -1,7 +1,7 @@
 """Leave one actor of RAVDESS out after the other, as others score their networks; kept in `reports/one_out.json`.
 
 Run: python experiments/one_out.py --data DIR [--config dense105] [--jobs 2] [--write]. `voice` trains 24 times five
-networks, which takes about 45 minutes on two cores; a killed run goes on where it was.
+networks, which takes about 45 minutes on two cores (features cached); a killed run goes on where it was.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ser.datasets.corpora import load_corpus
 from ser.datasets.splits import Split
+from ser.features.recipes import RECIPES
 from ser.metrics import softmax
 from ser.training.configs import CONFIGS, ENSEMBLES, describe, find_ensemble
 from ser.training.cross_validation import scores, tested
@@ -61,7 +62,8 @@ def _report(data: Path, name: str, jobs: int) -> dict[str, Any]:
     first = study.first
     report = scores(first.truth[index], softmax(log_probabilities), first.speakers[index], first.labels)
     keys = ("clips", "speakers", "uar", "uar_interval", "accuracy", "macro_f1")
-    return {"labels": list(first.labels), **{key: report[key] for key in keys}}
+    pretrained = any(RECIPES[config.recipe].encoder for config in configs.values())
+    return {"labels": list(first.labels), "pretrained": pretrained, **{key: report[key] for key in keys}}
 
 
 def _other_clips(data: Path, labels: str) -> list[Clip]:

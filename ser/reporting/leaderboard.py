@@ -162,7 +162,7 @@ def anchors_table(board: dict[str, Any]) -> str:
     """Return published scores on unseen actors of the same corpus, each with its protocol, and ours by the same."""
     source = {"protocol": "leave one actor out", "source": "`experiments/one_out.py`"}
     ours = [
-        {"title": f"**{name}**", "pretrained": False, "interval": scores["uar_interval"]}
+        {"title": f"**{name}**", "pretrained": scores.get("pretrained", False), "interval": scores["uar_interval"]}
         | {"uar": scores["uar"], "accuracy": scores["accuracy"], **source}
         for name, scores in board.get("one_out", {}).items()
     ]
