@@ -124,15 +124,15 @@ def _sure(study: EnsembleStudy, parts: Sequence[Part], at_home: Sequence[Part]) 
 
     `at_home` are the answers of folds, divided by their temperature.
     """
-    home = _home_confidence(study, parts, at_home) if study.ensemble.home else None
-    if home is None:
+    if not study.ensemble.home:
         return Sure(_confidence(study, parts))
     strangers = [part for part in (part.only(~part.home) for part in parts) if len(_answerable(study, part)[1])]
-    return Sure(_confidence(study, strangers or parts), home)
+    confidence = _confidence(study, strangers or parts)
+    return Sure(confidence, _home_confidence(study, parts, at_home, confidence))
 
 
-def _home_confidence(study: EnsembleStudy, parts: Sequence[Part], at_home: Sequence[Part]) -> float | None:
-    """Return the lowest sure confidence of answers at home, None if there are none on the folds.
+def _home_confidence(study: EnsembleStudy, parts: Sequence[Part], at_home: Sequence[Part], without: float) -> float:
+    """Return the lowest sure confidence of answers at home, `without` if there are none on the folds.
 
     Answers about left-out corpora that are taken for such must reach the target accuracy, too.
     """
@@ -140,7 +140,7 @@ def _home_confidence(study: EnsembleStudy, parts: Sequence[Part], at_home: Seque
     taken = [part.only(part.home).cooled(temperatures[part.split.name]) for part in parts]
     scores, truth = _joined(study, [part.only(part.home) for part in at_home])
     if not len(truth):
-        return None
+        return without
     foreign_scores, foreign_truth = _joined(study, taken)
     confidence = confidence_threshold(scores, truth)
     if len(foreign_truth) < LEAST_SURE_OF_CORPUS:
@@ -200,7 +200,8 @@ def sure_of_folds(
     if sure.home is None:
         return [sure] * len(folds)
     parts = list(map(_part, left_out))
-    return [Sure(sure.confidence, _home_confidence(study, parts, rest)) for rest in _others(_cooled(folds))]
+    homes = (_home_confidence(study, parts, rest, sure.confidence) for rest in _others(_cooled(folds)))
+    return [Sure(sure.confidence, home) for home in homes]
 
 
 def _others(parts: list[Part]) -> list[list[Part]]:

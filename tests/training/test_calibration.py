@@ -88,11 +88,12 @@ def test_a_corpus_that_is_all_at_home_is_no_stranger():
     assert calibration._sure(made, both, folds).confidence == calibration._confidence(made, [bad, good])
 
 
-def test_without_answers_at_home_there_is_one_threshold():
+def test_without_answers_at_home_both_thresholds_are_the_same():
     made = study()
     made.ensemble = SimpleNamespace(home=("encoder",))
     parts = [part(made, corpus, 0) for corpus in range(3)]
-    assert calibration._sure(made, parts[:2], parts[2:]).home is None
+    sure = calibration._sure(made, parts[:2], parts[2:])
+    assert sure.home == sure.confidence == calibration._confidence(made, parts[:2])
 
 
 def test_a_model_that_tells_no_home_has_one_threshold():
