@@ -66,7 +66,7 @@ def test_faults_do_not_make_an_answer_uncertain():
     assert off.reasons == plain.reasons and off.label == plain.label
     alone = recognizer.predict(np.full(RATE, 0.05, np.float32), sample_rate=RATE)
     assert alone.reasons == ("silent",) and alone.quality == ("offset",)
-    said = [problem for problem, _ in wording.doubts(off, 0.9, Texts("en"))]
+    said = [problem for problem, _ in wording.doubts(off, Texts("en"))]
     assert TEXTS["doubt.offset"][0] in said and QUALITY["offset"] in said
     assert ser.to_pandas(off)["quality"].tolist() == ["offset"]
 

@@ -321,7 +321,7 @@ def test_ten_recordings_offer_to_adapt_to_their_source(page):
     assert "9 of 10 recordings of this visit so far" in text(page)
     assert "offer-adapt" not in [button.key for button in page.button]
     upload(page, files[-1])
-    assert "These 10 recordings come from the same microphone and room?" in text(page)
+    assert "Do these 10 recordings come from the same microphone and room, in different moods?" in text(page)
     page.button(key="offer-decline").click().run()
     assert "offer-adapt" not in [button.key for button in page.button]
     open_part(page, "source").button(key="adapt").click().run()

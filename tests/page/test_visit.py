@@ -327,7 +327,7 @@ def test_titles(model):
         prediction = Visit().summary(recording, model)
         return strip.title(recording, prediction, texts), strip.detail(recording, prediction, texts)
 
-    assert [said(each, ENGLISH) for each in (music, call)] == [("Not like speech", ""), ("Mostly sad", "65\xa0%")]
+    assert [said(each, ENGLISH) for each in (music, call)] == [("Not like speech", ""), ("Most often sad", "65\xa0%")]
     assert [said(each, GERMAN) for each in (music, empty)] == [("Klingt nicht nach Sprache", ""), ("Stille", "")]
 
 
@@ -353,7 +353,7 @@ def test_chips(visit, model):
     chips = strip.chips(visit, model, ENGLISH)
     assert [chip["sign"] for chip in chips] == ["😐", "😐", "😐", "😢", "?"]
     assert [chip["shown"] for chip in chips] == [False] * 4 + [True]
-    assert chips[3]["about"] == "call.mp3 · Mostly sad, 65\xa0% · 10\xa0min 18\xa0s"
+    assert chips[3]["about"] == "call.mp3 · Most often sad, 65\xa0% · 10\xa0min 18\xa0s"
     assert all(len(chip["time"]) == 5 for chip in chips)
 
 

@@ -104,7 +104,7 @@ def test_a_visit_grows(recordings):
     page = opened(even, music, long_recording())
     (strip, table), shown = components(page), html(page)
     assert [chip["sign"] for chip in strip["chips"]] == [row["sign"] for row in table["rows"]] == ["😐", "?", "😢"]
-    assert strip["ask"] and [row["title"] for row in table["rows"]][2] == "Mostly sad"
+    assert strip["ask"] and [row["title"] for row in table["rows"]][2] == "Most often sad"
     assert "visit-course" in shown and "visit-compare" in shown and page.get("download_button")
 
 
