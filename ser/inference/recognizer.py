@@ -308,8 +308,9 @@ class Recognizer:
 
     def _is_home(self, analysis: Analysis) -> bool:
         """Return whether a recording is made like those of the first corpus, if answers about such are told apart."""
-        has_home = "home" in self.artifact.manifest["thresholds"] and analysis.heads is not None
-        return has_home and bool(is_home(analysis.heads))
+        if analysis.heads is None or "home" not in self.artifact.manifest["thresholds"]:
+            return False
+        return bool(is_home(analysis.heads))
 
     def _doubts(self, inputs: Inputs, distance: float | None) -> dict[str, bool]:
         waveform = inputs.waveform

@@ -92,7 +92,7 @@ def show_voice(sources: Sources, model: Recognizer, texts: Texts, record: Record
     if sources.add_to_voice(model, sentence, analysis):
         st.rerun()
     prediction = model.answer(analysis)
-    why = wording.doubts(prediction, 0, texts)[0]
+    why = wording.doubts(prediction, texts)[0]
     st.html(components.notice(texts("source.read_again", why=" ".join(why))))
 
 
@@ -154,5 +154,5 @@ def me_too(sources: Sources, recording: Recording, model: Recognizer, texts: Tex
     if st.button(texts("source.me_too"), key="me-too"):
         if sources.add_to_voice(model, recording.id, recording.analysis):
             st.rerun()
-        why = wording.doubts(model.answer(recording.analysis), 0, texts)[0]
+        why = wording.doubts(model.answer(recording.analysis), texts)[0]
         st.html(components.notice(texts("input.refused"), " ".join(why)))

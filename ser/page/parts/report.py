@@ -98,8 +98,10 @@ dd { margin: 0; }
 
 def report(recording: Recording, answer: Prediction | Timeline, manifest: Mapping[str, Any], texts: Texts) -> str:
     """Return the report of a recording as an HTML page; `manifest` is that of the model that answered."""
-    of = _of_answer if isinstance(answer, Prediction) else _of_timeline
-    body = of(recording, answer, texts)
+    if isinstance(answer, Prediction):
+        body = _of_answer(recording, answer, texts)
+    else:
+        body = _of_timeline(recording, answer, texts)
     about = [_note(recording, texts), _model(answer, manifest, texts), _notice(texts)]
     title = escape(texts("report.title", name=recording.name))
     return (
