@@ -363,6 +363,7 @@ def test_a_model_that_cannot_be_loaded_leaves_the_page_as_it_is(page_of, monkeyp
 def test_why_this_is_not_me_is_said(page):
     upload(page, ("music.flac", (ROOT / "samples" / "music.flac").read_bytes()))
     open_part(page, "source").button(key="me-too").click().run()
+    assert not page.exception and "This could not be used" in text(page)
     assert not page.session_state["sources"].voice and "does not sound like the speech" in text(page)
 
 
