@@ -21,7 +21,8 @@ def voice105(samples: np.ndarray) -> np.ndarray:
     """
     power = spectral.stft_power(samples)
     floor = power.max() * np.float32(10 ** (-FLOOR_DB / 10))
-    magnitude = np.sqrt(power * (power > floor))
+    magnitude = np.sqrt(power)
+    magnitude *= power > floor
     power = np.maximum(power, floor)
     cepstrum = spectral.mfcc(spectral.power_to_db(spectral.mel_power(power, N_MELS_MFCC)), N_MFCC)
     series = (

@@ -31,6 +31,7 @@ from ser.inference.artifact import (
     verify,
 )
 from ser.inference.explain import Explanation, explain
+from ser.inference.memory import keep_freed_memory
 from ser.inference.mixture import is_home, mixed
 from ser.inference.novelty import Novelty
 from ser.metrics import softmax
@@ -121,6 +122,7 @@ class Recognizer:
 
     def __init__(self, artifact: Artifact, fold: dict[str, Any] | None = None) -> None:
         """Open the graphs of a verified artifact, or those of one `fold` of its manifest, with its temperature."""
+        keep_freed_memory()
         self.artifact = artifact
         self.name = artifact.name
         self.labels = artifact.labels

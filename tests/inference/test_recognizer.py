@@ -554,8 +554,9 @@ PAGE_FAULTS = """
 import resource, sys
 import ser
 from ser.inference.memory import tune_malloc
-tune_malloc()
-recognizer, sound = ser.load("voice"), open(sys.argv[1], "rb").read()
+if sys.argv[3:]:
+    tune_malloc()
+recognizer, sound = ser.load(sys.argv[2]), open(sys.argv[1], "rb").read()
 for _ in range(10):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     recognizer.predict(sound)
@@ -565,7 +566,10 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 @pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have other ways")
-def test_tuned_malloc_keeps_memory_from_answer_to_answer():
-    command = [sys.executable, "-c", PAGE_FAULTS, str(ARTIFACTS.parent / "samples" / "even.flac")]
+@pytest.mark.parametrize("model", ["voice", "dense105"])
+@pytest.mark.parametrize("tuned", [(), ("tuned",)], ids=["library", "program"])
+def test_memory_is_kept_from_answer_to_answer(model, tuned):
+    sample = str(ARTIFACTS.parent / "samples" / "even.flac")
+    command = [sys.executable, "-c", PAGE_FAULTS, sample, model, *tuned]
     faults = subprocess.run(command, capture_output=True, check=True, text=True, cwd=ARTIFACTS.parent).stdout
-    assert int(faults) < 500  # 1,700 without `ser.inference.memory`
+    assert int(faults) < 100  # 1,700 and 500 without `ser.inference.memory`
