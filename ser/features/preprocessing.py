@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -12,15 +13,19 @@ import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 
 from ser.extras import needs
-from ser.features.spectral import HOP_LENGTH, N_FFT, frame_power
+from ser.features.spectral import HOP_LENGTH, N_FFT, SAMPLE_RATE, frame_power
 from ser.types import Waveform
 
 TOP_DB = 30.0  # frames further below the loudest are silent
+STEADY_S = 0.5  # in which the level of speech changes by more than that of noise
+STEADY_DB = 5.0  # or less between the quietest and the loudest frame, and from there up to frames that sound
+NOISE_DB = 15.0  # or more below the level of the speech; what is nearer is not left out
 LOWEST_HZ = 70.0  # of voices; what lies below is turned down
 LIMIT = 64  # fractions of that frequency are turned down alike
 STEEPNESS = 8  # of the high-pass: a Butterworth filter of order 4, forwards and backwards
 MAINS_HZ = (40.0, 70.0)  # what is counted as energy near the mains; hum of 50 or 60 Hz lies within, also if it varies
 UNCHANGED_HZ = 10 * LOWEST_HZ  # from here on its gain is 1 in float32
+MOST_DECIMATED = 8  # samples, of which its transforms take one; processors transform that many at once
 PADDING_S = 0.2  # of zeros, in which the filter's response to the ends dies away
 FFT_STEP = 1024  # which divides the transform's length: powers of two are transformed faster than other small factors
 LOUD_FRAMES = 8  # the level is that of the 8th loudest frame: a pop of 30 ms is in fewer
@@ -74,14 +79,15 @@ def prepare(samples: np.ndarray, sample_rate: int) -> Prepared:
         return Prepared(clean, 0, len(clean), peak, n_sound, (), mains_energy)
     pauses = [_silence(samples, *pause) for pause in _long_pauses(_stretches(loud, sample_rate), sample_rate)]
     if not pauses:
-        return Prepared(*_utterance(clean, loud, reference, sample_rate), peak, n_sound, (), mains_energy)
+        sound, start, end = _utterance(clean, loud, reference, sample_rate)
+        return Prepared(sound, start, end, peak, min(n_sound, len(sound)), (), mains_energy)
     starts, ends = [0, *(end for _, end in pauses)], [*(start for start, _ in pauses), len(clean)]
     parts = [clean[start:end] for start, end in zip(starts, ends, strict=True)]
     utterances = [_utterance(part, *_loud_frames(part), sample_rate) for part in parts]
     breaks = np.cumsum([len(sound) for sound, _, _ in utterances])[:-1].tolist()
     sound = np.concatenate([sound for sound, _, _ in utterances])
-    end = starts[-1] + utterances[-1][2]
-    return Prepared(sound, utterances[0][1], end, peak, n_sound, tuple(breaks), mains_energy)
+    start, end = utterances[0][1], starts[-1] + utterances[-1][2]
+    return Prepared(sound, start, end, peak, min(n_sound, len(sound)), tuple(breaks), mains_energy)
 
 
 def _utterance(clean: np.ndarray, loud: np.ndarray, reference: float, sample_rate: int) -> tuple[np.ndarray, int, int]:
@@ -92,10 +98,23 @@ def _utterance(clean: np.ndarray, loud: np.ndarray, reference: float, sample_rat
 
 
 def _loud_frames(clean: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the frames that are not silent, and the power of the one that the level is measured by."""
+    """Return the frames that are neither silent nor steady noise, and the power of that which the level is taken of."""
     power = frame_power(clean)
     reference = _nth_loudest(power, LOUD_FRAMES)
-    return np.flatnonzero(power > reference * 10 ** (-TOP_DB / 10)), reference
+    silent = max(reference * 10 ** (-TOP_DB / 10), _steady_noise(power, reference))
+    return np.flatnonzero(power > silent), reference
+
+
+def _steady_noise(power: np.ndarray, reference: float) -> float:
+    """Return the power up to which frames are noise, as before somebody speaks; 0 if no half second is steady."""
+    n_frames = round(STEADY_S * SAMPLE_RATE / HOP_LENGTH)
+    if len(power) < n_frames:
+        return 0.0
+    stretches = np.lib.stride_tricks.sliding_window_view(power, n_frames)
+    highest = stretches.min(axis=1) * 10 ** (STEADY_DB / 10)
+    loudest = stretches.max(axis=1)
+    is_noise = (loudest <= highest) & (loudest <= reference * 10 ** (-NOISE_DB / 10))
+    return float(highest.max(where=is_noise, initial=0.0))
 
 
 def count_sound(samples: np.ndarray, sample_rate: int) -> int:
@@ -126,15 +145,31 @@ def high_pass(samples: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def _filtered(samples: np.ndarray, sample_rate: int) -> tuple[np.ndarray, float]:
-    """Return the result of `high_pass`, and the `mains_energy` of the samples."""
+    """Return the result of `high_pass`, and the `mains_energy` of the samples.
+
+    What the filter takes away lies below `UNCHANGED_HZ`. So only that part of the spectrum is put together, from the
+    transforms of every 8th sample (decimation in time), and its inverse is subtracted: twice as fast as the whole.
+    `sample_rate` is at least 8 kHz.
+    """
     n = FFT_STEP * next_fast_len(-(-(len(samples) + round(PADDING_S * sample_rate)) // FFT_STEP), real=True)
-    spectrum = rfft(samples - samples.mean(), n)
-    low = spectrum[: int(UNCHANGED_HZ * n / sample_rate) + 1]
+    centred = np.zeros(n, np.float32)
+    np.subtract(samples, samples.mean(), out=centred[: len(samples)])
+    decimation = min(MOST_DECIMATED, 2 ** int(math.log2(sample_rate / (2 * UNCHANGED_HZ))))
+    turns = _turns(n, int(UNCHANGED_HZ * n / sample_rate) + 1, decimation)
+    low = np.einsum("kd,kd->k", rfft(centred.reshape(-1, decimation), axis=0)[: len(turns)], turns)
     near_mains = low[int(MAINS_HZ[0] * n / sample_rate) : int(MAINS_HZ[1] * n / sample_rate) + 2]
     mains_energy = 2 * float(np.vdot(near_mains, near_mains).real) / n  # twice: as much has negative frequencies
     hz = np.arange(len(low), dtype=np.float32) * np.float32(sample_rate / n)
-    low /= 1 + (LOWEST_HZ / np.maximum(hz, LOWEST_HZ / LIMIT)) ** STEEPNESS
-    return irfft(spectrum, n, overwrite_x=True)[: len(samples)], mains_energy
+    low *= (1 - 1 / (1 + (LOWEST_HZ / np.maximum(hz, LOWEST_HZ / LIMIT)) ** STEEPNESS)) / decimation
+    rumble = irfft(low[:, None] * turns.conj(), n // decimation, axis=0, overwrite_x=True).ravel()
+    return np.subtract(centred, rumble, out=rumble)[: len(samples)], mains_energy
+
+
+@lru_cache(maxsize=4)
+def _turns(n: int, n_bins: int, n_delays: int) -> np.ndarray:
+    """Return the phase of bins 0, 1, ... of n samples at delays of 0, 1, ... samples, (n_bins, n_delays), complex64."""
+    each = np.exp(-2j * np.pi * np.arange(n_bins) / n)
+    return np.vander(each, n_delays, increasing=True).astype(np.complex64)
 
 
 def _stretches(loud: np.ndarray, sample_rate: int) -> list[np.ndarray]:

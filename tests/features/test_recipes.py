@@ -12,9 +12,11 @@ import pytest
 from golden.make import GOLDEN, RATE, chords, clips, noise, tone, voice
 
 from ser.audio.loading import load_waveform
+from ser.datasets.corpora import load_corpus
+from ser.evaluation.distortions import pink_noise
 from ser.extras import advice
-from ser.features import spectral
-from ser.features.preprocessing import normalise, reduce_noise, trim, windows
+from ser.features import preprocessing, spectral
+from ser.features.preprocessing import high_pass, normalise, prepare, reduce_noise, trim, windows
 from ser.features.recipes import RECIPES, recipe, with_encoder
 from ser.features.spectral import HOP_LENGTH, N_FFT
 from ser.features.voice105 import FLOOR_DB, ZERO_CROSSING_THRESHOLD
@@ -172,6 +174,66 @@ def test_trim_keeps_30_db():
     for level_db, kept in ((-28, True), (-32, False)):
         start, _ = trim(np.concatenate([loud * np.float32(10 ** (level_db / 20)), loud]))
         assert (start <= HOP_LENGTH) is kept  # the first frame is half empty
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 48_000])
+@pytest.mark.parametrize("n_samples", [1, 700, 56_000])
+def test_the_high_pass_is_a_butterworth_filter_forwards_and_backwards(rate, n_samples):
+    samples = (0.1 + 0.3 * np.random.default_rng(0).standard_normal(n_samples)).astype(np.float32)
+    centred = samples.astype(float) - samples.mean(dtype=float)
+    n = 2 * (n_samples + rate)
+    hz = np.maximum(np.fft.rfftfreq(n, 1 / rate), 70 / 64)
+    expected = np.fft.irfft(np.fft.rfft(centred, n) / (1 + (70 / hz) ** 8), n)[:n_samples]
+    np.testing.assert_allclose(high_pass(samples, rate), expected, atol=1e-6)
+
+
+STEADY = {"white": noise(12.0, 1.0), "pink": pink_noise(12 * RATE, RATE, np.random.default_rng(1))}
+
+
+@pytest.mark.parametrize("color", STEADY)
+@pytest.mark.parametrize("level_db", [-40, -28, -20, -16])
+@pytest.mark.parametrize("opens_s", [0, 1])  # of digital silence while a microphone opens
+def test_steady_noise_before_after_and_between_is_left_out(color, level_db, opens_s):
+    said, pause = voice(1.5), np.zeros(3 * RATE, np.float32)
+    sound = np.concatenate([pause, said, pause, said, pause])
+    hiss = STEADY[color][: len(sound)]
+    sound += np.sqrt(np.square(said).mean()) * 10 ** (level_db / 20) * hiss / np.sqrt(np.square(hiss).mean())
+    sound[: opens_s * RATE] = 0
+    prepared = prepare(sound, RATE)
+    assert 3 * RATE - 2 * N_FFT < prepared.start <= 3 * RATE + N_FFT
+    assert 9 * RATE - N_FFT < prepared.end <= 9 * RATE + 2 * N_FFT
+    assert len(prepared.breaks) == 1
+    assert 3 * RATE - 2 * N_FFT < prepared.n_sound <= len(prepared.samples) < 3 * RATE + 6 * N_FFT
+
+
+def test_a_word_in_steady_noise_is_too_short():
+    word = voice(1.0)[RATE // 3 : 2 * RATE // 3]
+    sound = noise(4.0, 0.03 * float(np.sqrt(np.square(word).mean())))
+    assert prepare(sound, RATE).n_sound == 4 * RATE
+    sound = np.concatenate([sound[:RATE], word, sound[RATE:]])
+    assert RATE // 4 < prepare(sound, RATE).n_sound < RATE // 2
+
+
+@pytest.mark.parametrize("level_db", [-3, 0])
+def test_noise_that_is_about_as_loud_as_the_voice_stays(level_db):
+    hiss = noise(3.0, 1.0) * np.sqrt(np.square(voice(1.5)).mean()) * 10 ** (level_db / 20)
+    assert len(prepare(np.concatenate([hiss, voice(1.5), hiss]).astype(np.float32), RATE).samples) > 7 * RATE
+    assert len(prepare(hiss.astype(np.float32), RATE).samples) > 2.8 * RATE
+
+
+def test_a_sound_that_fades_is_no_noise():
+    fading = np.concatenate([voice(1.0), noise(1.0, 1.0) * np.logspace(-0.5, -1.4, RATE)]).astype(np.float32)
+    assert len(prepare(fading, RATE).samples) > 1.9 * RATE
+
+
+@pytest.mark.parametrize("corpus", ["ravdess", "emodb", "nemo"])
+def test_speech_of_a_studio_is_prepared_as_if_there_were_no_steady_noise(ser_data, monkeypatch, corpus):
+    waveforms = [load_waveform(clip.path, RATE) for clip in load_corpus(corpus, str(ser_data)).clips[::10]]
+    found = [prepare(each.samples, RATE).samples for each in waveforms]
+    monkeypatch.setattr(preprocessing, "_steady_noise", lambda power, reference: 0.0)
+    plain = [prepare(each.samples, RATE).samples for each in waveforms]
+    same = [np.array_equal(*pair) for pair in zip(found, plain, strict=True)]
+    assert np.mean(same) >= 0.97 and len(same) > 40
 
 
 def test_normalise_brings_the_peak_to_one():
