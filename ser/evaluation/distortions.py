@@ -31,6 +31,9 @@ HUM_HZ = 50.0  # with harmonics
 HUM_HARMONICS = (1.0, 0.5, 0.3)
 POP_S = 0.03
 PAUSE_S = 10.0
+ROOM_SNR_DB = 25.0
+ROOM_S = 3.0  # before and after
+PINK_FROM_HZ = 50.0
 PHONE_REVERBERATION_S = 0.4  # until the echo has fallen by 60 dB
 ECHO_SHARE = 0.7  # of the direct sound's energy
 FULL_SCALE = 32_767 / 32_768  # highest peak in 16 bits
@@ -70,8 +73,7 @@ def opus(waveform: Waveform, rng: np.random.Generator) -> bytes:
 
 def noise(waveform: Waveform, rng: np.random.Generator) -> bytes:
     """Add white noise to the whole recording, 20 dB below the mean power between its silent ends."""
-    start, end = trim(waveform.samples)
-    level = np.sqrt(np.mean(np.square(waveform.samples[start:end], dtype=np.float64))) * 10 ** (-SNR_DB / 20)
+    level = speech_level(waveform) * 10 ** (-SNR_DB / 20)
     return _wav(waveform.samples + level * rng.standard_normal(len(waveform.samples)), waveform.sample_rate)
 
 
@@ -126,6 +128,13 @@ def pause(waveform: Waveform, rng: np.random.Generator) -> bytes:
     return _wav(np.concatenate([waveform.samples[:place], silence, waveform.samples[place:]]), waveform.sample_rate)
 
 
+def room(waveform: Waveform, rng: np.random.Generator) -> bytes:
+    """Add pink noise 25 dB below the speech, and three seconds of it before and after: a recorder in a quiet room."""
+    around = np.pad(waveform.samples, round(ROOM_S * waveform.sample_rate))
+    level = speech_level(waveform) * 10 ** (-ROOM_SNR_DB / 20)
+    return _wav(around + level * pink_noise(len(around), waveform.sample_rate, rng), waveform.sample_rate)
+
+
 def coarse(waveform: Waveform, rng: np.random.Generator) -> bytes:
     """Round to 8 bits."""
     return _wav(waveform.samples, waveform.sample_rate, "PCM_U8")
@@ -152,11 +161,26 @@ DISTORTIONS: dict[str, Distortion] = {
     "hum at -20 dB": loud_hum,
     "a pop": pop,
     "a pause of 10 s": pause,
+    "3 s of a room around": room,
     "8 bits": coarse,
     "telephone in a reverberant room": phone_reverberation,
     "white noise, 20 dB SNR": noise,
     "excerpt of 1.5 s": excerpt,
 }
+
+
+def speech_level(waveform: Waveform) -> float:
+    """Return the root mean square of the samples between the silent ends."""
+    start, end = trim(waveform.samples)
+    return float(np.sqrt(np.mean(np.square(waveform.samples[start:end], dtype=np.float64))))
+
+
+def pink_noise(n: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Return noise with a root mean square of 1 that is as loud in each octave above 50 Hz, shape (n,)."""
+    spectrum = np.fft.rfft(rng.standard_normal(n))
+    spectrum /= np.sqrt(np.maximum(np.fft.rfftfreq(n, 1 / sample_rate), PINK_FROM_HZ))
+    noise = np.fft.irfft(spectrum, n)
+    return noise / noise.std()
 
 
 def _wav(samples: np.ndarray, sample_rate: int, subtype: str = "PCM_16") -> bytes:

@@ -12,8 +12,14 @@ from ser.features.preprocessing import trim
 from ser.types import Waveform
 
 PAUSE = np.zeros(RATE // 2, np.float32)
-RANDOM = ("a pop", "telephone in a reverberant room", "white noise, 20 dB SNR", "excerpt of 1.5 s")
-KEEP_LENGTH = [name for name in DISTORTIONS if not name.startswith(("excerpt", "a pause"))]
+RANDOM = (
+    "a pop",
+    "3 s of a room around",
+    "telephone in a reverberant room",
+    "white noise, 20 dB SNR",
+    "excerpt of 1.5 s",
+)
+KEEP_LENGTH = [name for name in DISTORTIONS if not name.startswith(("excerpt", "a pause", "3 s"))]
 
 
 def made(name: str, samples: np.ndarray, seed: int = 0) -> bytes:
@@ -156,6 +162,17 @@ def test_a_pause_is_inserted_where_it_is_quiet():
     assert len(paused) == len(sound) + 10 * RATE
     (silent,) = np.nonzero(np.convolve(np.abs(paused), np.ones(9 * RATE), "valid") < 1e-3)
     assert abs(silent.mean() + 4.5 * RATE - len(paused) / 2) < RATE / 10
+
+
+def test_a_room_is_heard_before_and_after_25_db_under_the_speech():
+    sound = np.concatenate([PAUSE, 0.2 * voice(2.0), PAUSE])
+    in_room = heard("3 s of a room around", sound)
+    added, (start, end) = in_room - np.pad(sound, 3 * RATE), trim(sound)
+    assert len(in_room) == len(sound) + 6 * RATE
+    for part in (added[: 3 * RATE], added[-3 * RATE :], added):
+        assert 20 * np.log10(rms(sound[start:end]) / rms(part)) == pytest.approx(25, abs=1)
+    octaves = [share_of_energy(added, hz, 2 * hz) for hz in (100, 400, 1600)]
+    assert max(octaves) < 1.2 * min(octaves)  # pink: each octave is as loud
 
 
 def test_8_bits_are_coarse():
