@@ -74,7 +74,7 @@ def to_pandas(results: Prediction | Timeline | Iterable[Prediction | Failure] | 
         raise ParameterError(f"to_pandas takes either answers of predict or timelines, not both; found {kinds}.")
     rows = [flat(item.to_dict()) for item in predictions]
     for timeline in timelines:
-        rows += _segment_rows(timeline)
+        rows += segment_rows(timeline)
     present = {label for timeline in timelines for label in timeline.labels}.union(*rows)
     first, last = (SEGMENT_FIRST, SEGMENT_LAST) if timelines else (FIRST, LAST)
     names = [*first, *(label for label in EMOTIONS if label in present), *last]
@@ -84,7 +84,13 @@ def to_pandas(results: Prediction | Timeline | Iterable[Prediction | Failure] | 
     return pd.DataFrame(rows, columns=names).astype({name: types.get(name, "float64") for name in names})
 
 
-def _segment_rows(timeline: Timeline) -> list[dict[str, Any]]:
+def segment_columns(timeline: Timeline) -> tuple[str, ...]:
+    """Return the columns of a table of segments; a transcript adds `text`."""
+    return (*SEGMENT_FIRST, *timeline.labels, *SEGMENT_LAST, *(() if timeline.text is None else ("text",)))
+
+
+def segment_rows(timeline: Timeline) -> list[dict[str, Any]]:
+    """Return one row a segment, with those of `segment_columns` that it has."""
     shared = {name: value for name, value in timeline.to_dict().items() if name in ("file", "model", "adapted")}
     return [flat({**segment.to_dict(), **shared}) for segment in timeline.segments]
 
@@ -111,8 +117,7 @@ def to_parquet(results: list[dict[str, Any]], labels: Iterable[str]) -> bytes:
 
 def segments_to_parquet(timeline: Timeline) -> bytes:
     """Encode a timeline as the content of a Parquet file, one row a segment; a transcript adds the column `text`."""
-    names = [*SEGMENT_FIRST, *timeline.labels, *SEGMENT_LAST]
-    return _encoded(_segment_rows(timeline), names + (["text"] if timeline.text is not None else []))
+    return _encoded(segment_rows(timeline), segment_columns(timeline))
 
 
 def _encoded(rows: list[dict[str, Any]], names: Iterable[str]) -> bytes:

@@ -46,7 +46,7 @@ class Prepared(NamedTuple):
     """The sound of a recording as features are computed of it, from sample `start` to `end` of the recording.
 
     `peak` is its largest absolute sample (full scale: 1) before the level is normalised. `n_sound` counts the samples
-    from the first to the last that sounds, without long pauses: less than `samples`, whose ends are those of frames.
+    from the first to the last that sounds, without long pauses: at most `samples`, whose ends are those of frames.
     `breaks` are the samples at which another utterance begins, but for the first. `mains_energy` is the sum of the
     squares of what the recording holds near 50 and 60 Hz, if that was computed.
     """
@@ -68,9 +68,9 @@ def prepare_v1(samples: np.ndarray, sample_rate: int) -> Prepared:
 
 
 def prepare(samples: np.ndarray, sample_rate: int) -> Prepared:
-    """Turn down rumble, leave out silence at both ends and long pauses, and normalise the level of the speech.
+    """Turn down rumble, leave out silence or steady noise at both ends and in long pauses, and normalise the level.
 
-    An offset, hum below the voice, a pop or a pause therefore hardly changes the features.
+    An offset, hum below the voice, a pop, a pause or a room before the first word hardly changes the features.
     """
     clean, mains_energy = _filtered(samples, sample_rate)
     loud, reference = _loud_frames(clean)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from textwrap import indent
 
-from ser.tables import segments_to_parquet
+from ser.tables import segment_columns, segment_rows, segments_to_parquet
 from ser.types import EMOJI, Segment, Timeline, Word, lookup
 
 Interval = tuple[float, float, str]  # start and end in seconds, text
@@ -36,17 +36,11 @@ def _json(timeline: Timeline) -> str:
 
 
 def _csv(timeline: Timeline) -> str:
-    """Write one row a segment; `reasons` are separated by spaces."""
+    """Write one row a segment, with the columns of its Parquet file."""
     text = io.StringIO()
-    fields = ["file", "start_s", "end_s", "label", "confidence", *timeline.labels]
-    fields += ["uncertain", "reasons", "model", "channel", "valence", "arousal"]
-    fields += [] if timeline.text is None else ["text"]
-    table = csv.DictWriter(text, fields, extrasaction="ignore", lineterminator="\n")
+    table = csv.DictWriter(text, segment_columns(timeline), extrasaction="ignore", lineterminator="\n")
     table.writeheader()
-    for segment in timeline.segments:
-        cells = segment.to_dict()
-        more = {"file": timeline.file, "reasons": " ".join(segment.reasons), "model": timeline.model}
-        table.writerow({**cells, **cells["probabilities"], **more, "text": segment.text})
+    table.writerows(segment_rows(timeline))
     return text.getvalue()
 
 

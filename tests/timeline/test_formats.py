@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import av
 import numpy as np
 import pandas as pd
 import parselmouth
+import pyarrow.parquet as pq
 import pytest
 import srt
 import webvtt
@@ -17,7 +19,7 @@ from parselmouth.praat import call
 
 from ser.timeline.formats import WRITERS, clock, write
 from ser.timeline.segments import Segment, Timeline
-from ser.types import EMOJI, EMOTIONS, ParameterError
+from ser.types import EMOJI, EMOTIONS, Adaptation, ParameterError
 
 
 def segment(start_s: float, end_s: float, label: str, confidence: float, *reasons: str) -> Segment:
@@ -60,6 +62,15 @@ def test_csv_by_pandas_and_csv():
     assert list(read["uncertain"]) == [False, True, True]
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [row["reasons"] for row in rows] == ["", "close_call", "clipped close_call"]
+    assert [row["top"].split() for row in rows] == [list(segment.top) for segment in SEGMENTS]
+    assert {row["adapted_source"] for row in rows} == {""}
+
+
+def test_csv_and_parquet_have_the_same_columns_and_say_what_the_answers_are_adapted_to():
+    adapted = replace(LONG, adapted=Adaptation("calls", 20))
+    read = pd.read_csv(io.StringIO(write(adapted, "csv")))
+    assert list(read) == pq.read_table(io.BytesIO(write(adapted, "parquet"))).column_names
+    assert set(read["adapted_source"]) == {"calls"} and set(read["adapted_clips"]) == {20}
 
 
 def test_srt_by_srt():
