@@ -117,20 +117,36 @@ def _riff_ends_inside(file: BinaryIO, size: int, order: Literal["little", "big"]
 W64, W64_DATA = b"riff\x2e\x91\xcf\x11", b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 W64_HEADER = 4096  # bytes in which the chunk of samples begins
 PLACEHOLDER = 2**62  # bytes from which on a size of a Wave64 is none
+CAF, CAF_HEADER = b"caff", 8
 
 
 def with_size(file: BinaryIO) -> BinaryIO:
-    """Return a Wave64 with the size of its samples if it was written into a pipe, any other file as it is.
+    """Return a Wave64 or CAF with the size of its samples if it was written into a pipe, any other file as it is.
 
-    libsndfile would go on behind the size that such a file gives, and take samples for chunks.
+    libsndfile would go on behind the size that a Wave64 gives, and take samples for chunks; of a CAF without a size,
+    FFmpeg would lose the last packet.
     """
     file.seek(0)
-    head = file.read(W64_HEADER)
+    head, size = file.read(W64_HEADER), file.seek(0, os.SEEK_END)
+    if head.startswith(CAF):
+        at = _unsized_caf_data(file)
+        return file if at is None else cast(BinaryIO, _Patched(file, size, at + 4, (size - at - 12).to_bytes(8, "big")))
     at = head.find(W64_DATA) if head.startswith(W64) else -1
     if at < 0 or int.from_bytes(head[at + 16 : at + 24], "little") < PLACEHOLDER:
         return file
-    size = file.seek(0, os.SEEK_END)
     return cast(BinaryIO, _Patched(file, size, at + 16, (size - at).to_bytes(8, "little")))
+
+
+def _unsized_caf_data(file: BinaryIO) -> int | None:
+    """Return the offset of the chunk of samples of a CAF if its size is unknown (-1), else None."""
+    at = CAF_HEADER
+    for _ in range(MOST_STEPS):
+        file.seek(at)
+        kind, size = file.read(4), int.from_bytes(file.read(8), "big", signed=True)
+        if not kind or kind == b"data" or size < 0:
+            return at if kind == b"data" and size == -1 else None
+        at += 12 + size
+    return None
 
 
 # --- NIST Sphere, Creative Voice ---

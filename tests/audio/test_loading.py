@@ -209,6 +209,18 @@ def test_intact_file_is_never_cut_off(kind, rate, tmp_path):
         assert not load_waveform(sound).cut_off
 
 
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+def test_a_caf_written_into_a_pipe_is_heard_to_its_end(subtype):
+    sound = encode(speech(1.93), 16_000, "CAF", subtype)
+    at = sound.index(b"data") + 4
+    assert int.from_bytes(sound[at : at + 8], "big") > 2 * 16_000
+    piped = sound[:at] + b"\xff" * 8 + sound[at + 8 :]
+    waveform = load_waveform(piped)
+    assert not waveform.cut_off
+    np.testing.assert_array_equal(waveform.samples, load_waveform(sound).samples)
+    assert len(load_waveform(piped + piped).samples) == 2 * len(waveform.samples)
+
+
 @pytest.mark.parametrize("channels", range(1, 9))
 def test_channels_are_averaged(channels):
     tracks = np.stack([speech() * (1 + k) / channels for k in range(channels)], axis=1)
