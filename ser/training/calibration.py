@@ -238,7 +238,7 @@ def sure_answers(study: EnsembleStudy, folds: Sequence[FoldResult], limits: Sequ
 
 
 def confidence_threshold(scores: np.ndarray, truth: np.ndarray, least: int = LEAST_SURE) -> float:
-    """Return the confidence above which answers with these calibrated scores reach the target accuracy and its margin."""
+    """Return the confidence from which on answers with these calibrated scores reach the target and its margin."""
     probabilities = metrics.softmax(scores)
     right = probabilities.argmax(axis=1) == truth
     return metrics.confidence_threshold(probabilities.max(axis=1), right, TARGET_ACCURACY + MARGIN, least)
