@@ -300,6 +300,9 @@ class Prediction(_Labelled):
             "channel": self.channel,
             "track": self.track,
             "quality": list(self.quality),
+            "used_s": [rounded(second) for second in self.used_s],
+            "sound_s": rounded(self.sound_s),
+            "sure_from": rounded(self.sure_from),
         }
 
 

@@ -6,8 +6,9 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,17 +62,19 @@ class PlainGroup(_PlainTypes, TyperGroup):
 
 
 class Name:
-    """A file's name in a table, shortened in the middle to the width of its column."""
+    """A file's name in a table, shortened to the width of its column: first by a folder, then in the middle."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, folder: str = "") -> None:
         self.name = visible(name)
+        self.short = f"…/{visible(name.removeprefix(folder))}" if folder else self.name
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         width = cell_len(self.name)
         return Measurement(min(width, NAME_WIDTH), width)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield Text(shorten(self.name, options.max_width), no_wrap=True)
+        name = self.name if cell_len(self.name) <= options.max_width else self.short
+        yield Text(shorten(name, options.max_width), no_wrap=True)
 
 
 def shorten(text: str, width: int) -> str:
@@ -193,8 +196,9 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     table = Table("file", box=None, header_style="dim", pad_edge=False)
     for heading in ("sounds", "likely", *heads, "doubt"):
         table.add_column(heading, no_wrap=heading != "doubt")
+    folder = _common_folder([row["file"] for row in rows])
     for row in rows:
-        table.add_row(Name(_named(row)), *([FAILED] if "error" in row else _cells(row, heads)))
+        table.add_row(Name(_named(row), folder), *([FAILED] if "error" in row else _cells(row, heads)))
     out.print(table)
     for row in rows:
         if "error" in row:
@@ -206,6 +210,13 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     for line in sorted({adapted_line(row["adapted"]) for row in rows if row.get("adapted")}):
         out.print(line)
     print_reasons({name for row in rows for key in ("reasons", "quality") for name in row.get(key, ())})
+
+
+def _common_folder(names: Sequence[str]) -> str:
+    """Return the folder with which several names begin, so that columns can show where they differ; else ""."""
+    folders = zip(*(name.split("/")[:-1] for name in names), strict=False)
+    shared = [each[0] for each in takewhile(lambda each: len(set(each)) == 1, folders)]
+    return "/".join([*shared, ""]) if len(names) > 1 and any(shared) else ""
 
 
 def _named(row: dict[str, Any]) -> str:

@@ -18,8 +18,11 @@ from ser.types import Waveform
 
 TOP_DB = 30.0  # frames further below the loudest are silent
 STEADY_S = 0.5  # in which the level of speech changes by more than that of noise
-STEADY_DB = 5.0  # or less between the quietest and the loudest frame, and from there up to frames that sound
+STEADY_DB = 5.0  # or less between the quietest and the loudest frame
+FLOOR_DB = 6.0  # or less above the quietest frame of all: nothing is quieter than the noise behind it
 NOISE_DB = 15.0  # or more below the level of the speech; what is nearer is not left out
+NOISE_MARGIN_DB = 3.0  # above the noise a frame sounds
+GATED_S = 0.35  # around digital silence, where the filter dies away, no frame tells how loud the noise is
 LOWEST_HZ = 70.0  # of voices; what lies below is turned down
 LIMIT = 64  # fractions of that frequency are turned down alike
 STEEPNESS = 8  # of the high-pass: a Butterworth filter of order 4, forwards and backwards
@@ -106,15 +109,22 @@ def _loud_frames(clean: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _steady_noise(power: np.ndarray, reference: float) -> float:
-    """Return the power up to which frames are noise, as before somebody speaks; 0 if no half second is steady."""
+    """Return the power up to which frames are noise, as before somebody speaks; 0 if there is no steady noise.
+
+    It is the level of the half seconds that are steady, far below the speech, and as quiet as the recording ever is.
+    """
     n_frames = round(STEADY_S * SAMPLE_RATE / HOP_LENGTH)
-    if len(power) < n_frames:
+    around = 2 * round(GATED_S * SAMPLE_RATE / HOP_LENGTH) + 1
+    is_gated = np.convolve(power < LEAST_POWER, np.ones(around), "same")[: len(power)] > 0.5
+    if len(power) < max(n_frames, around) or is_gated.all():
         return 0.0
+    floor = power[~is_gated].min() * 10 ** (FLOOR_DB / 10)
     stretches = np.lib.stride_tricks.sliding_window_view(power, n_frames)
-    highest = stretches.min(axis=1) * 10 ** (STEADY_DB / 10)
-    loudest = stretches.max(axis=1)
-    is_noise = (loudest <= highest) & (loudest <= reference * 10 ** (-NOISE_DB / 10))
-    return float(highest.max(where=is_noise, initial=0.0))
+    quietest, loudest = stretches.min(axis=1), stretches.max(axis=1)
+    is_noise = (loudest <= quietest * 10 ** (STEADY_DB / 10)) & (quietest <= floor)
+    is_noise &= loudest <= reference * 10 ** (-NOISE_DB / 10)
+    levels = stretches[is_noise].mean(axis=1)
+    return float(np.median(levels)) * 10 ** (NOISE_MARGIN_DB / 10) if len(levels) else 0.0
 
 
 def count_sound(samples: np.ndarray, sample_rate: int) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 M_TRIM_THRESHOLD, KEPT = -1, 32 << 20
 M_MMAP_THRESHOLD, LARGEST = -3, 16 << 20
 M_ARENA_MAX, ARENAS = -8, 4
+FREED = 4 << 20  # bytes
 
 
 def tune_malloc() -> None:
@@ -28,12 +29,12 @@ def tune_malloc() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Allocate a block and free it, after which glibc's malloc keeps up to twice as much freed memory.
+    """Allocate a block and free it, after which every heap of glibc's malloc keeps up to twice as much freed memory.
 
     Its thresholds are by default those of the largest block freed so far. The arrays of an answer are just below: their
     memory goes back to the system with each answer and costs 500 page faults, a millisecond, in the next.
     """
-    np.empty(LARGEST // np.dtype(np.float32).itemsize, np.float32)
+    np.empty(FREED, np.uint8)
 
 
 @cache

@@ -47,9 +47,8 @@ def show_answer(
         )
         if not unnamed:
             st.html(components.bars(prediction, texts) + components.scales(prediction, texts))
-        used = wording.used_part(prediction, texts)
-        title = f'{escape(recording.name)}<span title="{escape(used)}">{texts.seconds(prediction.duration_s)}</span>'
-        st.html(f'<p class="file">{title}</p>')
+        name = f"{escape(recording.name)}<span>{texts.seconds(prediction.duration_s)}</span>"
+        st.html(f'<p class="file">{name}</p>')
         colour = components.UNNAMED if unnamed else COLOURS[prediction.label]
         player(
             recording,
@@ -59,6 +58,8 @@ def show_answer(
             colour=colour,
             stretches=stretches,
         )
+        if prediction.sound_s:
+            st.html(f'<p class="how">{escape(wording.used_part(prediction, texts))}</p>')
         show_spectrogram(recording, texts)
 
 

@@ -124,8 +124,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{count} Dateien lassen sich nicht verwenden",
     ),
     "input.kept": (
-        "Everything else on this page is as it was. Choose another recording.",
-        "Alles andere auf dieser Seite ist, wie es war. Wählen Sie eine andere Aufnahme.",
+        "Nothing else on this page is lost. Choose another recording.",
+        "Sonst ging auf dieser Seite nichts verloren. Wählen Sie eine andere Aufnahme.",
     ),
     "sample.even": ("Even", "Gleichmäßig"),
     "sample.music": ("Music", "Musik"),
@@ -241,8 +241,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "answer.strong_end": ("strong", "stark"),
     "answer.used_all": ("All of it was judged.", "Beurteilt wurde die ganze Aufnahme."),
     "answer.used": (
-        "Judged from {start} to {end} s; silence at both ends is grey and left out.",
-        "Beurteilt von {start} bis {end} s; die Stille an den Enden ist grau und zählt nicht.",
+        "Judged: {sound} s of sound, from {start} to {end} s. Silence, steady noise and long pauses are left out.",
+        "Beurteilt: {sound} s Klang von {start} bis {end} s. Stille, stetes Rauschen und lange Pausen zählen nicht.",
     ),
     "answer.sound": ("Spectrogram", "Spektrogramm"),
     "answer.spectrogram": ("Level over time and frequency", "Pegel über Zeit und Frequenz"),
@@ -322,7 +322,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Versuchen Sie ein anderes Kabel oder Akku statt Netzteil.",
     ),
     "doubt.close_call": (
-        "The best fit, {label}, has {share}; about a recording like this, an answer is clear enough from {sure} on.",
+        "The best fit, {label}, has {share}; for a recording like this, an answer is clear enough from {sure} on.",
         "Am besten passt {label} mit {share}; bei einer Aufnahme wie dieser ist eine Antwort ab {sure} klar genug.",
     ),
     "doubt.close_call.help": (

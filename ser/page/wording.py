@@ -154,11 +154,11 @@ def intensity(strong: float, texts: Texts) -> str:
 
 
 def used_part(prediction: Prediction, texts: Texts) -> str:
-    """Say which part of the recording was judged."""
-    start, end = prediction.used_s
-    if end - start > prediction.duration_s - 0.1:
+    """Say which part of the recording was judged, and how long it sounds."""
+    (start, end), sound = prediction.used_s, prediction.sound_s
+    if min(end - start, sound) > prediction.duration_s - 0.1:
         return texts("answer.used_all")
-    return texts("answer.used", start=texts.number(start), end=texts.number(end))
+    return texts("answer.used", start=texts.number(start), end=texts.number(end), sound=texts.number(sound))
 
 
 def source(name: str, texts: Texts) -> str:

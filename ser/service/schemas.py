@@ -121,6 +121,9 @@ class Answer(_Labelled, json_schema_extra=_example(answer_dict(PREDICTION))):
         ge=0, le=1, description="Strength of the emotion; null if the model does not estimate it."
     )
     duration_s: float = Field(ge=0, description="Duration of the sound in seconds.")
+    used_s: tuple[float, float] = Field(description="Start and end of the part that was judged, in seconds.")
+    sound_s: float = Field(ge=0, description="How long that part sounds, without steady noise and long pauses.")
+    sure_from: float = Field(ge=0, description="Confidence from which on an answer about such a recording is sure.")
     model: str = Field(description="Name of the model.")
     adapted: AdaptedTo
     channel: Channel

@@ -235,6 +235,15 @@ def test_a_narrow_table_shortens_names_in_the_middle(folder, monkeypatch):
     assert all(cell_len(line) <= 50 for line in shown.stdout.splitlines())
 
 
+def test_a_narrow_table_shortens_names_by_their_folder_first(folder, monkeypatch):
+    monkeypatch.setattr(output.out, "width", 66)
+    paths = [folder / f"begins-alike-{number}.wav" for number in (1, 2)]
+    for path in paths:
+        path.write_bytes((folder / "a.wav").read_bytes())
+    _, *lines = run("predict", *paths).stdout.splitlines()
+    assert [line.split()[0] for line in lines[:2]] == [f"…/{path.name}" for path in paths]
+
+
 @pytest.mark.parametrize("text", ["clip.wav", "a-long-name-of-a-recording.wav", "日本語の録音ファイル.wav", "", "ab"])
 def test_shorten_keeps_both_ends_and_fits(text):
     for width in range(3, 40):

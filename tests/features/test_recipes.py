@@ -206,6 +206,15 @@ def test_steady_noise_before_after_and_between_is_left_out(color, level_db, open
     assert 3 * RATE - 2 * N_FFT < prepared.n_sound <= len(prepared.samples) < 3 * RATE + 6 * N_FFT
 
 
+@pytest.mark.parametrize("level_db", [-12, -18])
+def test_a_quiet_speaker_after_a_loud_one_is_heard(level_db):
+    """A vowel is as steady as noise, but something is quieter."""
+    vowel, gap = tone(1.0, 500.0, 0.3), np.zeros(round(1.2 * RATE), np.float32)
+    said = np.concatenate([voice(0.5), vowel, voice(0.5)])
+    quiet = said * np.float32(10 ** (level_db / 20))
+    assert len(prepare(np.concatenate([said, gap, quiet]), RATE).samples) > 1.9 * len(said)
+
+
 def test_a_word_in_steady_noise_is_too_short():
     word = voice(1.0)[RATE // 3 : 2 * RATE // 3]
     sound = noise(4.0, 0.03 * float(np.sqrt(np.square(word).mean())))

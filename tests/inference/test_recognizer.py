@@ -48,6 +48,9 @@ KEYS = [
     "channel",
     "track",
     "quality",
+    "used_s",
+    "sound_s",
+    "sure_from",
 ]
 HEAVY = ("tensorflow", "keras", "librosa", "numba", "sklearn")
 
