@@ -240,8 +240,9 @@ def test_a_narrow_table_shortens_names_by_their_folder_first(folder, monkeypatch
     paths = [folder / f"begins-alike-{number}.wav" for number in (1, 2)]
     for path in paths:
         path.write_bytes((folder / "a.wav").read_bytes())
-    _, *lines = run("predict", *paths).stdout.splitlines()
-    assert [line.split()[0] for line in lines[:2]] == [f"…/{path.name}" for path in paths]
+    lines = run("predict", *paths).stdout.splitlines()
+    names = [line.split()[0] for line in lines if line.startswith("…")]
+    assert names == [f"…/{path.name}" for path in paths]
 
 
 @pytest.mark.parametrize("text", ["clip.wav", "a-long-name-of-a-recording.wav", "日本語の録音ファイル.wav", "", "ab"])
