@@ -27,6 +27,7 @@ SEGMENT_FIRST = ("file", "start_s", "end_s", "label", "confidence")
 SEGMENT_LAST = ("uncertain", "reasons", "top", "model", *ADAPTED, "channel", *MOOD)
 TEXT = {"file", "channel", "label", "reasons", "quality", "top", "model", "adapted_source", "error", "text"}
 NESTED = {"probabilities", "reasons", "quality", "top", "sex", "adapted"}
+ONLY_JSON = {"used_s", "sound_s", "sure_from"}
 ENDING = ".parquet"
 READ = ("label", "confidence", "uncertain", "reasons", "model", "error")
 READ_ROWS = 10_000  # held in memory at a time
@@ -45,7 +46,7 @@ def flat(result: dict[str, Any]) -> dict[str, Any]:
 
     Text is escaped where UTF-8 cannot encode it, which no table could hold.
     """
-    row = {name: value for name, value in result.items() if name not in NESTED}
+    row = {name: value for name, value in result.items() if name not in NESTED | ONLY_JSON}
     row |= {name: encodable(value) for name, value in row.items() if isinstance(value, str)}
     sexes = {f"sex_{name}": probability for name, probability in (result.get("sex") or {}).items()}
     lists = {name: " ".join(result[name]) for name in ("reasons", "quality", "top") if name in result}

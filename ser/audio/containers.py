@@ -118,6 +118,7 @@ W64, W64_DATA = b"riff\x2e\x91\xcf\x11", b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\
 W64_HEADER = 4096  # bytes in which the chunk of samples begins
 PLACEHOLDER = 2**62  # bytes from which on a size of a Wave64 is none
 CAF, CAF_HEADER = b"caff", 8
+CAF_EARLY = 2**15  # bytes before the samples, with which libsndfile finds them
 
 
 def with_size(file: BinaryIO) -> BinaryIO:
@@ -129,24 +130,33 @@ def with_size(file: BinaryIO) -> BinaryIO:
     file.seek(0)
     head, size = file.read(W64_HEADER), file.seek(0, os.SEEK_END)
     if head.startswith(CAF):
-        at = _unsized_caf_data(file)
-        return file if at is None else cast(BinaryIO, _Patched(file, size, at + 4, (size - at - 12).to_bytes(8, "big")))
+        at, n_bytes = _caf_data(file)
+        known = (size - at - 12).to_bytes(8, "big")
+        return cast(BinaryIO, _Patched(file, size, at + 4, known)) if n_bytes == -1 else file
     at = head.find(W64_DATA) if head.startswith(W64) else -1
     if at < 0 or int.from_bytes(head[at + 16 : at + 24], "little") < PLACEHOLDER:
         return file
     return cast(BinaryIO, _Patched(file, size, at + 16, (size - at).to_bytes(8, "little")))
 
 
-def _unsized_caf_data(file: BinaryIO) -> int | None:
-    """Return the offset of the chunk of samples of a CAF if its size is unknown (-1), else None."""
+def is_late_caf(file: BinaryIO) -> bool:
+    """Return whether much else lies before the samples of a CAF, which libsndfile would take for them."""
+    file.seek(0)
+    return file.read(len(CAF)) == CAF and _caf_data(file)[0] > CAF_EARLY
+
+
+def _caf_data(file: BinaryIO) -> tuple[int, int]:
+    """Return the offset and the size of a CAF's chunk of samples: -1 if it is unknown, (0, 0) if there is none."""
     at = CAF_HEADER
     for _ in range(MOST_STEPS):
         file.seek(at)
         kind, size = file.read(4), int.from_bytes(file.read(8), "big", signed=True)
-        if not kind or kind == b"data" or size < 0:
-            return at if kind == b"data" and size == -1 else None
+        if kind == b"data":
+            return at, size
+        if not kind or size < 0:
+            break
         at += 12 + size
-    return None
+    return 0, 0
 
 
 # --- NIST Sphere, Creative Voice ---

@@ -43,7 +43,7 @@ FORMATS = {"mov,mp4,m4a,3gp,3g2,mj2": "MP4/M4A", "matroska,webm": "WebM"}  # nam
 TIMED_CONTAINERS = {*FORMATS, "asf", "avi", "ogg", "flac"}
 
 # First bytes by which libsndfile knows a format at once, and the name of a resource fork to it.
-SNDFILE_MAGIC = {b"RIFF", b"RIFX", b"RF64", b"FORM", b"fLaC", b"OggS", b".snd", b"riff", b"NIST", b"Crea"}
+SNDFILE_MAGIC = {b"RIFF", b"RIFX", b"RF64", b"FORM", b"fLaC", b"OggS", b"caff", b".snd", b"riff", b"NIST", b"Crea"}
 RESOURCE_FORK = "._"
 SAMPLE_DUMP = b"\xf0\x7e"
 UNKNOWN_FRAMES = 2**62  # from here on a count of libsndfile means unknown
@@ -134,10 +134,8 @@ def _is_for_libsndfile(file: BinaryIO) -> bool:
     """
     file.seek(0)
     head = file.read(4)
-    if head == containers.CAF:
-        return False
     is_known = head in SNDFILE_MAGIC or not os.path.lexists(RESOURCE_FORK)
-    return is_known and not head.startswith(SAMPLE_DUMP)
+    return is_known and not head.startswith(SAMPLE_DUMP) and not containers.is_late_caf(file)
 
 
 def _check_track(track: int | None, n_tracks: int, label: str) -> None:

@@ -13,7 +13,6 @@ import numpy as np
 M_TRIM_THRESHOLD, KEPT = -1, 32 << 20
 M_MMAP_THRESHOLD, LARGEST = -3, 16 << 20
 M_ARENA_MAX, ARENAS = -8, 4
-FREED = 4 << 20  # bytes
 
 
 def tune_malloc() -> None:
@@ -34,7 +33,7 @@ def keep_freed_memory() -> None:
     Its thresholds are by default those of the largest block freed so far. The arrays of an answer are just below: their
     memory goes back to the system with each answer and costs 500 page faults, a millisecond, in the next.
     """
-    np.empty(FREED, np.uint8)
+    np.empty(LARGEST, np.uint8)
 
 
 @cache
