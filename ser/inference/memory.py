@@ -31,7 +31,8 @@ def keep_freed_memory() -> None:
     """Allocate a block and free it, after which every heap of glibc's malloc keeps up to twice as much freed memory.
 
     Its thresholds are by default those of the largest block freed so far. The arrays of an answer are just below: their
-    memory goes back to the system with each answer and costs 500 page faults, a millisecond, in the next.
+    memory goes back to the system with each answer and costs 500 page faults, a millisecond, in the next. No effect if
+    the host has fixed the thresholds, as some builds of Python do.
     """
     np.empty(LARGEST, np.uint8)
 

@@ -229,6 +229,7 @@ def test_strip_table_and_reload(browser, url, tmp_path):
     row = page.get_by_role("row").filter(has_text="sharp.flac").last
     row.get_by_role("textbox").fill("at the door")
     row.get_by_role("textbox").press("Enter")
+    ready(page)
     row.get_by_role("button", name="Show: sharp.flac").click()
     shown(page, "sharp.flac")
     ready(page)
