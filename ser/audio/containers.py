@@ -131,8 +131,9 @@ def with_size(file: BinaryIO) -> BinaryIO:
     head, size = file.read(W64_HEADER), file.seek(0, os.SEEK_END)
     if head.startswith(CAF):
         at, n_bytes = _caf_data(file)
-        known = (size - at - 12).to_bytes(8, "big")
-        return cast(BinaryIO, _Patched(file, size, at + 4, known)) if n_bytes == -1 else file
+        if n_bytes != -1:
+            return file
+        return cast(BinaryIO, _Patched(file, size, at + 4, max(0, size - at - 12).to_bytes(8, "big")))
     at = head.find(W64_DATA) if head.startswith(W64) else -1
     if at < 0 or int.from_bytes(head[at + 16 : at + 24], "little") < PLACEHOLDER:
         return file

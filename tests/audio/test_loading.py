@@ -223,6 +223,12 @@ def test_a_caf_written_into_a_pipe_is_heard_to_its_end(subtype):
     assert len(load_waveform(piped + piped).samples) == 2 * len(waveform.samples)
 
 
+@pytest.mark.parametrize("data", [b"caff", b"caff\0\1\0\0", b"caff\0\1\0\0data", b"caff\0\1\0\0data\xff\xff"])
+def test_the_beginning_of_a_caf_is_no_sound(data):
+    with pytest.raises(AudioError, match="damaged or incomplete"):
+        load_waveform(data)
+
+
 @pytest.mark.parametrize("channels", range(1, 9))
 def test_channels_are_averaged(channels):
     tracks = np.stack([speech() * (1 + k) / channels for k in range(channels)], axis=1)
