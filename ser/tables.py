@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -52,6 +53,21 @@ def flat(result: dict[str, Any]) -> dict[str, Any]:
     lists = {name: " ".join(result[name]) for name in ("reasons", "quality", "top") if name in result}
     adapted = {f"adapted_{name}": value for name, value in (result.get("adapted") or {}).items()}
     return {**row, **result.get("probabilities", {}), **sexes, **lists, **adapted}
+
+
+# --- CSV ---
+
+
+def to_csv(rows: Iterable[dict[str, Any]], names: Iterable[str]) -> str:
+    """Encode rows as CSV with these columns; others are left out.
+
+    Lines end in CR LF (RFC 4180), for which Python 3.11 quotes both in text: a lone CR would end a line elsewhere.
+    """
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(names), extrasaction="ignore", lineterminator="\r\n")
+    table.writeheader()
+    table.writerows(rows)
+    return text.getvalue()
 
 
 # --- pandas ---

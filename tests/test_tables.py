@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
 import ser
 from ser.extras import advice
 from ser.inference.artifact import ARTIFACTS
-from ser.tables import flat
+from ser.tables import flat, to_csv
 from ser.types import EMOTIONS, AudioError, Failure, ParameterError, Timeline
 
 SAMPLES = sorted((ARTIFACTS.parent / "samples").glob("*.flac"))
@@ -112,3 +115,10 @@ ser.to_pandas(prediction)
     process = subprocess.run(command, cwd=ARTIFACTS.parent, check=False, capture_output=True, text=True)
     sentence = f"ParameterError: to_pandas needs pandas, which this installation lacks; {advice('pandas')}."
     assert process.stderr.splitlines()[-1].endswith(sentence)
+
+
+def test_line_ends_in_a_name_stay_inside_the_cell():
+    names = ["a\rb.wav", "c\nd.wav", 'e"f,g.wav']
+    text = to_csv([{"file": name, "label": "sad", "other": 1} for name in names], ["file", "label"])
+    assert [row["file"] for row in csv.DictReader(io.StringIO(text, newline=""))] == names
+    assert pd.read_csv(io.StringIO(text, newline="")).file.tolist() == names

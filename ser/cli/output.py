@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import inspect
 import json
 import re
 import sys
@@ -21,7 +21,7 @@ from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
 from ser.files import by_ending, unwritable, write_atomically
-from ser.tables import columns, flat
+from ser.tables import columns, flat, to_csv
 from ser.types import EMOJI, PHRASES, QUALITY, REASONS, SELF, SILENT
 
 Report = Literal["table", "json"]
@@ -36,13 +36,18 @@ REFUSED = 2  # the exit code if a request is refused, or a file cannot be predic
 WIDE = 100  # characters; a narrower table with sex and intensity leaves out the second emotion
 NARROW = 70  # characters; a narrower table leaves out all three
 NAME_WIDTH = 12  # characters that the shortest form of a file's name has
+LONG_S = 20.0  # from which a single answer comes with a hint at timelines
 BAR_WIDTH = 30  # characters of a probability of 1
 FAILED = Text("no answer", style="red")
 PLAIN_TYPES = ("<bool>", "<str>", "<list[str]>", "<list[int]>")  # which say nothing beside an option's help
 
 
-class _PlainTypes:
-    """Parameters whose help leaves out the types of `PLAIN_TYPES`."""
+class _Plain:
+    """Help whose paragraphs fill the lines, and parameters without the types of `PLAIN_TYPES`."""
+
+    def __init__(self, *args: Any, help: str | None = None, **attributes: Any) -> None:
+        paragraphs = inspect.cleandoc(help or "").split("\n\n")
+        super().__init__(*args, help="\n\n".join(" ".join(each.split("\n")) for each in paragraphs), **attributes)
 
     def get_params(self, ctx: Any) -> list[Any]:
         params = super().get_params(ctx)  # type: ignore[misc]
@@ -53,11 +58,11 @@ class _PlainTypes:
         return params
 
 
-class PlainCommand(_PlainTypes, TyperCommand):
+class PlainCommand(_Plain, TyperCommand):
     """A command with short help."""
 
 
-class PlainGroup(_PlainTypes, TyperGroup):
+class PlainGroup(_Plain, TyperGroup):
     """A group of commands with short help."""
 
 
@@ -143,9 +148,7 @@ def print_csv(rows: list[dict[str, Any]], labels: tuple[str, ...], first: tuple[
     """Print predictions and errors as CSV; `first` names the columns before theirs."""
     fields = [*first, *columns(labels)]
     fields += ["text"] if any("text" in row for row in rows) else []
-    writer = csv.DictWriter(sys.stdout, fields, extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(map(flat, rows))
+    print(to_csv(map(flat, rows), fields), end="")
 
 
 def print_prediction(row: dict[str, Any]) -> None:
@@ -171,6 +174,9 @@ def print_prediction(row: dict[str, Any]) -> None:
     if "text" in row:
         out.print(_text(row))
     print_reasons([*row["reasons"], *row.get("quality", ())])
+    if row["duration_s"] >= LONG_S:
+        long = f"one answer for {row['duration_s']:.0f} s"
+        say(f"{long}: `ser timeline` shows how emotions change over time", style="dim")
 
 
 def adapted_line(adapted: dict[str, Any]) -> str:

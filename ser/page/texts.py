@@ -325,6 +325,12 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The best fit, {label}, has {share}; for a recording like this, an answer is clear enough from {sure} on.",
         "Am besten passt {label} mit {share}; bei einer Aufnahme wie dieser ist eine Antwort ab {sure} klar genug.",
     ),
+    "doubt.stranger": (
+        "The best fit, {label}, has {share}; but in rooms, on lines and in languages that the model does not know, "
+        "even such answers are often wrong.",
+        "Am besten passt {label} mit {share}; aber in Räumen, auf Leitungen und in Sprachen, die das Modell nicht "
+        "kennt, sind auch solche Antworten oft falsch.",
+    ),
     "doubt.close_call.help": (
         "A longer recording of one person in one mood, your voice, or more recordings of this source in different "
         "moods usually make the answer better. From rooms, lines and languages that the model does not know, it is "
@@ -363,6 +369,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{length}, {speech} of speech",
         "{length}, davon {speech} Sprache",
     ),
+    "timeline.unsure": ("{share} of it unsure", "{share} davon unsicher"),
     "timeline.adapted_self": ("adapted to this recording", "angepasst an diese Aufnahme"),
     "timeline.adapted": ("adapted to {source}", "angepasst an {source}"),
     "timeline.mostly": ("Mostly {emotions}", "Überwiegend {emotions}"),
@@ -603,6 +610,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "source.offer": (
         "Do these {clips} recordings come from the same microphone and room, in different moods?",
         "Stammen diese {clips} Aufnahmen vom selben Mikrofon und aus demselben Raum, in verschiedenen Stimmungen?",
+    ),
+    "source.in_use": (
+        "Adapted to the {clips} recordings of this visit. More of them, in different moods, make it better.",
+        "Angepasst an die {clips} Aufnahmen dieses Besuchs. Weitere in verschiedenen Stimmungen machen es besser.",
     ),
     "source.decline": ("No", "Nein"),
     "source.adapt": ("Adapt to them", "Daran anpassen"),

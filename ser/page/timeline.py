@@ -16,7 +16,7 @@ import streamlit as st
 from ser.inference.recognizer import Recognizer
 from ser.page import wording
 from ser.page.listening import Listening
-from ser.page.player import channel_name, player
+from ser.page.player import channel_name, is_likely, player
 from ser.page.texts import Texts
 from ser.page.visit import Recording
 from ser.timeline.formats import WRITERS, write
@@ -26,6 +26,7 @@ STYLES = Path(__file__).parent / "assets" / "timeline.css"
 POLL_S = 0.5
 MOSTLY = 0.6  # share of the speech that the emotions of the headline reach together, if three do
 MOST_NAMED = 3
+LEAST_SHARE = 0.005  # that is shown: less would read "0 %"
 FEWEST_BINS, MOST_BINS, BIN_S = 24, 120, 5.0  # of the picture over time
 FORMATS = ("csv", "json", "srt", "vtt", "textgrid", "audacity")
 TITLES = {"csv": "CSV", "json": "JSON", "srt": "SRT", "vtt": "VTT", "textgrid": "TextGrid", "audacity": "Audacity"}
@@ -138,6 +139,8 @@ def headline(timeline: Timeline, texts: Texts) -> str:
     else:
         title = _title(timeline, texts)
         about = texts("timeline.speech", length=length, speech=texts.seconds(timeline.speech_s))
+        if (share := unsure_share(timeline)) >= LEAST_SHARE:
+            about += ", " + texts("timeline.unsure", share=texts.percent(share))
         if timeline.adapted is not None:
             name = wording.source(timeline.adapted.source, texts)
             is_own = timeline.adapted.source == SELF
@@ -146,6 +149,12 @@ def headline(timeline: Timeline, texts: Texts) -> str:
         f'<section class="timeline-head" role="status"><h2>{html.escape(title)}</h2>'
         f"<p>{html.escape(about)}.</p></section>"
     )
+
+
+def unsure_share(timeline: Timeline) -> float:
+    """Return the share of the speech, 0 to 1, in segments that are hatched: their label is not even probable."""
+    durations = [(segment.end_s - segment.start_s, is_likely(segment)) for segment in timeline.segments]
+    return sum(seconds for seconds, likely in durations if not likely) / sum(seconds for seconds, _ in durations)
 
 
 def _title(timeline: Timeline, texts: Texts) -> str:
@@ -206,7 +215,7 @@ def shares(timeline: Timeline, texts: Texts) -> str:
         f'<li style="--colour:{COLOURS[label]};--share:{100 * share:.1f}%"><span>{EMOJI[label]} '
         f"{texts.emotion(label)}</span><i aria-hidden='true'></i><b>{texts.percent(share)}</b></li>"
         for label, share in falling
-        if share >= 0.005
+        if share >= LEAST_SHARE
     )
     return f'<ul class="timeline-shares">{rows}</ul>'
 

@@ -17,6 +17,7 @@ Certainty = Literal["sure", "probably", "two", "hard", "none"]
 SURE_FROM = 0.8  # of the first label, if the answer is not uncertain: nobody calls 60 % sure
 PROBABLY_FROM = 0.6
 TWO_FROM = 0.6  # of the first two together
+STRANGE_FROM = 0.95  # threshold of sure answers: a model knows recordings like this so little that few reach it
 LEANING_FROM = 0.05  # by which the first of two labels leads
 NAMED_MOST = 3  # labels that "hard to say" names
 SURENESS = ((0.9, "answer.very"), (0.75, "answer.fairly"), (0.0, "answer.not_very"))
@@ -122,8 +123,13 @@ def doubts(prediction: Prediction, texts: Texts) -> list[tuple[str, str]]:
         "sure": texts.percent(prediction.sure_from),
     }
     alone = {"offset", "hum"} if is_unnamed(prediction) else set()  # no answer that counts all the same
+    is_strange = prediction.sure_from >= STRANGE_FROM and prediction.confidence >= PROBABLY_FROM
+    problems = {"close_call": "stranger"} if is_strange else {}
     return [
-        (texts(f"doubt.{cause}", **values), texts(f"doubt.{cause}.{'alone' if cause in alone else 'help'}"))
+        (
+            texts(f"doubt.{problems.get(cause, cause)}", **values),
+            texts(f"doubt.{cause}.{'alone' if cause in alone else 'help'}"),
+        )
         for cause in CAUSES
         if cause in present
     ]

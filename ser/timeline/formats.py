@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import html
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from textwrap import indent
 
-from ser.tables import segment_columns, segment_rows, segments_to_parquet
+from ser.tables import segment_columns, segment_rows, segments_to_parquet, to_csv
 from ser.types import EMOJI, Segment, Timeline, Word, lookup
 
 Interval = tuple[float, float, str]  # start and end in seconds, text
@@ -37,11 +35,7 @@ def _json(timeline: Timeline) -> str:
 
 def _csv(timeline: Timeline) -> str:
     """Write one row a segment, with the columns of its Parquet file."""
-    text = io.StringIO()
-    table = csv.DictWriter(text, segment_columns(timeline), extrasaction="ignore", lineterminator="\n")
-    table.writeheader()
-    table.writerows(segment_rows(timeline))
-    return text.getvalue()
+    return to_csv(segment_rows(timeline), segment_columns(timeline))
 
 
 def _srt(timeline: Timeline) -> str:

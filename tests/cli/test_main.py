@@ -16,7 +16,7 @@ from service_client import SAMPLES
 
 import ser
 from ser.cli import main as cli
-from ser.cli.main import COMMANDS
+from ser.cli.main import COMMANDS, import_command
 from ser.sentences import SENTENCES
 
 MISSING = [
@@ -162,6 +162,12 @@ def test_no_command_fails_on_a_narrow_encoding(encoding, folder, monkeypatch):
 def test_version():
     result = run("--version")
     assert result.exit_code == 0 and result.stdout.strip() == ser.__version__
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_paragraphs_of_help_fill_the_lines(command):
+    paragraphs = import_command(command).help.split("\n\n")
+    assert paragraphs[0] and not any("\n" in paragraph for paragraph in paragraphs)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

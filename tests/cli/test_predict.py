@@ -12,6 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile as sf
 from command_line import UNIX, WAV, main, piped, run
@@ -55,6 +56,15 @@ def test_table_is_for_people(folder):
         assert word in result.stdout
     for reason in expected.reasons:
         assert reason.replace("_", " ") in result.stdout
+
+
+@pytest.mark.slow
+def test_a_single_answer_about_a_long_recording_names_the_command_timeline(folder, tmp_path):
+    assert "timeline" not in run("predict", folder / "a.wav", "-m", "dense105").stderr
+    samples, rate = sf.read(folder / "a.wav")
+    sf.write(tmp_path / "long.wav", np.resize(samples, 21 * rate), rate)
+    result = run("predict", tmp_path / "long.wav", "-m", "dense105")
+    assert "one answer for 21 s: `ser timeline`" in result.stderr and "timeline" not in result.stdout
 
 
 @pytest.mark.slow

@@ -327,6 +327,8 @@ def test_ten_recordings_offer_to_adapt_to_their_source(page):
     open_part(page, "source").button(key="adapt").click().run()
     assert "Adapted to this source, 10 recordings" in text(page)
     assert shown(page).adapted.clips == ENOUGH
+    assert "Adapted to the 10 recordings of this visit" in text(page)
+    assert "adapt" not in [button.key for button in page.button]
 
 
 def test_gains_of_adaptation_are_those_of_the_model(page):

@@ -56,6 +56,13 @@ def test_doubt_is_one_box_and_a_close_call_can_be_opened():
     assert "of 10" not in components.doubts(prediction("silent"), metrics, EN)
 
 
+def test_a_probable_answer_about_a_stranger_says_that_such_answers_are_often_wrong():
+    likely = replace(prediction("close_call", sad=0.97), sure_from=0.99)
+    assert "even such answers are often wrong" in components.doubts(likely, {}, EN)
+    unlikely = replace(prediction("close_call", sad=0.5), sure_from=0.99)
+    assert "clear enough from 99" in components.doubts(unlikely, {}, EN)
+
+
 def test_scales_show_the_outputs_of_the_model_only():
     sure = prediction(happy=0.7)
     assert components.scales(sure, EN) == ""

@@ -162,6 +162,9 @@ def test_headline_says_what_it_mostly_is(made):
     assert "<h2>Mostly sad (67 %)</h2>" in english
     assert "10 min 18 s long, 5 min of speech, adapted to this recording." in english
     assert "<h2>Überwiegend traurig (67 %)</h2>" in german
+    probabilities = dict.fromkeys(EMOTIONS, 0.125)
+    doubtful = (*made.segments, Segment(400, 500, "calm", probabilities, ("close_call",)))
+    assert "of speech, 25 % of it unsure" in plain(view.headline(replace(made, segments=doubtful), ENGLISH))
     none = replace(made, segments=(), adapted=None)
     assert "No speech found" in view.headline(none, ENGLISH)
     sides = tuple(

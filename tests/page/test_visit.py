@@ -384,7 +384,7 @@ def test_csv_has_the_columns_of_every_table(visit, model):
     first, call = next(iter(visit)), visit.current
     visit.note(first.id, 'angry? "no", ü')
     visit.note(call.id, "=1+1")  # a formula in a spreadsheet
-    rows = list(csv.DictReader(io.StringIO(compare.to_csv(visit, model).decode("utf-8-sig"))))
+    rows = list(csv.DictReader(io.StringIO(compare.visit_to_csv(visit, model).decode("utf-8-sig"))))
     assert list(rows[0]) == ["time", "kind", *columns(model.labels), "note"]
     assert [row["file"] for row in rows] == ["even.flac"] * 3 + ["call.mp3"]
     assert rows[0]["note"] == 'angry? "no", ü' and rows[0]["reasons"] == "close_call"

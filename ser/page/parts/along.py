@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 import shlex
@@ -24,7 +22,7 @@ from ser.page.parts.report import report
 from ser.page.texts import Texts
 from ser.page.visit import Recording
 from ser.page.wording import is_unnamed
-from ser.tables import columns, flat
+from ser.tables import columns, flat, to_csv
 from ser.timeline.formats import WRITERS, write
 from ser.types import SELF, Adaptation, ParameterError, Prediction, Segment, Timeline
 
@@ -133,12 +131,7 @@ def _json(row: dict[str, Any]) -> str:
 
 
 def _csv(row: dict[str, Any]) -> str:
-    text = io.StringIO()
-    names = [*columns(row["probabilities"]), *(["text"] if "text" in row else [])]
-    table = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
-    table.writeheader()
-    table.writerow(flat(row))
-    return text.getvalue()
+    return to_csv([flat(row)], [*columns(row["probabilities"]), *(["text"] if "text" in row else [])])
 
 
 def file_stem(name: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import asdict
 from html import escape
 from typing import Any
@@ -16,7 +14,7 @@ from ser.page.hearing import forget_long
 from ser.page.strip import ASSETS, CSS, Face, clock, detail, share, show_styles, title
 from ser.page.texts import Texts
 from ser.page.visit import Recording, Visit
-from ser.tables import columns, flat
+from ser.tables import columns, flat, to_csv
 from ser.types import COLOURS, EMOJI, EMOTIONS, Prediction
 
 FEWEST_COMPARED, FEWEST_LISTED = 2, 3  # recordings
@@ -215,7 +213,7 @@ def show_download(visit: Visit, recognizer: Recognizer, texts: Texts) -> None:
     """
     st.download_button(
         texts("visit.csv"),
-        to_csv(visit, recognizer),
+        visit_to_csv(visit, recognizer),
         "visit.csv",
         "text/csv",
         key="visit-csv",
@@ -223,23 +221,21 @@ def show_download(visit: Visit, recognizer: Recognizer, texts: Texts) -> None:
     )
 
 
-def to_csv(visit: Visit, recognizer: Recognizer) -> bytes:
+def visit_to_csv(visit: Visit, recognizer: Recognizer) -> bytes:
     """Return the visit as a CSV file: the columns of every table of answers, with time, kind and note.
 
     `kind` is "timeline" for a long recording, whose probabilities are shares of the speech, else that of the recording.
     """
     answers = [visit.summary(recording, recognizer) for recording in visit]
     present = {label for prediction in answers for label in prediction.probabilities}
-    file = io.StringIO()
     names = [*TIMES, *columns(label for label in EMOTIONS if label in present), "note"]
-    writer = csv.DictWriter(file, names, extrasaction="ignore")
-    writer.writeheader()
+    rows = []
     for recording, prediction in zip(visit, answers, strict=True):
         kind = recording.kind if recording.timeline is None else "timeline"
         time = recording.time.isoformat(timespec="seconds")
         row = flat({**prediction.to_dict(), "note": recording.note})
-        writer.writerow({"time": time, "kind": kind, **{name: _cell(value) for name, value in row.items()}})
-    return file.getvalue().encode("utf-8-sig")  # the mark tells Excel that it is UTF-8
+        rows.append({"time": time, "kind": kind, **{name: _cell(value) for name, value in row.items()}})
+    return to_csv(rows, names).encode("utf-8-sig")  # the mark tells Excel that it is UTF-8
 
 
 def _cell(value: Any) -> Any:

@@ -17,7 +17,7 @@ from ser.page.sources import ENOUGH, Sources, changed, speech_of
 from ser.page.texts import Texts
 from ser.page.visit import Recording, Visit
 from ser.sentences import SENTENCES
-from ser.types import AudioError, Prediction, SerError
+from ser.types import Adaptation, AudioError, Prediction, SerError
 
 PROFILE_MB = 1
 Record = Callable[..., bytes | None]  # the recorder, by key
@@ -97,13 +97,17 @@ def show_voice(sources: Sources, model: Recognizer, texts: Texts, record: Record
 
 
 def show_source(sources: Sources, visit: Visit, model: Recognizer, texts: Texts) -> None:
-    """Offer to adapt to the recordings of this visit, if there are enough."""
+    """Offer to adapt to the recordings of this visit, if there are enough and it is not adapted to all of them."""
     clips = len(speech_of(visit, model))
     if clips < ENOUGH:
         st.html(f'<p class="how">{escape(texts("source.needs", clips=clips, needed=ENOUGH))}</p>')
         return
-    st.html(f'<p class="how">{escape(texts("source.offer", clips=clips))}</p>')
-    st.button(texts("source.adapt"), on_click=sources.adapt_to, args=(model, list(visit)), key="adapt")
+    known = sources.recognizers.get("source")
+    is_done = known is not None and known.adaptation == Adaptation("source", clips)
+    question = texts("source.in_use" if is_done else "source.offer", clips=clips)
+    st.html(f'<p class="how">{escape(question)}</p>')
+    if not is_done:
+        st.button(texts("source.adapt"), on_click=sources.adapt_to, args=(model, list(visit)), key="adapt")
 
 
 def offer(sources: Sources, visit: Visit, model: Recognizer, texts: Texts) -> None:
