@@ -17,6 +17,7 @@ from ser.page.texts import Texts
 from ser.page.visit import Recording, Visit
 from ser.types import COLOURS, EMOJI, Prediction
 
+CAPTION = 12  # characters of a file's name
 ASSETS = Path(__file__).parent / "assets"
 CSS = (ASSETS / "visit.css").read_text(encoding="utf-8")
 HTML = """<div class="strip"><button class="edge" tabindex="-1" aria-hidden="true">‹</button>
@@ -91,6 +92,16 @@ def clock(time: datetime) -> str:
     return f"{time.astimezone(visitor_zone()):%H:%M}"
 
 
+def caption(recording: Recording, texts: Texts) -> str:
+    """Return what a chip shows: the name of a sample, of a file (shortened, without its ending), else the time."""
+    name = Path(recording.name).stem
+    if recording.kind == "sample":
+        return texts(f"sample.{name}")
+    if recording.kind != "file":
+        return clock(recording.time)
+    return name if len(name) <= CAPTION else f"{name[: CAPTION // 3]}…{name[-(CAPTION - CAPTION // 3 - 1) :]}"
+
+
 def show_styles() -> None:
     """Load the styles of what is HTML; they take no place on the page."""
     st.html(f"<style>{CSS}</style>")
@@ -105,10 +116,11 @@ def chips(visit: Visit, recognizer: Recognizer, texts: Texts) -> list[dict[str, 
     for recording in visit:
         prediction = visit.summary(recording, recognizer)
         words = ", ".join(filter(None, (title(recording, prediction, texts), detail(recording, prediction, texts))))
-        about = f"{recording.name} · {words} · {texts.seconds(recording.duration_s)}"
+        length, time = texts.seconds(recording.duration_s), clock(recording.time)
+        about = f"{recording.name} · {words} · {length} · {time}"
         face = asdict(Face.of(prediction))
         shown = recording.id == visit.shown
-        rows.append({"id": recording.id, **face, "time": clock(recording.time), "about": about, "shown": shown})
+        rows.append({"id": recording.id, **face, "caption": caption(recording, texts), "about": about, "shown": shown})
     return rows
 
 

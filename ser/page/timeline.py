@@ -24,8 +24,8 @@ from ser.types import COLOURS, EMOJI, SELF, Channels, SerError, Timeline
 
 STYLES = Path(__file__).parent / "assets" / "timeline.css"
 POLL_S = 0.5
-MOSTLY = 0.6  # share of the speech that the emotions of the headline reach together, if three do
-MOST_NAMED = 3
+MOSTLY = 0.6  # share of the speech that one or two emotions must reach together to be what it mostly is
+MOST_NAMED = 3  # emotions that the headline names if none do
 LEAST_SHARE = 0.005  # that is shown: less would read "0 %"
 FEWEST_BINS, MOST_BINS, BIN_S = 24, 120, 5.0  # of the picture over time
 FORMATS = ("csv", "json", "srt", "vtt", "textgrid", "audacity")
@@ -169,12 +169,13 @@ def _title(timeline: Timeline, texts: Texts) -> str:
 
 
 def mostly(timeline: Timeline, texts: Texts) -> str:
-    """Return the emotions that make up most of the speech, with their shares."""
+    """Return the one or two emotions that make up most of the speech, else the most frequent three, with shares."""
     falling = sorted(timeline.share.items(), key=lambda item: -item[1])[:MOST_NAMED]
-    reached = np.cumsum([share for _, share in falling])
-    named = falling[: int(np.searchsorted(reached, MOSTLY)) + 1]
+    reached = np.cumsum([share for _, share in falling[:2]])
+    is_mostly = reached[-1] >= MOSTLY
+    named = falling[: int(np.searchsorted(reached, MOSTLY)) + 1] if is_mostly else falling
     emotions = texts.all_of(f"{texts.emotion(label)} ({texts.percent(share)})" for label, share in named)
-    return texts("timeline.mostly" if reached[-1] >= MOSTLY else "timeline.mixed", emotions=emotions)
+    return texts("timeline.mostly" if is_mostly else "timeline.mixed", emotions=emotions)
 
 
 def _upper(text: str) -> str:

@@ -165,6 +165,9 @@ def test_headline_says_what_it_mostly_is(made):
     probabilities = dict.fromkeys(EMOTIONS, 0.125)
     doubtful = (*made.segments, Segment(400, 500, "calm", probabilities, ("close_call",)))
     assert "of speech, 25 % of it unsure" in plain(view.headline(replace(made, segments=doubtful), ENGLISH))
+    thirds = tuple(Segment(100 * i, 100 * i + 80, label, probabilities) for i, label in enumerate(EMOTIONS[:4]))
+    mixed = plain(view.headline(replace(made, segments=thirds), ENGLISH))
+    assert "<h2>Mixed, most often neutral (25 %), calm (25 %) and happy (25 %)</h2>" in mixed
     none = replace(made, segments=(), adapted=None)
     assert "No speech found" in view.headline(none, ENGLISH)
     sides = tuple(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import sqlite3
 import sys
 from contextlib import closing
@@ -353,8 +354,21 @@ def test_chips(visit, model):
     chips = strip.chips(visit, model, ENGLISH)
     assert [chip["sign"] for chip in chips] == ["😐", "😐", "😐", "😢", "?"]
     assert [chip["shown"] for chip in chips] == [False] * 4 + [True]
-    assert chips[3]["about"] == "call.mp3 · Most often sad, 65\xa0% · 10\xa0min 18\xa0s"
-    assert all(len(chip["time"]) == 5 for chip in chips)
+    assert re.fullmatch(r"call\.mp3 · Most often sad, 65\xa0% · 10\xa0min 18\xa0s · \d\d:\d\d", chips[3]["about"])
+    assert [strip.caption(each, ENGLISH) for each in visit] == [chip["caption"] for chip in chips]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "caption"),
+    [
+        ("file", "call.mp3", "call"),
+        ("file", "03-01-01-01-01-01-12.flac", "03-0…1-01-12"),
+        ("sample", "slow-and-soft.flac", "Slow and soft"),
+        ("microphone", "Recording 1", r"\d\d:\d\d"),
+    ],
+)
+def test_a_chip_shows_the_name_of_a_file_or_the_time(even, kind, name, caption):
+    assert re.fullmatch(caption, strip.caption(replace(even, kind=kind, name=name), ENGLISH))
 
 
 def test_names_of_files_are_text(even, model):

@@ -1,5 +1,5 @@
 // The strip of a visit: a toolbar of chips, one for each recording, of which one is in the tab order.
-// data: {label, ask, chips: [{id, sign, colours: [a, b], time, about, shown}]}; triggers: chosen (an id).
+// data: {label, ask, chips: [{id, sign, colours: [a, b], caption, about, shown}]}; triggers: chosen (an id).
 
 const STEP = 0.8; // of the strip's width, for each click on an edge
 
@@ -52,13 +52,13 @@ function draw(list, chips) {
   const old = new Map([...list.children].map((button) => [button.dataset.id, button]));
   const buttons = chips.map((chip) => {
     const button = old.get(chip.id) ?? create(chip.id);
-    const [sign, time] = button.children;
+    const [sign, caption] = button.children;
     sign.textContent = chip.sign;
     sign.style.setProperty('--a', chip.colours[0]);
     sign.style.setProperty('--b', chip.colours[1]);
-    time.textContent = chip.time;
+    caption.textContent = chip.caption;
     button.title = chip.about;
-    button.setAttribute('aria-label', `${chip.about} · ${chip.time}`);
+    button.setAttribute('aria-label', chip.about);
     return button;
   });
   for (const button of list.children) if (!buttons.includes(button)) button.remove();
