@@ -47,7 +47,8 @@ class _Plain:
 
     def __init__(self, *args: Any, help: str | None = None, **attributes: Any) -> None:
         paragraphs = inspect.cleandoc(help or "").split("\n\n")
-        super().__init__(*args, help="\n\n".join(" ".join(each.split("\n")) for each in paragraphs), **attributes)
+        filled = "\n\n".join(" ".join(paragraph.split("\n")) for paragraph in paragraphs)
+        super().__init__(*args, help=filled, **attributes)  # type: ignore[call-arg]
 
     def get_params(self, ctx: Any) -> list[Any]:
         params = super().get_params(ctx)  # type: ignore[misc]

@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from ser.audio import containers
-from ser.audio.containers import PIECE, Part, is_broken, read_mp3, starts, with_size
+from ser.audio.containers import Mp3, Part, is_broken, matroska, read_mp3, starts, with_size
+from ser.audio.containers.frames import ac3_length, adts_length
+from ser.audio.containers.riff import W64, W64_DATA
+from ser.audio.containers.structure import NEAR, PIECE
 
 
 def broken(data: bytes) -> bool:
@@ -148,7 +150,7 @@ def test_what_cannot_be_told_is_not_broken(name):
     assert not broken(UNTOLD[name])
 
 
-@pytest.mark.parametrize("frame_length", [containers._adts_length, containers._ac3_length])
+@pytest.mark.parametrize("frame_length", [adts_length, ac3_length])
 @pytest.mark.parametrize(
     "head", [b"", b"\xff", b"\xff\xf1\x50\x80\0", b"\x0b\x77\0\0\xff", bytes(8), b"\xff\xfb\x90\0\0\0\0"]
 )
@@ -158,11 +160,11 @@ def test_what_is_no_frame_has_no_length(frame_length, head):
 
 @pytest.mark.parametrize(
     ("data", "number", "length"),
-    [(b"\x81", 1, 1), (b"\x40\x02", 2, 2), (b"\xff", containers.UNKNOWN, 1), (UNKNOWN, containers.UNKNOWN, 8)]
+    [(b"\x81", 1, 1), (b"\x40\x02", 2, 2), (b"\xff", matroska.UNKNOWN, 1), (UNKNOWN, matroska.UNKNOWN, 8)]
     + [(data, 0, 0) for data in (b"", b"\0", b"\x40")],
 )
 def test_numbers_of_ebml(data, number, length):
-    assert containers._vint(data) == (number, length)
+    assert matroska._vint(data) == (number, length)
 
 
 # --- Recordings one behind the other ---
@@ -198,7 +200,7 @@ def test_a_recording_of_another_kind_behind_does_not_count():
     assert begins(riff() + b"ID3" + bytes(50)) == [0]
 
 
-@pytest.mark.parametrize("offset", range(-containers.NEAR - 2, 10))
+@pytest.mark.parametrize("offset", range(-NEAR - 2, 10))
 def test_a_mark_is_found_wherever_the_pieces_end(offset):
     one = FLAC.ljust(PIECE + offset, b"\1")
     assert begins(one + FLAC) == [0, len(one)]
@@ -215,7 +217,7 @@ def test_a_size_of_a_pipe_ends_the_search():
 # --- MP3 ---
 
 
-def frames(*parts: bytes) -> containers.Mp3:
+def frames(*parts: bytes) -> Mp3:
     found = read_mp3(io.BytesIO(b"".join(parts)))
     assert found is not None
     return found
@@ -223,11 +225,11 @@ def frames(*parts: bytes) -> containers.Mp3:
 
 def test_frames_are_counted():
     ten = 10 * [mp3_frame()]
-    assert frames(*ten) == containers.Mp3(10, None, True, False)
-    assert frames(xing(10), *ten) == containers.Mp3(10, 10, True, False) and frames(xing(10), *ten).is_announced
+    assert frames(*ten) == Mp3(10, None, True, False)
+    assert frames(xing(10), *ten) == Mp3(10, 10, True, False) and frames(xing(10), *ten).is_announced
     assert not frames(xing(5), *ten).is_announced and not frames(*ten).is_announced
-    assert frames(*ten, mp3_frame()[:-3]) == containers.Mp3(10, None, True, True)
-    assert frames(*ten, b"TAG" + bytes(125)) == containers.Mp3(10, None, True, False)
+    assert frames(*ten, mp3_frame()[:-3]) == Mp3(10, None, True, True)
+    assert frames(*ten, b"TAG" + bytes(125)) == Mp3(10, None, True, False)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +239,7 @@ def test_frames_are_counted():
 )
 def test_what_is_not_plain(between, n_frames):
     two = mp3_frame() + mp3_frame()
-    assert frames(two, between, two) == containers.Mp3(n_frames, None, False, False)
+    assert frames(two, between, two) == Mp3(n_frames, None, False, False)
 
 
 def test_tags_end_an_mp3_unless_a_frame_follows():
@@ -278,11 +280,11 @@ def test_a_part_is_a_file_of_its_own():
 
 @pytest.mark.parametrize("read", [lambda file: file.read(), lambda file: b"".join(iter(lambda: file.read(3), b""))])
 def test_the_size_of_a_wave64_from_a_pipe(read: Callable[[io.RawIOBase], bytes]):
-    head = containers.W64 + bytes(50) + containers.W64_DATA
+    head = W64 + bytes(50) + W64_DATA
     data = head + b"\xff\xff\xff\xff\xff\xff\xff\x7f" + bytes(200)
     patched = with_size(io.BytesIO(data))
     patched.seek(0)
-    size = len(containers.W64_DATA) + 8 + 200
+    size = len(W64_DATA) + 8 + 200
     assert read(patched) == head + size.to_bytes(8, "little") + bytes(200)
     whole = io.BytesIO(head + size.to_bytes(8, "little") + bytes(200))
     assert with_size(whole) is whole
