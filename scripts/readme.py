@@ -76,7 +76,8 @@ def summary(scores: dict[str, Any]) -> str:
         (f"a random split of RAVDESS, {random['note']}", percent(random["uar"]), percent(random["accuracy"])),
     ]
     left_out = [*scores["left_out"].values()]
-    rows.append((f"an unseen corpus, mean of {len(left_out)}", percent(mean(entry["uar"] for entry in left_out)), ""))
+    what = f"an unseen corpus, mean of {len(left_out)} (guessing: {percent(mean(map(guessing, left_out)))})"
+    rows.append((what, percent(mean(entry["uar"] for entry in left_out)), ""))
     if adapted := [entry["adapted_20"]["with"] for entry in left_out if "adapted_20" in entry]:
         what = "adapted to 20 unlabelled clips of it"
         rows.append((f"an unseen corpus, mean of {len(adapted)}, {what}", percent(mean(adapted)), ""))
@@ -102,14 +103,22 @@ def others(left_out: dict[str, Any]) -> str:
             percent(scores["uar"]),
             *(percent(scores[key]["with"]) if key in scores else "" for key in known),
             percent(scores["top_two"]),
-            str(len(scores["labels"])),
+            percent(scores["calibration_error"]),
+            percent(guessing(scores)),
         )
         for corpus, scores in left_out.items()
     ]
     means = [[scores[key]["with"] for scores in left_out.values() if key in scores] for key in known]
-    columns = [[scores["uar"] for scores in left_out.values()], *means, [each["top_two"] for each in left_out.values()]]
-    rows.append(("**mean**", *(percent(mean(values)) for values in columns), ""))
-    return table(("unseen corpus", "UAR alone", *known.values(), "first two", "labels"), rows)
+    others = [[scores[key] for scores in left_out.values()] for key in ("uar", "top_two", "calibration_error")]
+    columns = [others[0], *means, *others[1:], [guessing(scores) for scores in left_out.values()]]
+    rows.append(("**mean**", *(percent(mean(values)) for values in columns)))
+    titles = ("unseen corpus", "UAR alone", *known.values(), "first two", "calibration error", "guessing")
+    return table(titles, rows)
+
+
+def guessing(scores: dict[str, Any]) -> float:
+    """Return the UAR of guessing among the labels of a corpus."""
+    return 1 / len(scores["labels"])
 
 
 def answers(scores: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ means or intends, and it is often wrong: see the scores. Acted emotions are stro
 - A voice is personal data. Ask the speaker."""
 
 
+HIGH = 0.5  # mean confidence of the answers on unseen corpora whose share that is right is told
 HARDLY = 0.001  # share of sure answers below which no more is said of them
 # Scores of a left-out corpus with a known source, and their headings.
 ADAPTED = {"adapted_10": "10 clips", "adapted_20": "20 clips", "calibrated": "speaker"}
@@ -101,31 +102,53 @@ def sure_line(manifest: dict[str, Any]) -> str:
     metrics = manifest["metrics"]
     kinds = {"unseen speakers": metrics["folds"].get("sure"), "unseen corpora": metrics.get("left_out_sure")}
     parts = [f"{_sure_share(sure)} of those on {name}" + _right(sure) for name, sure in kinds.items() if sure]
-    error = metrics.get("left_out_sure", {}).get("calibration_error")
-    unseen = "" if error is None else f" Calibration error on all unseen corpora together: {percent(error)}."
-    return f"{_limits(manifest)}. All others are called sure: {', '.join(parts)}.{unseen}" if parts else ""
+    return f"{_limits(manifest)}. All others are called sure: {', '.join(parts)}.{_unseen(metrics)}" if parts else ""
+
+
+def _unseen(metrics: dict[str, Any]) -> str:
+    """Return how far the confidence of answers on unseen corpora can be relied on; empty if it was not scored."""
+    if "left_out_sure" not in metrics:
+        return ""
+    together = metrics["left_out_sure"]
+    error = f" Calibration error on all unseen corpora together: {percent(together['calibration_error'])}"
+    by_corpus = [scores["calibration_error"] for scores in metrics["left_out"].values()]
+    error += f", on each {percent(min(by_corpus))} to {percent(max(by_corpus))}."
+    if "reliability" not in together:
+        return error
+    confidence, accuracy, _ = together["reliability"]
+    pairs = ", ".join(f"{p:.0%} and {r:.0%}" for p, r in zip(confidence, accuracy, strict=True) if p >= HIGH)
+    return f"{error} Mean confidence, and share that is right, of their most confident answers: {pairs}."
 
 
 def _limits(manifest: dict[str, Any]) -> str:
     """Return below which confidences answers are uncertain."""
     thresholds = manifest["thresholds"]
-    confidence = percent(thresholds["confidence"])
-    adapted = f" ({percent(thresholds['adapted'])} if adapted to a source)" if "adapted" in thresholds else ""
+    strangers = _below(thresholds["confidence"], thresholds.get("adapted"))
     if "home" not in thresholds:
-        return f"Answers below a confidence of {confidence}{adapted} are uncertain"
+        return f"Answers {strangers} are uncertain"
     corpus = next(iter(manifest["training"]["corpora"]))
-    home = f"{percent(thresholds['home'])} ({percent(thresholds['home_adapted'])})"
-    sentence = f"Answers below a confidence of {confidence}{adapted} are uncertain"
-    return f"{sentence}; about recordings that sound like those of {corpus}, only below {home}"
+    home = _below(thresholds["home"], thresholds["home_adapted"])
+    return f"Answers {home} are uncertain if a recording sounds like those of {corpus}; about others, those {strangers}"
+
+
+def _below(plain: float, adapted: float | None) -> str:
+    """Return which answers are uncertain, by their confidence."""
+    if plain > 1 and (adapted is None or adapted > 1):
+        return "of any confidence"
+    known = f" ({percent(min(adapted, 1))} if adapted to a source)" if adapted is not None else ""
+    return f"below a confidence of {percent(min(plain, 1))}{known}"
 
 
 def _sure_share(sure: dict[str, Any]) -> str:
-    return "hardly any" if 0 < sure["share"] < HARDLY else percent(sure["share"])
+    if "answers" not in sure:  # of an older model
+        return "hardly any" if 0 < sure["share"] < HARDLY else percent(sure["share"])
+    n_sure = round(sure["share"] * sure["answers"])
+    return f"{percent(sure['share'])} ({n_sure} of {sure['answers']})" if n_sure else f"none of {sure['answers']}"
 
 
 def _right(sure: dict[str, Any]) -> str:
-    """Return how many of the sure answers are right, if they are so many that a share says something."""
-    return "" if sure["share"] < HARDLY else f" ({percent(sure['accuracy'])} of them right)"
+    """Return how many of the sure answers are right, if there are any, and so many that a share says something."""
+    return "" if sure["share"] < HARDLY else f", {percent(sure['accuracy'])} of them right"
 
 
 def _basis(manifest: dict[str, Any]) -> str:
@@ -177,10 +200,12 @@ def _left_out(by_corpus: dict[str, dict[str, Any]]) -> str:
     for corpus, scores in by_corpus.items():
         n_scored = sum(value is not None for value in scores["recall"].values())
         adapted = [percent(scores[key]["with"]) if key in scores else "" for key in known]
-        rows.append((corpus, percent(scores["uar"]), *adapted, percent(scores["top_two"]), str(n_scored)))
+        errors = (percent(scores["calibration_error"]), percent(1 / n_scored))
+        rows.append((corpus, percent(scores["uar"]), *adapted, percent(scores["top_two"]), *errors))
     introduction = "Each corpus is tested by networks that were trained without it, over the labels that both have"
     introduction += ": alone,\nadapted to unlabelled clips of the corpus, and to five of the speaker." if known else "."
-    return f"{introduction}\n\n{table(('unseen corpus', 'UAR', *known.values(), 'first two', 'labels'), rows)}"
+    titles = ("unseen corpus", "UAR", *known.values(), "first two", "calibration error", "guessing")
+    return f"{introduction}\n\n{table(titles, rows)}"
 
 
 def adapted_columns(by_corpus: dict[str, dict[str, Any]]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -25,7 +25,12 @@ LEAST_SURE = 30  # answers that reach it; a few may by chance
 LEAST_SURE_OF_CORPUS = 10  # of each left-out corpus, all of which must reach it
 CLIPS = 20  # of a left-out corpus that answers are adapted to
 DRAWS = 3  # of them
+RELIABILITY_BINS = 10
+NEVER = float(np.nextafter(1, 2))  # above every confidence
 EXCLUDED = -1e9  # log-probability of a label that a corpus does not have
+
+
+T = TypeVar("T")
 
 
 class Part(NamedTuple):
@@ -172,14 +177,25 @@ def _confidence(study: EnsembleStudy, parts: Sequence[Part]) -> float:
     """Return the confidence from which on the answers about every corpus are right often enough, or none is so sure.
 
     Corpora differ: about some the most confident answers are mostly right, about others mostly wrong, and strangers may
-    be like either. Each corpus has the temperature of the others.
+    be like either. Each corpus has the temperature of the others. A limit must also hold where it was not fitted: if
+    the answers about each corpus that are sure by the limits of the others are too few or too often wrong, none is.
     """
     temperatures = _temperatures(study, parts)
     by_corpus: dict[str, list[Part]] = {}
     for part in parts:
         by_corpus.setdefault(part.split.name, []).append(part.cooled(temperatures[part.split.name]))
     joined = [_joined(study, same) for same in by_corpus.values()]
-    return max(confidence_threshold(scores, truth, LEAST_SURE_OF_CORPUS) for scores, truth in joined)
+    limits = [confidence_threshold(scores, truth, LEAST_SURE_OF_CORPUS) for scores, truth in joined]
+    if len(limits) == 1:
+        return limits[0]
+    right = np.concatenate([_right_of_sure(*joined[k], max(rest)) for k, rest in enumerate(_others(limits))])
+    return max(limits) if len(right) >= LEAST_SURE and right.mean() >= TARGET_ACCURACY else NEVER
+
+
+def _right_of_sure(scores: np.ndarray, truth: np.ndarray, limit: float) -> np.ndarray:
+    """Return which of the answers whose confidence is at least `limit` are right."""
+    probabilities = metrics.softmax(scores)
+    return (probabilities.argmax(axis=1) == truth)[probabilities.max(axis=1) >= limit]
 
 
 def _joined(study: EnsembleStudy, parts: Sequence[Part]) -> tuple[np.ndarray, np.ndarray]:
@@ -205,7 +221,7 @@ def sure_of_folds(
     return [Sure(sure.confidence, home) for home in homes]
 
 
-def _others(parts: list[Part]) -> list[list[Part]]:
+def _others(parts: list[T]) -> list[list[T]]:
     """Return for each part all others."""
     return [[*parts[:k], *parts[k + 1 :]] for k in range(len(parts))]
 
@@ -220,8 +236,8 @@ def _answerable(study: EnsembleStudy, part: Part) -> tuple[Part, np.ndarray, np.
 def sure_answers(study: EnsembleStudy, folds: Sequence[FoldResult], limits: Sequence[Sure]) -> dict[str, Any]:
     """Return the share of answers whose confidence is at least the limit of their fold, and how many of them are right.
 
-    Also the calibration error of all answers together. Clips whose label the training side lacks are left out;
-    `accuracy` is None if no answer is sure.
+    Also the calibration error and the reliability of all answers together: mean confidence, accuracy and count in ten
+    bins of confidence. Clips whose label the training side lacks are left out; `accuracy` is None if none is sure.
     """
     parts = []
     for fold, limit in zip(folds, limits, strict=True):
@@ -233,7 +249,9 @@ def sure_answers(study: EnsembleStudy, folds: Sequence[FoldResult], limits: Sequ
     return {
         "share": float(sure.mean()),
         "accuracy": float(right[sure].mean()) if sure.any() else None,
+        "answers": len(right),
         "calibration_error": metrics.calibration_error(confidence, right),
+        "reliability": [each.tolist() for each in metrics.reliability(confidence, right, RELIABILITY_BINS)],
     }
 
 

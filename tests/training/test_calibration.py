@@ -47,6 +47,7 @@ def test_one_corpus_whose_confident_answers_are_wrong_decides():
     )  # of the least sure answer
     bad = [*good[:2], part(made, 2, 15)]
     least = calibration._confidence(made, bad)
+    assert least == calibration.NEVER  # by the limit of the others, fifteen of its answers would be sure and wrong
     assert least > highest(made, bad, 2)  # of its answers none is sure
     assert calibration._confidence(made, good) < least
 
