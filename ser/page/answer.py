@@ -49,7 +49,8 @@ def show_answer(
             st.html(components.bars(prediction, texts) + components.scales(prediction, texts))
         name = f"{escape(recording.name)}<span>{texts.seconds(prediction.duration_s)}</span>"
         st.html(f'<p class="file">{name}</p>')
-        colour = components.UNNAMED if unnamed else COLOURS[prediction.label]
+        is_grey = wording.certainty(prediction) in ("none", "hard")
+        colour = components.UNNAMED if is_grey else COLOURS[prediction.label]
         player(
             recording,
             texts,

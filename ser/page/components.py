@@ -74,8 +74,9 @@ def doubts(prediction: Prediction, metrics: Mapping[str, object], texts: Texts) 
     if not pairs:
         return ""
     items = "".join(f"<li><b>{escape(problem)}</b> <span>{escape(advice)}</span></li>" for problem, advice in pairs)
-    two = "" if wording.is_unnamed(prediction) else wording.first_two(metrics, texts)
-    body = f"<ul>{items}</ul>" + (f"<p>{escape(two)}</p>" if two else "")
+    told = (wording.rate_right(prediction, metrics, texts), wording.first_two(metrics, texts))
+    sentences = " ".join(filter(None, told if not wording.is_unnamed(prediction) else ()))
+    body = f"<ul>{items}</ul>" + (f"<p>{escape(sentences)}</p>" if sentences else "")
     if {*prediction.reasons, *prediction.quality} == {"close_call"}:
         return f'<details class="doubts"><summary>{escape(texts("doubt.why"))}</summary>{body}</details>'
     return f'<div class="doubts">{body}</div>'

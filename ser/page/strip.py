@@ -68,9 +68,12 @@ def title(recording: Recording, prediction: Prediction, texts: Texts) -> str:
 
 
 def detail(recording: Recording, prediction: Prediction, texts: Texts) -> str:
-    """Return what stands beside a title: the share of the first label, or the labels that are hard to tell apart."""
-    if recording.timeline is None and wording.certainty(prediction) == "hard":
+    """Return what stands beside a title: the share of each label that it names, or those that are hard to tell."""
+    certain = "" if recording.timeline is not None else wording.certainty(prediction)
+    if certain == "hard":
         return wording.headline(prediction, texts).subtitle
+    if certain == "two":
+        return " / ".join(texts.percent(share) for _, share in wording.ranked(prediction)[:2])
     return share(prediction, texts)
 
 

@@ -81,8 +81,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "sicher das ist und warum.",
     ),
     "top.private": (
-        "Processed in memory, gone when you leave.",
-        "Im Arbeitsspeicher verarbeitet und weg, wenn Sie gehen.",
+        "Processed in memory, deleted when you leave.",
+        "Nur im Arbeitsspeicher; gelöscht, wenn Sie die Seite verlassen.",
     ),
     "top.name": ("speech emotion recognition", "Emotionen in der Stimme"),
     "top.private_kept": (
@@ -148,7 +148,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "recorder.recording_touch": ("Tap to stop", "Antippen beendet"),
     "recorder.sending": ("One moment …", "Einen Moment …"),
     "recorder.sent": ("The recording has ended.", "Die Aufnahme ist beendet."),
-    "recorder.discarded": ("Discarded, nothing was kept.", "Verworfen, nichts wurde behalten."),
+    "recorder.discarded": ("Discarded, nothing was kept.", "Verworfen, nichts wurde gespeichert."),
     "recorder.insecure": ("No microphone on this address", "Kein Mikrofon unter dieser Adresse"),
     "recorder.insecure_help": (
         "Browsers allow it only under https or on localhost. Open the page that way, or add a file.",
@@ -289,7 +289,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Schicken Sie die ganze Datei oder nehmen Sie noch einmal auf.",
     ),
     "doubt.clipped": (
-        "The recording is overdriven: its loudest parts are cut off flat.",
+        "The recording is too loud for its microphone: its loudest parts are cut off flat.",
         "Die Aufnahme ist übersteuert: Ihre lautesten Stellen sind abgeschnitten.",
     ),
     "doubt.clipped.help": (
@@ -297,7 +297,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Gehen Sie weiter weg vom Mikrofon oder stellen Sie es leiser.",
     ),
     "doubt.offset": (
-        "The recording lies off zero, as from a faulty sound card or cable; this is taken out.",
+        "The recording has a constant offset, as from a faulty sound card or cable; this is taken out.",
         "Die Aufnahme liegt neben der Nulllinie, wie von einer defekten Soundkarte oder einem Kabel; das wird "
         "herausgerechnet.",
     ),
@@ -326,18 +326,20 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Am besten passt {label} mit {share}; bei einer Aufnahme wie dieser ist eine Antwort ab {sure} klar genug.",
     ),
     "doubt.stranger": (
-        "The best fit, {label}, has {share}; but in rooms, on lines and in languages that the model does not know, "
-        "even such answers are often wrong.",
-        "Am besten passt {label} mit {share}; aber in Räumen, auf Leitungen und in Sprachen, die das Modell nicht "
-        "kennt, sind auch solche Antworten oft falsch.",
+        "The best fit, {label}, has {share}. For microphones, rooms and languages unlike the training, no such answer "
+        "is called sure.",
+        "Am besten passt {label} mit {share}. Bei Mikrofonen, Räumen und Sprachen, die anders als im Training sind, "
+        "gilt keine solche Antwort als sicher.",
     ),
     "doubt.close_call.help": (
-        "A longer recording of one person in one mood, your voice, or more recordings of this source in different "
-        "moods usually make the answer better. From rooms, lines and languages that the model does not know, it is "
-        "hardly ever clear.",
-        "Eine längere Aufnahme einer Person in einer Stimmung, Ihre Stimme oder weitere Aufnahmen dieser Quelle in "
-        "verschiedenen Stimmungen machen die Antwort meist besser. Aus Räumen, Leitungen und Sprachen, die das Modell "
-        "nicht kennt, ist sie kaum je klar.",
+        "A longer recording of one person in one mood, recordings of your voice, or more recordings of this source in "
+        "different moods usually make the answer better.",
+        "Eine längere Aufnahme einer Person in einer Stimmung, Aufnahmen Ihrer Stimme oder weitere Aufnahmen dieser "
+        "Quelle in verschiedenen Stimmungen machen die Antwort meist besser.",
+    ),
+    "doubt.rate": (
+        "Of answers with a figure like this on recordings from elsewhere, about {right} of 10 were right.",
+        "Von Antworten mit einem solchen Wert bei Aufnahmen von anderswo waren etwa {right} von 10 richtig.",
     ),
     # --- Timeline ---
     "player.play": ("Play", "Abspielen"),
@@ -390,9 +392,9 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Probability of each emotion over time: {emotions}",
         "Wahrscheinlichkeit jeder Emotion im Verlauf: {emotions}",
     ),
-    "timeline.files": ("Take it along", "Mitnehmen"),
+    "timeline.files": ("Download", "Herunterladen"),
     # --- This visit ---
-    "visit.title": ("This visit: compare, note, keep", "Dieser Besuch: vergleichen, notieren, behalten"),
+    "visit.title": ("This visit: compare, note, keep", "Dieser Besuch: vergleichen, notieren, speichern"),
     "visit.strip": ("Recordings of this visit", "Aufnahmen dieses Besuchs"),
     "visit.mostly": ("Most often {label}", "Am häufigsten {label}"),
     "visit.comparison": ("Two recordings compared", "Zwei Aufnahmen im Vergleich"),
@@ -427,14 +429,14 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Alle Aufnahmen dieses Besuchs ({count}) mit ihren Notizen vergessen?",
     ),
     "visit.clear.yes": ("Forget them", "Vergessen"),
-    "visit.keep": ("Keep on this computer", "Auf diesem Computer behalten"),
+    "visit.keep": ("Keep on this computer", "Auf diesem Computer speichern"),
     "visit.keep.how": (
         "Writes answers and file names, no sound, to the history of the command line.",
         "Schreibt Antworten und Dateinamen, keinen Ton, in den Verlauf der Kommandozeile.",
     ),
     "visit.keep.on": (
         "Kept: {count} of {all} answers of this visit.",
-        "Behalten: {count} von {all} Antworten dieses Besuchs.",
+        "Gespeichert: {count} von {all} Antworten dieses Besuchs.",
     ),
     "visit.keep.missing": (
         "Keeping needs an extra that is not installed: {command}.",
@@ -442,32 +444,32 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "visit.keep.locked": (
         "Not kept: another program is writing to the history. Switch it on again in a moment.",
-        "Nicht behalten: Ein anderes Programm schreibt gerade in den Verlauf. Schalten Sie gleich noch einmal ein.",
+        "Nicht gespeichert: Ein anderes Programm schreibt gerade in den Verlauf. Schalten Sie gleich noch einmal ein.",
     ),
     "visit.keep.read-only": (
         "Not kept: the history cannot be written, its file or folder is read-only.",
-        "Nicht behalten: Der Verlauf ist nicht beschreibbar, seine Datei oder sein Ordner ist schreibgeschützt.",
+        "Nicht gespeichert: Der Verlauf ist nicht beschreibbar, seine Datei oder sein Ordner ist schreibgeschützt.",
     ),
-    "visit.keep.full": ("Not kept: the disk is full.", "Nicht behalten: Der Datenträger ist voll."),
+    "visit.keep.full": ("Not kept: the disk is full.", "Nicht gespeichert: Der Datenträger ist voll."),
     "visit.keep.unreachable": (
         "Not kept: the folder of the history is missing or closed to this program.",
-        "Nicht behalten: Der Ordner des Verlaufs fehlt oder ist für dieses Programm gesperrt.",
+        "Nicht gespeichert: Der Ordner des Verlaufs fehlt oder ist für dieses Programm gesperrt.",
     ),
     "visit.keep.foreign": (
         "Not kept: the file in the place of the history belongs to another program. It was left alone.",
-        "Nicht behalten: An der Stelle des Verlaufs liegt die Datei eines anderen Programms. Sie blieb unberührt.",
+        "Nicht gespeichert: An der Stelle des Verlaufs liegt die Datei eines anderen Programms. Sie blieb unberührt.",
     ),
     "visit.keep.other": (
         "Not kept: the history cannot be used. On the command line, ser history list says why.",
-        "Nicht behalten: Der Verlauf ist nicht verwendbar. ser history list auf der Kommandozeile sagt, warum.",
+        "Nicht gespeichert: Der Verlauf ist nicht verwendbar. ser history list auf der Kommandozeile sagt, warum.",
     ),
-    "visit.kept": ("What is kept", "Was behalten ist"),
-    "visit.kept.none": ("Nothing is kept on this computer.", "Auf diesem Computer ist nichts behalten."),
+    "visit.kept": ("What is kept", "Gespeicherte Antworten"),
+    "visit.kept.none": ("Nothing is kept on this computer.", "Auf diesem Computer ist nichts gespeichert."),
     "visit.kept.newest": ("The newest {most} of {count}.", "Die neuesten {most} von {count}."),
     "visit.kept.delete": ("Delete all", "Alle löschen"),
     "visit.kept.sure": (
         "Delete everything that is kept on this computer ({count}), also by the command line?",
-        "Alles löschen, was auf diesem Computer behalten ist ({count}), auch von der Kommandozeile?",
+        "Alles löschen, was auf diesem Computer gespeichert ist ({count}), auch von der Kommandozeile?",
     ),
     "visit.kept.yes": ("Delete it", "Löschen"),
     # --- Why ---
@@ -525,7 +527,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "why.brightness.lower": ("dark", "dunkel"),
     "why.voice_quality": ("Voice quality", "Stimmqualität"),
     "why.voice_quality.higher": ("clear", "klar"),
-    "why.voice_quality.lower": ("breathy or rough", "behaucht, rau"),
+    "why.voice_quality.lower": ("breathy or rough", "behaucht oder rau"),
     # --- Words ---
     "words.title": ("Words", "Worte"),
     "words.off": (
@@ -579,11 +581,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     # --- My voice and this source ---
     "source.title": ("My voice and this source", "Meine Stimme und diese Quelle"),
     "source.about": (
-        "One person's everyday voice is another's sad one, and every microphone colours what it hears. Answers usually "
-        "get better if they are measured against your own voice, or against more recordings of the same source.",
-        "Die Alltagsstimme des einen klingt wie die traurige Stimme eines anderen, und jedes Mikrofon färbt, was es "
-        "hört. Antworten werden meist besser, wenn sie an Ihrer eigenen Stimme oder an weiteren Aufnahmen derselben "
-        "Quelle gemessen werden.",
+        "The everyday voice of one person can sound like the sad voice of another, and every microphone changes the "
+        "sound. Answers usually get better if they are measured against your own voice, or against more recordings of "
+        "the same source.",
+        "Die Alltagsstimme des einen kann wie die traurige Stimme eines anderen klingen, und jedes Mikrofon verändert "
+        "den Klang. Antworten werden meist besser, wenn sie an Ihrer eigenen Stimme oder an weiteren Aufnahmen "
+        "derselben Quelle gemessen werden.",
     ),
     "source.gain_voice": (
         "On unseen actors, five recordings of the speaker took the share recognised correctly from {without} to "
@@ -605,7 +608,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Your voice is in use, from {clips} recordings.",
         "Ihre Stimme wird verwendet, aus {clips} Aufnahmen.",
     ),
-    "source.me_too": ("This is me, too", "Das bin ich auch"),
+    "source.me_too": ("This is also my voice", "Auch das ist meine Stimme"),
     "source.me_too_done": ("Counted as your voice.", "Zählt als Ihre Stimme."),
     "source.offer": (
         "Do these {clips} recordings come from the same microphone and room, in different moods?",
@@ -618,9 +621,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     "source.decline": ("No", "Nein"),
     "source.adapt": ("Adapt to them", "Daran anpassen"),
     "source.needs": (
-        "{clips} of {needed} recordings of this visit so far. Drop a folder's worth of files to adapt to their source.",
-        "Bisher {clips} von {needed} Aufnahmen dieses Besuchs. Legen Sie viele Dateien ab, um die Antworten "
-        "an ihre Quelle anzupassen.",
+        "{clips} of {needed} recordings of this visit so far. Add more from one source to adapt to it.",
+        "Bisher {clips} von {needed} Aufnahmen dieses Besuchs. Fügen Sie weitere derselben Quelle hinzu, um "
+        "die Antworten an sie anzupassen.",
     ),
     "source.adapted_to": ("Answers adapted to", "Antworten angepasst an"),
     "source.changed": (
@@ -650,8 +653,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "model.labels.six": ("Six, without calm and disgusted", "Sechs, ohne ruhig und angewidert"),
     "model.labels.four": ("Four: happy, sad, angry, fearful", "Vier: fröhlich, traurig, wütend, ängstlich"),
     "model.card": ("Model card", "Modellkarte (englisch)"),
-    # --- Take along ---
-    "along.title": ("Take along", "Mitnehmen"),
+    # --- Download ---
+    "along.title": ("Download", "Herunterladen"),
     "along.report": ("Report", "Bericht"),
     "along.csv": ("CSV", "CSV"),
     "along.json": ("JSON", "JSON"),
@@ -689,12 +692,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.doubt": ("doubt", "Zweifel"),
     "report.channel": ("channel", "Kanal"),
     "report.words": ("words", "Worte"),
-    "report.unsure": ("hatched: not sure", "schraffiert: nicht sicher"),
+    "report.unsure": ("hatched: unsure", "schraffiert: unsicher"),
     "report.ribbons": ("ribbons from the top: {channels}", "Bänder von oben: {channels}"),
     "report.reason.silent": ("silence", "Stille"),
     "report.reason.too_short": ("too short", "zu kurz"),
-    "report.reason.clipped": ("overdriven", "übersteuert"),
-    "report.reason.close_call": ("close call", "knapp"),
+    "report.reason.clipped": ("too loud", "übersteuert"),
+    "report.reason.close_call": ("below the limit", "unter der Grenze"),
     "report.reason.unlike_training": ("not like speech", "nicht wie Sprache"),
     "report.reason.cut_off": ("damaged", "beschädigt"),
     "report.note": ("Note", "Notiz"),

@@ -17,7 +17,8 @@ Certainty = Literal["sure", "probably", "two", "hard", "none"]
 SURE_FROM = 0.8  # of the first label, if the answer is not uncertain: nobody calls 60 % sure
 PROBABLY_FROM = 0.6
 TWO_FROM = 0.6  # of the first two together
-STRANGE_FROM = 0.95  # threshold of sure answers: a model knows recordings like this so little that few reach it
+STRANGE_FROM = 0.95  # threshold of sure answers, which hardly any reaches
+ENOUGH = 30  # answers of which a share that is right is told
 LEANING_FROM = 0.05  # by which the first of two labels leads
 NAMED_MOST = 3  # labels that "hard to say" names
 SURENESS = ((0.9, "answer.very"), (0.75, "answer.fairly"), (0.0, "answer.not_very"))
@@ -123,8 +124,7 @@ def doubts(prediction: Prediction, texts: Texts) -> list[tuple[str, str]]:
         "sure": texts.percent(prediction.sure_from),
     }
     alone = {"offset", "hum"} if is_unnamed(prediction) else set()  # no answer that counts all the same
-    is_strange = prediction.sure_from >= STRANGE_FROM and prediction.confidence >= PROBABLY_FROM
-    problems = {"close_call": "stranger"} if is_strange else {}
+    problems = {"close_call": "stranger"} if is_stranger(prediction) else {}
     return [
         (
             texts(f"doubt.{problems.get(cause, cause)}", **values),
@@ -133,6 +133,22 @@ def doubts(prediction: Prediction, texts: Texts) -> list[tuple[str, str]]:
         for cause in CAUSES
         if cause in present
     ]
+
+
+def is_stranger(prediction: Prediction) -> bool:
+    """Return whether a recording is so unlike the training that hardly any answer about such is sure."""
+    return prediction.sure_from >= STRANGE_FROM
+
+
+def rate_right(prediction: Prediction, metrics: Mapping[str, Any], texts: Texts) -> str:
+    """Say how many answers about strangers with such a confidence were right; empty if that was not scored."""
+    reliability = metrics.get("left_out_sure", {}).get("reliability")
+    if not reliability or not is_stranger(prediction):
+        return ""
+    bins = [
+        (abs(mean - prediction.confidence), right) for mean, right, n in zip(*reliability, strict=True) if n >= ENOUGH
+    ]
+    return texts("doubt.rate", right=f"{10 * min(bins)[1]:.0f}") if bins else ""
 
 
 def first_two(metrics: Mapping[str, Any], texts: Texts) -> str:

@@ -125,7 +125,7 @@ def page_of(nothing_loaded, monkeypatch):
 def test_the_page_starts_with_a_greyed_example(page):
     assert "How does this voice sound?" in text(page)
     assert "An answer looks like this" in text(page)
-    assert "gone when you leave" in text(page)
+    assert "deleted when you leave" in text(page)
     assert "120 MB" in text(page) and "WAV, MP3, M4A" in text(page)
     assert not page.get("plotly_chart") and not page.get("audio")
 
@@ -251,7 +251,7 @@ def test_too_short_gives_the_duration(page):
 
 def test_overdriven_is_described(page):
     upload(page, wav(np.clip(12 * voice(), -1, 1)))
-    assert "overdriven" in text(page)
+    assert "too loud for its microphone" in text(page)
 
 
 def test_half_a_file_is_answered_with_doubt(page):

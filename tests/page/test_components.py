@@ -56,11 +56,14 @@ def test_doubt_is_one_box_and_a_close_call_can_be_opened():
     assert "of 10" not in components.doubts(prediction("silent"), metrics, EN)
 
 
-def test_a_probable_answer_about_a_stranger_says_that_such_answers_are_often_wrong():
+def test_an_answer_about_a_stranger_says_how_many_such_answers_are_right():
     likely = replace(prediction("close_call", sad=0.97), sure_from=0.99)
-    assert "even such answers are often wrong" in components.doubts(likely, {}, EN)
-    unlikely = replace(prediction("close_call", sad=0.5), sure_from=0.99)
-    assert "clear enough from 99" in components.doubts(unlikely, {}, EN)
+    metrics = {"left_out_sure": {"reliability": [[0.5, 0.96, 0.99], [0.4, 0.71, 1.0], [500, 60, 29]]}}
+    box = components.doubts(likely, metrics, EN)
+    assert "no such answer is called sure" in box and "about 7 of 10 were right" in box
+    known = replace(prediction("close_call", sad=0.5), sure_from=0.8)
+    assert "clear enough from 80" in components.doubts(known, metrics, EN)
+    assert "of 10" not in components.doubts(known, metrics, EN)
 
 
 def test_scales_show_the_outputs_of_the_model_only():

@@ -337,7 +337,7 @@ def test_titles(model):
     [
         ({"sad": 0.9, "calm": 0.1}, (), "Sad", "90\xa0%", ("sad", "sad")),
         ({"sad": 0.7, "calm": 0.3}, ("close_call",), "Probably sad", "70\xa0%", ("sad", "sad")),
-        ({"sad": 0.5, "calm": 0.5}, ("close_call",), "Sad or calm", "50\xa0%", ("sad", "calm")),
+        ({"sad": 0.5, "calm": 0.5}, ("close_call",), "Sad or calm", "50\xa0% / 50\xa0%", ("sad", "calm")),
         ({"sad": 0.3, "calm": 0.29, "angry": 0.2}, ("close_call",), "Hard to say", "sad, calm or angry", None),
     ],
 )

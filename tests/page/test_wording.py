@@ -70,7 +70,7 @@ def test_every_doubt_has_a_sentence_and_advice(cause, texts):
 def test_doubts_name_causes_before_effects_and_do_not_contradict():
     doubtful = replace(prediction("cut_off", "clipped", "close_call", sad=0.4), quality=("hum",))
     problems = [problem for problem, _ in wording.doubts(doubtful, EN)]
-    assert ["damaged" in problems[0], "hum" in problems[1], "overdriven" in problems[2]] == [True] * 3
+    assert ["damaged" in problems[0], "hum" in problems[1], "too loud" in problems[2]] == [True] * 3
     assert "best fit, sad" in problems[3]
     unnamed = wording.doubts(prediction("unlike_training", "close_call", sad=0.4), EN)
     assert len(unnamed) == 1  # nothing about an emotion that is not named

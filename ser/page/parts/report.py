@@ -13,7 +13,7 @@ from ser.metrics import HUMAN
 from ser.page import wording
 from ser.page.components import UNNAMED
 from ser.page.parts.mood import mood_html
-from ser.page.player import channel_name, segment_label
+from ser.page.player import channel_name, is_likely, segment_label
 from ser.page.texts import Texts
 from ser.page.timeline import minutes, mostly
 from ser.page.visit import Recording
@@ -123,7 +123,7 @@ def _of_answer(recording: Recording, answer: Prediction, texts: Texts) -> list[s
     start_s, end_s = answer.used_s
     fills = [
         (0.0, answer.duration_s, "var(--line)"),
-        (start_s, end_s, COLOURS[answer.label] if head.labels else UNNAMED),
+        (start_s, end_s, UNNAMED if head.certainty in ("none", "hard") else COLOURS[answer.label]),
     ]
     sound = _section(texts("report.sound"), _drawing(recording, answer.duration_s, fills, (), texts))
     words = _section(texts("words.title"), f"<p>{escape(recording.text)}</p>") if recording.text else ""
@@ -230,7 +230,7 @@ def _table(answer: Timeline, texts: Texts) -> str:
 
 
 def _row(segment: Segment, answer: Timeline, kinds: Sequence[str], texts: Texts) -> str:
-    unsure = " unsure" if segment.uncertain else ""
+    unsure = "" if is_likely(segment) else " unsure"
     name = segment_label(segment, texts)
     swatch = f'<span class="swatch{unsure}" style="--a:{COLOURS[segment.label]}"></span>'
     cells = [
@@ -317,14 +317,14 @@ def _wave(peaks: np.ndarray, duration_s: float, fills: Sequence[tuple[float, flo
 
 
 def _ribbon(segments: Sequence[Segment], duration_s: float, top: float) -> str:
-    """Draw segments in their colours, hatched where they are uncertain, on grey where nobody speaks."""
+    """Draw segments in their colours, hatched where not even probable, on grey where nobody speaks."""
     place = f'y="{top}" height="{RIBBON}"'
     parts = [f'<rect x="0" {place} width="{WIDTH}" style="fill:var(--line)"/>']
     scale = WIDTH / max(duration_s, 1e-9)
     for segment in segments:
         where = f'x="{scale * segment.start_s:.1f}" width="{max(scale * segment.duration_s, 0.8):.1f}" {place}'
         parts.append(f'<rect {where} fill="{COLOURS[segment.label]}"/>')
-        if segment.uncertain:
+        if not is_likely(segment):
             parts.append(f'<rect {where} fill="url(#unsure)"/>')
     return "".join(parts)
 
