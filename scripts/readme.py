@@ -55,7 +55,7 @@ def figures() -> dict[str, str]:
         "lines": robustness_table(report("robustness")),
         "speed": speed(report("predict_benchmark")),
         "hour": hour(report("timeline_benchmark")),
-        "load": load(report("service_benchmark")),
+        "load": "\n".join(load(name) for name in ("voice", "dense105")),
     }
 
 
@@ -163,13 +163,14 @@ def hour(measured: dict[str, Any]) -> str:
     )
 
 
-def load(measured: dict[str, Any]) -> str:
-    """Return the figures of `benchmarks/service.py`, in a sentence."""
+def load(model: str) -> str:
+    """Return the figures of `benchmarks/service.py` for a model, in a sentence."""
+    measured = report(f"service_benchmark_{model}")
     return (
         f"{measured['workers']} workers of `{measured['model']}` gave {measured['answers_per_s']:.0f} answers a second "
         f"to {measured['clients']} clients on {measured['machine']['cores']} cores, 99 % within "
-        f"{measured['latency_ms']['99']:.0f} ms (`python benchmarks/service.py`, "
-        "[report](reports/service_benchmark.md))."
+        f"{measured['latency_ms']['99']:.0f} ms (`python benchmarks/service.py --model {model}`, "
+        f"[report](reports/service_benchmark_{model}.md))."
     )
 
 

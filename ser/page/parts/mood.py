@@ -19,7 +19,7 @@ from ser.types import COLOURS, EMOJI, PLACES, Mood, Prediction, Segment, Timelin
 WIDTH, HEIGHT, MARGIN = 340, 312, 26
 HALF_X, HALF_Y = WIDTH / 2, HEIGHT / 2
 SCALE_X, SCALE_Y = HALF_X - MARGIN, HALF_Y - MARGIN  # of one unit
-MAX_POINTS = 32  # of a path; more are one tangle
+MAX_POINTS = 10  # of a path; more are one tangle
 DRAWN_FROM = 0.05  # probability from which on an emotion's pull is drawn
 STEPS = ((0.5, "very"), (0.15, "rather"))  # how far from the middle; nearer is neither
 # Where a name stands beside its emoji: text-anchor, and the shift in pixels.
