@@ -716,10 +716,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "foot.score": (
         "On unseen actors, it recognises {score}\N{NO-BREAK SPACE}% of the emotions correctly; guessing gives "
         "{guess}\N{NO-BREAK SPACE}%, and people who listened to the same recordings {human}\N{NO-BREAK SPACE}% "
-        "(neutral and calm counted as one).",
+        "(neutral and calm counted as one; the model knows the studio and the two sentences, they did not).",
         "Bei unbekannten Sprechern erkennt es {score}\N{NO-BREAK SPACE}% der Emotionen richtig; Raten ergibt "
         "{guess}\N{NO-BREAK SPACE}%, und Menschen, die dieselben Aufnahmen hörten, {human}\N{NO-BREAK SPACE}% (neutral "
-        "und ruhig zählten als eins).",
+        "und ruhig zählten als eins; das Modell kennt das Studio und die zwei Sätze, sie kannten beides nicht).",
     ),
     "foot.unseen": (
         "On recordings from other rooms and languages, some with fewer emotions to choose from, {least} to "
