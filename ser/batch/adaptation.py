@@ -16,6 +16,7 @@ import numpy as np
 from ser.batch.executors import Pool, WorkerDied
 from ser.files import write_atomically
 from ser.inference.adaptation import MIN_CLIPS, NAME_CHARACTERS, Profile, SourceMean, profile_of
+from ser.types import ArtifactError, ParameterError
 
 Adapt = Literal["none", "folder", "source"]
 SAMPLES = {"folder": 20, "source": 50}  # files of a source that are analysed
@@ -98,6 +99,21 @@ def store(path: Path, profiles: Iterable[tuple[str, Profile | None]]) -> None:
 
 
 def read(path: Path) -> dict[str, SourceMean | None]:
-    """Return the means of every source that `store` wrote, the last if there are several."""
-    pairs = map(json.loads, path.read_text(encoding="utf-8").splitlines() if path.exists() else ())
-    return {source: None if text is None else profile_of(text.encode(), path.name).mean for source, text in pairs}
+    """Return the means of every source that `store` wrote, the last if there are several.
+
+    Raises `ParameterError` if the file is damaged or of another version.
+    """
+    try:
+        pairs = map(json.loads, path.read_text(encoding="utf-8").splitlines() if path.exists() else ())
+        return {str(key): None if text is None else profile_of(text.encode(), path.name).mean for key, text in pairs}
+    except (ValueError, TypeError, AttributeError, ArtifactError) as error:
+        raise ParameterError(
+            f"{path} is damaged, or of another version of ser. Choose another --out, or --force to predict all anew."
+        ) from error
+
+
+def forget_unknown(path: Path) -> None:
+    """Remove the sources whose sample held too little speech, so that they are analysed again with newer files."""
+    if None in read(path).values():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        write_atomically(path, "\n".join(line for line in lines if json.loads(line)[1] is not None), sync=True)

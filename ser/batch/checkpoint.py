@@ -99,16 +99,16 @@ class Checkpoint(AbstractContextManager["Checkpoint"]):
             raise _unusable(self._path, error) from error
         self.settings = self._read()
 
-    def extend(self, names: Iterable[str]) -> int:
-        """Add the files that are not in it yet, in parts of their own; return how many they are."""
+    def extend(self, names: Iterable[str], ready: Callable[[], None]) -> None:
+        """Add the files that are not in it yet, in parts of their own; call `ready` before, if there are any."""
         try:
             with self._db:
                 self._db.execute("BEGIN")
-                added = self._add(names)
+                if self._add(names):
+                    ready()
         except sqlite3.Error as error:
             raise _unusable(self._path, error) from error
         self.settings = self._read()
-        return added
 
     def _add(self, names: Iterable[str]) -> int:
         insert = "INSERT OR IGNORE INTO file (name) VALUES (?)"

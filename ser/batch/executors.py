@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import get_context
 from threading import Thread
 from typing import Any
 
@@ -47,13 +48,33 @@ def _results(parallel: Any, calls: Iterable[Call], deaths: type[BaseException]) 
 @contextmanager
 def cores(jobs: int | None) -> Iterator[Pool]:
     """Provide processes of this machine (None: one a core), each with one thread; one job runs in this process."""
-    from joblib import Parallel, parallel_config
+    from joblib import Parallel
 
     if jobs is not None and jobs < 1:
         raise ParameterError(f"{jobs} processes: give 1 or more.")
-    only = {"inner_max_num_threads": 1, "initializer": _exit_with, "initargs": (os.getpid(),)}
-    with parallel_config("loky", n_jobs=jobs or -1, **only):
+    with _processes(jobs or -1):
         yield lambda calls: _results(Parallel(**UNORDERED), calls, BrokenProcessPool)
+
+
+def _processes(jobs: int) -> Any:
+    """Return the context in which joblib works in `jobs` processes, or in this one if there are no others."""
+    from joblib import parallel_config
+
+    if jobs == 1 or not _has_semaphores():
+        return parallel_config("sequential")
+    only = {"inner_max_num_threads": 1, "initializer": _exit_with, "initargs": (os.getpid(),)}
+    return parallel_config("loky", n_jobs=jobs, **only)
+
+
+def _has_semaphores() -> bool:
+    """Return whether this system offers what processes need to work together; it lies in /dev/shm on Linux."""
+    if os.environ.get("JOBLIB_MULTIPROCESSING") == "0":
+        return False
+    try:
+        get_context().Semaphore()
+    except (ImportError, OSError):
+        return False
+    return True
 
 
 def _exit_with(parent: int) -> None:

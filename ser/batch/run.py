@@ -95,9 +95,7 @@ def analyse_files(files: list[str], task: Task) -> SourceMean:
     for file in files:
         with suppress(Exception):  # becomes a row with an error later
             source = openable(file, task.root)
-            for analysis in recognizer.analyse_channels(source, channels=task.channels, track=task.track):
-                if analysis.is_speech:
-                    mean.add(analysis.scores)
+            mean.add_speech(recognizer.analyse_channels(source, channels=task.channels, track=task.track))
     return mean
 
 
@@ -178,11 +176,10 @@ def batch(
     listing = Listing()
     with (
         cluster(dask) if dask else cores(jobs) as pool,
-        _checkpoint(out, lambda checkpoint: _start(checkpoint, source, out, task, listing, force=force)) as started,
+        _checkpoint(out, lambda checkpoint: _start(checkpoint, source, out, task, listing, force=force)) as checkpoint,
     ):
-        checkpoint, grown = started
         _write_unlisted(out, listing, manifest["labels"])
-        earlier = _predict_all(checkpoint, out, manifest["labels"], pool, progress, grown=grown)
+        earlier = _predict_all(checkpoint, out, manifest["labels"], pool, progress)
         files, counts = len(checkpoint) + len(listing.unlisted), tally(out)
     return {
         "out": str(out),
@@ -199,8 +196,8 @@ def batch(
 
 
 @contextmanager
-def _checkpoint(out: Path, start: Callable[[Checkpoint], bool]) -> Iterator[tuple[Checkpoint, bool]]:
-    """Provide the checkpoint of this run, new or resumed, and what `start` says about it.
+def _checkpoint(out: Path, start: Callable[[Checkpoint], None]) -> Iterator[Checkpoint]:
+    """Provide the checkpoint of this run, new or resumed, after `start`.
 
     A run that cannot start leaves nothing behind.
     """
@@ -216,7 +213,7 @@ def _checkpoint(out: Path, start: Callable[[Checkpoint], bool]) -> Iterator[tupl
     with Checkpoint(folder / NAME) as checkpoint:
         try:
             _delete(folder, ".*.part")  # of a killed run
-            grown = start(checkpoint)
+            start(checkpoint)
         except BaseException:
             checkpoint.close()
             if checkpoint.settings is None:
@@ -225,7 +222,7 @@ def _checkpoint(out: Path, start: Callable[[Checkpoint], bool]) -> Iterator[tupl
                 if is_new:
                     out.rmdir()
             raise
-        yield checkpoint, grown
+        yield checkpoint
 
 
 def _move_first(out: Path, folder: Path) -> None:
@@ -250,8 +247,8 @@ def _check_out(out: Path) -> None:
         raise ParameterError(f"{out} is not from a run of batch. Choose another --out, or remove it.")
 
 
-def _start(checkpoint: Checkpoint, source: str, out: Path, task: Task, listing: Listing, *, force: bool) -> bool:
-    """List the source and put its files into the checkpoint; return whether an earlier call had not listed all."""
+def _start(checkpoint: Checkpoint, source: str, out: Path, task: Task, listing: Listing, *, force: bool) -> None:
+    """List the source and put its files into the checkpoint."""
     place = source if is_address(source) else str(Path(task.root, source))
     settings = task._asdict() | {"source": place, "given": source}
     stored = checkpoint.settings
@@ -269,9 +266,10 @@ def _start(checkpoint: Checkpoint, source: str, out: Path, task: Task, listing: 
     with _writing(out):
         if stored is None or force:
             checkpoint.fill(names(source, task.root, listing), settings, ready)
-            return False
-        # As it was given then, so that the names are the same.
-        return checkpoint.extend(names(stored.get("given", source), stored["root"], listing)) > 0
+        else:
+            path = checkpoint_folder(out) / adaptation.NAME
+            again = names(stored.get("given", source), stored["root"], listing)  # as it was given then
+            checkpoint.extend(again, lambda: adaptation.forget_unknown(path))
 
 
 def _named(key: str, value: str) -> str:
@@ -319,14 +317,12 @@ def _write(out: Path, name: str, content: bytes) -> None:
     write_atomically(out / name, content, sync=True, folder=checkpoint_folder(out))
 
 
-def _predict_all(
-    checkpoint: Checkpoint, out: Path, labels: Sequence[str], pool: Pool, progress: Progress, *, grown: bool
-) -> int:
+def _predict_all(checkpoint: Checkpoint, out: Path, labels: Sequence[str], pool: Pool, progress: Progress) -> int:
     """Answer every part that has no file yet; return how many files had been answered before."""
     settings, sizes = checkpoint.settings or {}, checkpoint.sizes()
     task = Task(**{name: settings[name] for name in Task._fields if name in settings})
     pending = [number for number in range(len(sizes)) if not part_path(out, number).exists()]
-    sources = _sources(checkpoint, out, task, pool, pending, grown=grown)
+    sources = _sources(checkpoint, out, task, pool, pending)
     earlier = done = len(checkpoint) - sum(sizes[number] for number in pending)
     submitted: dict[int, list[str]] = {}
 
@@ -356,19 +352,14 @@ def _predict_all(
     return earlier
 
 
-def _sources(
-    checkpoint: Checkpoint, out: Path, task: Task, pool: Pool, pending: Sequence[int], *, grown: bool
-) -> Sources:
-    """Return the means of the sources of a run: those that are stored, and new ones of sources that have none.
-
-    A source whose sample held too little speech is analysed again only if the run has `grown`.
-    """
+def _sources(checkpoint: Checkpoint, out: Path, task: Task, pool: Pool, pending: Sequence[int]) -> Sources:
+    """Return the means of the sources of a run: those that are stored, and new ones of sources that are not."""
     if task.adapt == "none":
         return {}
     path = checkpoint_folder(out) / adaptation.NAME
     stored = adaptation.read(path)
     used = {source_of(file, task.adapt) for _, part in checkpoint.parts(pending) for file in part}
-    unknown = {source for source in used if stored.get(source) is None and (grown or source not in stored)}
+    unknown = used - set(stored)
     if unknown:
         files = (file for _, part in checkpoint.parts() for file in part if source_of(file, task.adapt) in unknown)
         samples = {key: each for key, each in sample(files, task.adapt).items() if len(each) >= MIN_CLIPS}

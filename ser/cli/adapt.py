@@ -37,8 +37,11 @@ def adapt(
     called = check_given_source(name or out.stem)
     recognizer, mean = Recognizer(verify(find(model))), SourceMean()  # whatever SER_PROFILE says
     listing = Listing()
-    recordings = list(_recordings(files, listing))
-    failed = [row["error"] for row in listing.errors()]
+    failed: list[str] = []
+    recordings = list(_recordings(files, listing, failed))
+    for _, label in recordings if out.exists() else ():
+        check_writable(out, force=force, source=label)
+    failed += [row["error"] for row in listing.errors()]
     other: list[str] = []
     with progress_bar("Listening") as progress:
         for done, (source, label) in enumerate(recordings, start=1):
@@ -61,12 +64,15 @@ def adapt(
         raise typer.Exit(REFUSED)
 
 
-def _recordings(files: list[str], listing: Listing) -> Iterator[tuple[Any, str]]:
+def _recordings(files: list[str], listing: Listing, failed: list[str]) -> Iterator[tuple[Any, str]]:
+    """Yield (source, name) of each recording; add to `failed` why a file or a folder gives none."""
     for file in files:
         try:
             yield from sources(file, listing)
         except OSError as error:
-            raise ParameterError(unopened(file, error)["error"]) from error
+            failed.append(unopened(file, error)["error"])
+        except ParameterError as error:
+            failed.append(str(error))
 
 
 def _tell(failed: list[str], other: list[str]) -> None:

@@ -40,7 +40,9 @@ ChannelsOption = Annotated[
 ]
 TrackOption = Annotated[
     int | None,
-    typer.Option(help="The sound track of a file with several, from 1; default: its default track, or one with sound."),
+    typer.Option(
+        min=1, help="The sound track of a file with several, from 1; default: its default track, or one with sound."
+    ),
 ]
 KeepOption = Annotated[bool, typer.Option("--keep", help="Add the prediction to the history; see `ser history`.")]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Resume an interrupted run after its finished fits.")]

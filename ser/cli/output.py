@@ -27,8 +27,9 @@ from ser.types import EMOJI, PHRASES, QUALITY, REASONS, SELF, SILENT
 Report = Literal["table", "json"]
 Format = Literal["table", "json", "csv"]
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+PLAIN: Any = {"highlight": False, "markup": False, "emoji": False}  # brackets and colons in names are text
+out = Console(**PLAIN)
+err = Console(stderr=True, **PLAIN)
 # Characters that control a terminal, turn the order of its text or stand for bytes that are no UTF-8; a file's name may
 # hold them.
 UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -113,7 +114,7 @@ def in_words(reasons: Collection[str]) -> str:
 
 def say(text: str, style: str | None = None) -> None:
     """Print one line on stderr, however narrow the terminal is."""
-    err.print(visible(text), style=style, markup=False, soft_wrap=True)
+    err.print(visible(text), style=style, soft_wrap=True)
 
 
 def say_passed_over(endings: Mapping[str, int]) -> None:
@@ -182,8 +183,10 @@ def print_prediction(row: dict[str, Any]) -> None:
 
 def adapted_line(adapted: dict[str, Any]) -> str:
     """Return what answers are adapted to, in words."""
-    source = "its own speech" if adapted["source"] == SELF else f"the source {visible(adapted['source'])}"
-    return f"adapted to {source}, {adapted['clips']} recordings"
+    if adapted["source"] == SELF:
+        return "adapted to its own speech"
+    recordings = "recording" if adapted["clips"] == 1 else "recordings"
+    return f"adapted to the source {visible(adapted['source'])}, {adapted['clips']} {recordings}"
 
 
 def bars(probabilities: Mapping[str, float]) -> Table:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -35,6 +36,16 @@ def share_of(clips: int) -> float:
     return min(clips / (clips + PRIOR_CLIPS), LARGEST_SHARE)
 
 
+class Scored(Protocol):
+    """What is known of a channel of a recording: its scores, (n_labels,), and whether it holds speech."""
+
+    @property
+    def scores(self) -> np.ndarray: ...
+
+    @property
+    def is_speech(self) -> bool: ...
+
+
 class SourceMean:
     """Running mean of the scores of a source's recordings, (n_labels,), each recording counted once."""
 
@@ -45,6 +56,11 @@ class SourceMean:
     def add(self, scores: np.ndarray) -> None:
         """Add a recording by its log-probabilities."""
         self.merge(SourceMean(1, scores))
+
+    def add_speech(self, channels: Iterable[Scored]) -> None:
+        """Add a recording by its analysed channels, of which those that hold speech count together once."""
+        if scores := [channel.scores for channel in channels if channel.is_speech]:
+            self.add(np.mean(scores, axis=0))
 
     def merge(self, other: SourceMean) -> None:
         """Add all recordings of another one."""

@@ -102,8 +102,8 @@ class Analysis:
 
     @property
     def is_speech(self) -> bool:
-        """Whether it says something about its source: silence, music, noise and tones do not."""
-        return not {SILENT, "unlike_training"} & self.doubts
+        """Whether it says something about its source: silence, music, noise and sound that is too short do not."""
+        return not {SILENT, "unlike_training", "too_short"} & self.doubts
 
 
 class _Branch(NamedTuple):
@@ -446,9 +446,7 @@ class Recognizer:
         _check_several("adapted", clips)
         source, mean = check_given_source("source" if name is None else name), SourceMean()
         for clip in clips:
-            analysis = self.analyse(clip)
-            if analysis.is_speech:
-                mean.add(analysis.scores)
+            mean.add_speech([self.analyse(clip)])
         return self.adapted_to(mean, source)
 
     def adapted_to(self, mean: SourceMean, name: str) -> Recognizer:
@@ -462,8 +460,7 @@ class Recognizer:
         """Return a recogniser adapted to a recording's own windows, as to `clips` clips; this one if too few speak."""
         mean = SourceMean()
         for window in windows:
-            if window.is_speech:
-                mean.add(window.scores)
+            mean.add_speech([window])
         clips = min(clips, mean.clips)  # windows overlap
         return self.adapted_to(SourceMean(clips, mean.mean), SELF) if clips >= MIN_CLIPS else self
 

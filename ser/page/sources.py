@@ -40,7 +40,7 @@ class Sources:
 
     def add_to_voice(self, model: Recognizer, key: str, analysis: Analysis) -> bool:
         """Add a recording to the voice and, from three on, use it; False if it does not describe a voice."""
-        if not analysis.is_speech or "too_short" in analysis.doubts:
+        if not analysis.is_speech:
             return False
         self.voice[key] = analysis
         if len(self.voice) >= FEWEST:

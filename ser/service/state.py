@@ -169,10 +169,8 @@ def adapt(
         check()
         with suppress(AudioError):  # it is answered by its error
             rate = recognizer.sample_rate
-            for waveform in load_channels(recording, rate, channels=channels, track=track, check=check):
-                analysis = recognizer.analyse(waveform)
-                if analysis.is_speech:
-                    mean.add(analysis.scores)
+            waveforms = load_channels(recording, rate, channels=channels, track=track, check=check)
+            mean.add_speech(map(recognizer.analyse, waveforms))
     return recognizer.adapted_to(mean, OWN) if mean.clips >= MIN_CLIPS else recognizer
 
 

@@ -13,6 +13,7 @@ import soundfile as sf
 from golden.make import RATE, chords, tone
 from speech import SPOKEN
 
+from ser.batch import executors
 from ser.batch import run as batch_run
 from ser.batch.adaptation import NAME, SAMPLES, WHOLE, read, sample, source_name
 from ser.batch.checkpoint import checkpoint_folder
@@ -172,9 +173,14 @@ def test_what_another_version_kept_is_refused(calls, by_folder, tmp_path):
     for ending in ("", checkpoint_folder(Path("r")).suffix):
         shutil.copytree(f"{by_folder}{ending}", tmp_path / f"r{ending}")
     path = checkpoint_folder(tmp_path / "r") / NAME
-    path.write_text(path.read_text().replace("ser-profile/2", "ser-profile/1"))
-    with pytest.raises(ArtifactError, match=r"sources\.jsonl is not a profile \(no ser-profile/2\)"):
-        batch(str(calls), tmp_path / "r", "voice", jobs=1, adapt="folder")
+    stored = path.read_text()
+    damaged = (stored.replace("ser-profile/2", "ser-profile/1"), stored[:-9], "5", '["x", "{}"]', "\0", '["x"]')
+    for content in (*(text.encode() for text in damaged), b"\xff"):
+        path.write_bytes(content)
+        with pytest.raises(ParameterError, match=r"sources\.jsonl is damaged, or of another version .* or --force to"):
+            batch(str(calls), tmp_path / "r", "voice", jobs=1, adapt="folder")
+    path.write_text(stored)
+    assert batch(str(calls), tmp_path / "r", "voice", jobs=1, adapt="folder")["failed"] == 1
 
 
 def test_folders_that_come_later_are_adapted_to(tmp_path):
@@ -209,6 +215,50 @@ def test_folders_that_come_later_are_adapted_to(tmp_path):
     }
     assert adapted["north/3.wav"] == ("north", 3) == adapted["north/0.wav"] and adapted["west/0.wav"] == ("west", 3)
     assert adapted["south/0.wav"] == (None, None) and adapted["south/4.wav"] == ("south", 3)
+
+
+def test_a_source_that_grows_is_adapted_to_although_its_sample_was_interrupted(tmp_path, monkeypatch):
+    out, calls = tmp_path / "r", tmp_path / "calls"
+    calls.mkdir()
+    for n in range(3):
+        sf.write(calls / f"{n}.wav", np.zeros(RATE), RATE)
+    batch(str(calls), out, "dense105", jobs=1)
+    assert read(checkpoint_folder(out) / NAME) == {WHOLE: None}
+    for take, samples in enumerate(SPOKEN):
+        sf.write(calls / f"speech-{take}.wav", samples, RATE)
+
+    def stop(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(batch_run, "source_means", stop)
+        with pytest.raises(KeyboardInterrupt):
+            batch(str(calls), out, "dense105", jobs=1)
+    batch(str(calls), out, "dense105", jobs=1)
+    assert rows(out)[str(calls / "speech-0.wav")]["adapted_clips"] == EACH
+
+
+def test_channels_count_as_one_recording(tmp_path):
+    calls = tmp_path / "calls"
+    calls.mkdir()
+    for take, samples in enumerate(SPOKEN[:3]):
+        sf.write(calls / f"{take}.wav", np.stack([samples, samples[::-1]], axis=1), RATE)
+    batch(str(calls), tmp_path / "r", "dense105", jobs=1, channels="each")
+    table = pq.read_table(tmp_path / "r").to_pylist()
+    assert len(table) == 6 and {row["adapted_clips"] for row in table} == {3}
+
+
+def test_without_semaphores_files_are_predicted_in_one_process(calls, tmp_path, monkeypatch):
+    """As on a system without /dev/shm."""
+    expected_rows = batch(str(calls), tmp_path / "r", "dense105", jobs=2, adapt="none")
+    monkeypatch.setattr(executors, "_has_semaphores", lambda: False)
+    assert batch(str(calls), tmp_path / "s", "dense105", jobs=2, adapt="none") == expected_rows | {
+        "out": str(tmp_path / "s")
+    }
+    monkeypatch.undo()
+    assert executors._has_semaphores()
+    monkeypatch.setenv("JOBLIB_MULTIPROCESSING", "0")
+    assert not executors._has_semaphores()
 
 
 # --- Samples ---

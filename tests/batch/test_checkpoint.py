@@ -44,8 +44,18 @@ def test_names_are_sorted_complete_and_unique(tmp_path):
 def test_new_names_are_parts_of_their_own(tmp_path):
     with Checkpoint(tmp_path / NAME) as checkpoint:
         checkpoint.fill(["c", "a"], {"source": "s"})
-        assert checkpoint.extend(["a", "c"]) == 0 and checkpoint.sizes() == [2]
-        assert checkpoint.extend(["d", "c", "b", "d"]) == 2
+        calls = []
+        checkpoint.extend(["a", "c"], lambda: calls.append("none"))
+        assert checkpoint.sizes() == [2]
+
+        def refuse():
+            raise Stop
+
+        with pytest.raises(Stop):  # nothing is added
+            checkpoint.extend(["d"], refuse)
+        assert checkpoint.sizes() == [2]
+        checkpoint.extend(["d", "c", "b", "d"], lambda: calls.append("some"))
+        assert calls == ["some"]
     with Checkpoint(tmp_path / NAME) as checkpoint:
         assert list(checkpoint.parts()) == [(0, ["a", "c"]), (1, ["b", "d"])] and len(checkpoint) == 4
         assert list(checkpoint.parts([1])) == [(1, ["b", "d"])]
@@ -64,7 +74,7 @@ def test_a_checkpoint_of_the_first_version_is_read(tmp_path):
     with Checkpoint(tmp_path / NAME) as checkpoint:
         assert checkpoint.settings == {"root": "/", "model": "voice", "digest": "0", "source": "/calls"}
         assert list(checkpoint.parts()) == [(0, ["a.wav", "b.wav"]), (1, ["c.wav"])]
-        assert checkpoint.extend(["b.wav", "0.wav"]) == 1
+        checkpoint.extend(["b.wav", "0.wav"], lambda: None)
     with Checkpoint(tmp_path / NAME) as checkpoint:
         assert list(checkpoint.parts()) == [(0, ["a.wav", "b.wav"]), (1, ["c.wav"]), (2, ["0.wav"])]
 

@@ -50,6 +50,28 @@ def test_tables_say_what_answers_are_adapted_to(calls, tmp_path):
     assert "adapted" not in run("predict", calls).stdout
 
 
+def test_brackets_and_colons_in_a_name_are_text(calls, tmp_path):
+    name, out = "line [/2] [red]x[/red] :smile:", tmp_path / "a :smile: [b].profile"
+    assert f"Written to {out}:" in run("adapt", calls, "--out", out, "--name", name).stderr
+    for command in (("predict", calls / "0.wav"), ("predict", calls), ("timeline", calls / "0.wav")):
+        result = run(*command, "--profile", out)
+        assert result.exit_code == 0 and f"adapted to the source {name}" in " ".join(result.stdout.split())
+
+
+def test_a_recording_is_never_replaced(calls, tmp_path):
+    before = (calls / "0.wav").read_bytes()
+    result = run("adapt", calls, "--out", calls / "0.wav", "--force")
+    assert isinstance(result.exception, ParameterError) and "is the recording itself" in str(result.exception)
+    assert (calls / "0.wav").read_bytes() == before
+
+
+def test_a_folder_without_recordings_is_named_and_left_out(calls, tmp_path):
+    (tmp_path / "empty").mkdir()
+    result = run("adapt", tmp_path / "empty", calls, "--out", tmp_path / "p")
+    assert result.exit_code == 2 and read_profile(tmp_path / "p").clips == N
+    assert f"ser: {tmp_path / 'empty'}: this folder holds no recordings" in result.stderr
+
+
 def test_a_long_name_is_refused_before_the_recordings_are_heard(calls, tmp_path):
     result = run("adapt", calls / "missing.wav", "--out", tmp_path / "p", "--name", "x" * 120)
     assert isinstance(result.exception, ParameterError) and "1 to 100 printable" in str(result.exception)

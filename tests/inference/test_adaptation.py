@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from golden.make import RATE, chords, noise
+from golden.make import RATE, chords, noise, tone
 from speech import SPOKEN
 
 import ser
@@ -115,7 +115,8 @@ def test_the_networks_of_a_fold_adapt(source):
 
 
 def test_silence_music_and_noise_do_not_count(recognizer, adapted, source):
-    others = [Waveform(samples, RATE) for samples in (np.zeros(RATE, np.float32), chords(), noise(3.0))]
+    beep = tone(0.3, 440.0).astype(np.float32)
+    others = [Waveform(samples, RATE) for samples in (np.zeros(RATE, np.float32), chords(), noise(3.0), beep)]
     mixed = recognizer.adapted([*others, *source, *others], name="line 3")
     assert mixed.predict(ASKED) == adapted.predict(ASKED)
     with pytest.raises(ParameterError, match="at least 3 recordings that hold speech, found 2; ten do well"):

@@ -71,7 +71,7 @@ def test_a_batch_adapts_to_the_channels_that_it_answers(client):
     expected = ser.load("voice").adapted([wav(sound) for sound in sounds], name="batch").predict(wav(sounds[0]))
     assert left[0]["probabilities"] == pytest.approx(expected.probabilities, abs=1e-4)
     each = client.post("/batch?model=voice&adapt=source&channels=each", files=sent).json()
-    assert each[0]["adapted"]["clips"] > 3
+    assert each[0]["adapted"]["clips"] == 3  # both channels of a recording count once
 
 
 @pytest.mark.slow
