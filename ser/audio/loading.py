@@ -135,8 +135,10 @@ def open_recording(
     start and left open. `track` is the sound track, as in `load_waveform`. With `keep_times` a late start of the track
     and gaps between its time stamps become silence, so that times are those of the file. Raises `AudioError` if it is
     not a recording, has more than `max_bytes` bytes (before reading them), no such track or a header outside the
-    limits; `ParameterError` for any other kind of source.
+    limits; `ParameterError` for any other kind of source, and a track that is no whole number.
     """
+    if track is not None and type(track) is not int:
+        raise ParameterError(f"track is a whole number from 1, found {track!r:.40}.")
     with ExitStack() as stack:
         file, label = open_source(source, max_bytes, stack)
         decoder: Decoder = (IsolatedDecoder if is_wanted() else open_decoder)(file, label, Decoding(track, keep_times))

@@ -297,8 +297,8 @@ def _writing(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ParameterError(
-            f"{out} cannot be written ({error.strerror or error}). Make room and run the same command to resume, or "
-            "choose another --out."
+            f"{out} cannot be written ({error.strerror or error}). Free the disk or open the folder, and run the same "
+            "command to resume; or choose another --out."
         ) from error
 
 

@@ -44,6 +44,8 @@ def predict(
     ] = False,
 ) -> None:
     """Say how recordings sound. A file that fails stays in the list; the exit code is then 2."""
+    if voice and profile:
+        raise ParameterError("Answers adapt to a source or to a speaker: give --profile or --voice, not both.")
     engine = options.speech_engine(words, speech_model, language, google, yes_send_audio)
     history = open_history().open() if keep else None
     recognizer = load(model, profile)

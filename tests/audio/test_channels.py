@@ -117,6 +117,9 @@ def test_a_track_that_is_not_there():
         with pytest.raises(AudioError, match=f"found track={track}"):
             load_waveform(encoded(CALL), track=track)
     assert load_waveform(encoded(CALL), track=1).track is None  # there is nothing to choose
+    for track in ("1", 1.5, True):
+        with pytest.raises(ParameterError, match=r"track is a whole number from 1, found"):
+            load_waveform(encoded(CALL), track=track)
 
 
 @pytest.mark.slow

@@ -58,6 +58,12 @@ def test_brackets_and_colons_in_a_name_are_text(calls, tmp_path):
         assert result.exit_code == 0 and f"adapted to the source {name}" in " ".join(result.stdout.split())
 
 
+def test_a_profile_and_a_voice_are_refused_together(calls, tmp_path):
+    run("adapt", calls, "--out", tmp_path / "p")
+    result = run("predict", calls / "0.wav", "--profile", tmp_path / "p", "--voice", calls / "1.wav")
+    assert isinstance(result.exception, ParameterError) and "--profile or --voice, not both" in str(result.exception)
+
+
 def test_a_recording_is_never_replaced(calls, tmp_path):
     before = (calls / "0.wav").read_bytes()
     result = run("adapt", calls, "--out", calls / "0.wav", "--force")
