@@ -57,7 +57,7 @@ SILENT = "silent"  # all labels have the same probability
 REASONS = {
     SILENT: "The recording holds no sound to judge.",
     "too_short": "There is less than half a second of sound, which is too little to judge.",
-    "clipped": "The recording is overdriven: its loudest parts are cut off flat.",
+    "clipped": "The recording is too loud for its microphone: its loudest parts are cut off flat.",
     "close_call": "The likeliest emotion is not clear enough for such a recording.",
     "unlike_training": "This does not sound like the speech that the model learned from: it may be music, noise "
     "or a tone, or come over a very different line.",
@@ -65,7 +65,7 @@ REASONS = {
 }
 # Faults of a recording that answers bear, which therefore are no reasons for doubt, each with a sentence for users.
 QUALITY = {
-    "offset": "The recording lies off zero, as from a faulty sound card or cable; this is taken out.",
+    "offset": "The recording has a constant offset, as from a faulty sound card or cable; this is taken out.",
     "hum": "There is mains hum, as from a cable or a power supply; most of it is taken out.",
 }
 

@@ -297,7 +297,7 @@ def _writing(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ParameterError(
-            f"{out} cannot be written ({error.strerror or error}). Free the disk or open the folder, and run the same "
+            f"{out} cannot be written ({error.strerror or error}). Make room, or allow writing, and run the same "
             "command to resume; or choose another --out."
         ) from error
 

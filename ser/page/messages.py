@@ -62,6 +62,7 @@ GERMAN: dict[str, str] = {
     "{file:label}: this recording has {tracks:part}, found track={track}. Choose one of them.": (
         "{file}: Diese Aufnahme hat {tracks}, verlangt war Tonspur {track}. Wählen Sie eine vorhandene."
     ),
+    "track is a whole number from 1, found {track}.": "Eine Tonspur ist eine ganze Zahl ab 1, hier {track}.",
     "1 sound track": "1 Tonspur",
     "{tracks:number} sound tracks": "{tracks} Tonspuren",
     # --- Recordings: what they hold ---

@@ -435,9 +435,7 @@ def test_a_worker_with_another_version_of_the_model_is_refused(calls):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a folder that even root cannot write to")
 def test_a_read_only_system_folder_is_refused(calls):
-    with pytest.raises(
-        ParameterError, match=r"/sys/r.parquet cannot be written \(.*\)\. Free the disk or open the folder"
-    ):
+    with pytest.raises(ParameterError, match=r"/sys/r.parquet cannot be written \(.*\)\. Make room, or allow writing"):
         batch(str(calls), "/sys/r.parquet", MODEL, jobs=1)
 
 
