@@ -19,7 +19,7 @@ from ser.inference.adaptation import MIN_CLIPS, NAME_CHARACTERS, Profile, Source
 from ser.types import ArtifactError, ParameterError
 
 Adapt = Literal["none", "folder", "source"]
-SAMPLES = {"folder": 20, "source": 50}  # files of a source that are analysed
+SAMPLES = {"folder": 15, "source": 50}  # files of a source that are analysed; twice, so fewer cost less
 PIECE = 10  # files that a worker analyses at a time
 NAME = "sources.jsonl"
 FIRST_NAME = "_sources.jsonl"  # of the first version, among the results
