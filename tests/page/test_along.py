@@ -1,4 +1,4 @@
-"""Download: files of an answer and a timeline, lines that give the same answer, links to samples; and words."""
+"""Downloads: files of an answer and a timeline, lines that give the same answer, links to samples; and words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Download: an answer or a timeline as a file, the lines that give it again, and the link to a sample."""
+"""Offer an answer or a timeline as a file, the lines that give it again, and the link to a sample."""
 
 from __future__ import annotations
 
